@@ -1,0 +1,83 @@
+# The one place where a command is spelled: .ci/run, pre-commit and the documentation call these targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Idle OpenMP threads must sleep: spinning ones starve whatever else runs on a small machine.
+export OMP_WAIT_POLICY ?= passive
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+.PHONY: setup setup-dev chromium run test check lint types layers bench docs help
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# A usable environment is kept; a missing or half-made one is made anew.
+$(BIN)/python:
+	@for python in "$(PYTHON)" python3; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Making $(VENV) with $$("$$python" --version)."; \
+	    "$$python" -m venv --clear $(VENV) || { rm -f $@; exit 1; }; \
+	    exit 0; \
+	  fi; \
+	done; \
+	echo "BitLM needs Python 3.11 or newer: neither '$(PYTHON)' nor python3 is one." \
+	     "Install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
+	exit 1
+
+# What was installed is kept beside it, so an unchanged list starts at once and a changed one installs.
+setup: $(BIN)/python ## Make .venv and install what runs (requirements.txt).
+	@if ! cmp -s requirements.txt $(VENV)/installed.txt; then \
+	  $(BIN)/python -m pip install -r requirements.txt; \
+	  cp requirements.txt $(VENV)/installed.txt; \
+	fi
+
+setup-dev: setup
+	@if ! cat requirements.txt requirements-dev.txt | cmp -s - $(VENV)/installed-dev.txt; then \
+	  $(BIN)/python -m pip install -r requirements-dev.txt; \
+	  cat requirements.txt requirements-dev.txt > $(VENV)/installed-dev.txt; \
+	fi
+
+chromium:
+	@[ ! -x /usr/bin/chromium ] || exit 0; \
+	as_root=""; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
+	if command -v apt-get >/dev/null && $$as_root true 2>/dev/null; then \
+	  $$as_root apt-get update -qq </dev/null || true; \
+	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium </dev/null || true; \
+	fi; \
+	[ -x /usr/bin/chromium ] || echo "The browser tests will fail: they need /usr/bin/chromium," \
+	  "which is in Debian's package 'chromium' (apt-get install chromium)." >&2
+
+run: setup ## Start BitLM on http://127.0.0.1:5000 (BITLM_HOST, BITLM_PORT, BITLM_DATA_DIR).
+	@exec $(BIN)/python -m app
+
+test: setup-dev chromium ## Run every test, with shapes and types checked while they run; shows coverage.
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+check: lint types layers test ## Everything that must be green: lint, types, layers, test.
+
+lint: setup-dev ## Check style and formatting (ruff).
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+
+types: setup-dev ## Check types (mypy, strict).
+	$(BIN)/python -m mypy
+
+layers: setup-dev ## Check that imports point down only (import-linter; its cache misses new modules).
+	$(BIN)/lint-imports --no-logo --no-cache
+
+bench: setup-dev ## Run every benchmark, one after the other.
+	@for script in benchmarks/*.py; do \
+	  case "$$script" in */__init__.py) continue ;; esac; \
+	  name="$$(basename "$$script" .py)"; \
+	  echo "== benchmarks.$$name"; \
+	  $(BIN)/python -m "benchmarks.$$name"; \
+	done
+
+docs: setup-dev ## Check the documentation: links, commands, settings it names.
+	$(BIN)/python -m pytest tests/test_repository.py
