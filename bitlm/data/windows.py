@@ -1,0 +1,46 @@
+"""Windows of equal length cut from a text."""
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from bitlm.errors import CorpusError
+
+
+def windows(
+    data: bytes, window_bytes: int, count: int, generator: torch.Generator
+) -> UInt8[Tensor, "count window_bytes"]:
+    """Return windows that start anywhere, each start equally likely.
+
+    Raises:
+        CorpusError: The data are shorter than one window.
+    """
+    last_start = _last_start(data, window_bytes)
+    return _cut(data, window_bytes, torch.randint(0, last_start + 1, (count,), generator=generator))
+
+
+def even_windows(data: bytes, window_bytes: int, count: int) -> UInt8[Tensor, "count window_bytes"]:
+    """Return windows spread evenly from the first byte to the last; the same every time.
+
+    Raises:
+        CorpusError: The data are shorter than one window.
+    """
+    last_start = _last_start(data, window_bytes)
+    return _cut(data, window_bytes, torch.arange(count) * last_start // max(count - 1, 1))
+
+
+def _last_start(data: bytes, window_bytes: int) -> int:
+    if len(data) < window_bytes:
+        raise CorpusError(
+            f"the text has {len(data)} bytes and one window needs {window_bytes}; "
+            "supply a longer text or lower max_seq_len."
+        )
+    return len(data) - window_bytes
+
+
+def _cut(
+    data: bytes, window_bytes: int, starts: Int64[Tensor, "count"]
+) -> UInt8[Tensor, "count window_bytes"]:
+    where = starts.numpy()[:, None] + np.arange(window_bytes)
+    return torch.from_numpy(np.frombuffer(data, dtype=np.uint8)[where])

@@ -1,0 +1,77 @@
+"""S: how probable the emitted text is to a model of the training text."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from bitlm.bits import as_bits, bits_to_bytes
+from bitlm.errors import BitFormatError, ConfigError
+from bitlm.reference import ReferenceModel
+
+
+def symbiosis_score(
+    bits: Tensor | npt.NDArray[Any] | Sequence[int], reference: ReferenceModel, *, history: bytes = b""
+) -> float:
+    """Return S, the geometric mean of the probabilities the reference model gives the bits.
+
+    S = 2 ** mean log2 q(bit | earlier bits), in (0, 1): 0.5 is no better than a coin, running text lies
+    near 0.8, and -8 log2 S is the reference model's bits per byte.
+
+    Args:
+        bits: Payload bits of whole bytes, at least one byte.
+        reference: The model of the training text.
+        history: The bytes just before, which give the first bytes their context.
+
+    Raises:
+        BitFormatError: The bits are not whole bytes, or there are none.
+    """
+    row, ones = _bits_and_reference(bits, reference, history)
+    return float(np.exp2(np.log2(np.where(row, ones, 1 - ones)).mean()))
+
+
+def symbiosis_kl(
+    probabilities: Float[Tensor, "bit"],
+    bits: Tensor | npt.NDArray[Any] | Sequence[int],
+    reference: ReferenceModel,
+    *,
+    history: bytes = b"",
+) -> float:
+    """Return the mean KL(p || q) along the bits, in bits per bit: 0 when model and reference agree.
+
+    Args:
+        probabilities: The model's P(bit = 1) at each payload bit, each in [0, 1].
+        bits: Payload bits of whole bytes, at least one byte.
+        reference: The model of the training text.
+        history: The bytes just before, which give the first bytes their context.
+
+    Raises:
+        BitFormatError: The bits are not whole bytes, or there are none.
+        ConfigError: There is not one probability in [0, 1] to each bit.
+
+    Source: Kullback & Leibler, "On Information and Sufficiency", Ann. Math. Statist. 22(1), 1951.
+    """
+    row, q = _bits_and_reference(bits, reference, history)
+    p = probabilities.detach().double().cpu().numpy()
+    if p.shape != row.shape:
+        raise ConfigError("probabilities", p.shape, f"give one probability to each of the {row.size} bits.")
+    if not np.all((p >= 0) & (p <= 1)):
+        raise ConfigError("probabilities", float(p[~((p >= 0) & (p <= 1))][0]), "must lie in [0, 1].")
+    return _mean_term(p, q) + _mean_term(1 - p, 1 - q)
+
+
+def _mean_term(p: Float64[np.ndarray, "bit"], q: Float64[np.ndarray, "bit"]) -> float:
+    return float((p * np.log2(np.where(p > 0, p, 1) / q)).mean())
+
+
+def _bits_and_reference(
+    bits: Tensor | npt.NDArray[Any] | Sequence[int], reference: ReferenceModel, history: bytes
+) -> tuple[npt.NDArray[np.uint8], Float64[np.ndarray, "bit"]]:
+    row = as_bits(bits)
+    data = bits_to_bytes(row)
+    if not data:
+        raise BitFormatError("S is a mean over bits and there are none; give at least one byte.")
+    return row.cpu().numpy(), reference.bit_probabilities(data, history=history)

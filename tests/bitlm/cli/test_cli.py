@@ -1,0 +1,101 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bitlm.data import Corpus
+
+
+def bitlm(data_dir: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the real program, warnings being errors, and check its exit code."""
+    command = [sys.executable, "-W", "error", "-m", "bitlm", *arguments, "--data-dir", str(data_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def trained(data_dir: Path) -> dict[str, Any]:
+    text = data_dir / "text.txt"
+    text.write_bytes(Corpus.embedded().data[:30_000])
+    options = ("--corpus", str(text), "--size", "tiny", "--steps", "30", "--seed", "4", "--json")
+    answer: dict[str, Any] = json.loads(bitlm(data_dir, "train", *options).stdout.splitlines()[-1])
+    return answer
+
+
+def test_train_measures_the_held_out_part_beside_its_baselines(trained: dict[str, Any]) -> None:
+    assert set(trained) == {"run_id", "steps", "bytes_seen", "bits_per_byte", "baselines"}
+    assert trained["steps"] == 30
+    assert trained["bytes_seen"] == 30 * 4 * 128
+    assert 2.0 < trained["bits_per_byte"] < 7.5
+    assert list(trained["baselines"]) == ["gzip", "bzip2", "xz", *(f"order-{order}" for order in range(6))]
+
+
+def test_generate_answers_with_text_bits_and_verdict_and_repeats_itself_by_seed(
+    data_dir: Path, trained: dict[str, Any]
+) -> None:
+    options = (
+        "--run",
+        trained["run_id"],
+        "--prompt",
+        "The ",
+        "--max-new-bytes",
+        "24",
+        "--seed",
+        "9",
+        "--json",
+    )
+    first, second = (json.loads(bitlm(data_dir, "generate", *options).stdout) for _ in range(2))
+    assert first == second
+    assert len(first["bits"]) == 24 * 8
+    assert {"passed", "attempts", "K", "C", "S", "reasons"} == set(first["gate"])
+
+
+def test_evaluate_repeats_the_figure_of_training(data_dir: Path, trained: dict[str, Any]) -> None:
+    answer = json.loads(bitlm(data_dir, "evaluate", "--run", trained["run_id"], "--json").stdout)
+    assert answer["bits_per_byte"] == pytest.approx(trained["bits_per_byte"], rel=1e-9)
+    assert answer["baselines"] == trained["baselines"]
+
+
+def test_evaluate_measures_another_text(data_dir: Path, trained: dict[str, Any]) -> None:
+    other = data_dir / "other.txt"
+    other.write_text("0123456789" * 40)
+    done = bitlm(data_dir, "evaluate", "--run", trained["run_id"], "--corpus", str(other), "--json")
+    assert json.loads(done.stdout)["bits_per_byte"] > trained["bits_per_byte"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("train", "--corpus", "/no/such/file"), "/no/such/file"),
+        (("train", "--size", "huge", "--steps", "1"), "tiny, small, base"),
+        (("generate", "--run", "no-such-run"), "no-such-run"),
+        (("train", "--steps", "1", "--minutes", "1"), "not both"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_two(
+    data_dir: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    done = bitlm(data_dir, *arguments, code=2)
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_shows_examples(data_dir: Path) -> None:
+    for command in ("train", "generate", "evaluate"):
+        done = subprocess.run(
+            [sys.executable, "-m", "bitlm", command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert "python -m bitlm " + command in done.stdout

@@ -1,0 +1,95 @@
+from math import inf, nan
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitlm.errors import ConfigError
+from bitlm.model import BitTransformer, ModelConfig
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fix"),
+    [
+        ("d_model", 0, "whole number from 2"),
+        ("d_model", 128.0, "whole number"),
+        ("d_model", "128", "whole number"),
+        ("d_model", 10**9, "to 4096"),
+        ("nhead", True, "whole number"),
+        ("nhead", 5, "divides d_model=128"),
+        ("num_layers", 0, "from 1"),
+        ("dim_feedforward", -1, "from 1"),
+        ("max_seq_len", 7, "from 8"),
+        ("max_seq_len", 10**12, "to 262144"),
+        ("patch_bits", 4, "use 1 or 8"),
+        ("patch_bits", True, "whole number"),
+        ("parity", 1, "true or false"),
+        ("dropout", 1.0, "not including, 1"),
+        ("dropout", -0.1, "from 0"),
+        ("dropout", nan, "from 0"),
+        ("dropout", inf, "from 0"),
+        ("dropout", True, "from 0"),
+        ("memory", "disk", "use 'store' or 'recompute'"),
+        ("objective", "diffusion", "use 'causal'"),
+        ("memory", None, "use 'store'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_the_fix(
+    unchecked_types: None, field: str, value: Any, fix: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ModelConfig(**{field: value})
+    assert caught.value.field == field
+    assert str(caught.value).startswith(f"{field}={value!r}: ")
+    assert fix in str(caught.value)
+
+
+def test_heads_of_odd_width_are_refused_because_rotations_turn_pairs() -> None:
+    with pytest.raises(ConfigError, match=r"d_model=12: use an even multiple of nhead=4"):
+        ModelConfig(d_model=12, nhead=4)
+
+
+def test_a_window_shorter_than_a_frame_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"max_seq_len=8: use at least 9 bits"):
+        ModelConfig(max_seq_len=8, parity=True)
+
+
+def test_a_model_too_large_for_any_laptop_is_refused_before_it_is_made() -> None:
+    with pytest.raises(ConfigError, match=r"num_layers=1024: .* parameters"):
+        ModelConfig(d_model=4096, num_layers=1024)
+
+
+@pytest.mark.parametrize(
+    ("patch_bits", "parity", "positions", "window_bytes"),
+    [(8, False, 12, 12), (8, True, 11, 11), (1, False, 96, 12), (1, True, 99, 11)],
+)
+def test_a_window_of_a_hundred_bits_holds_whole_frames_only(
+    *, patch_bits: int, parity: bool, positions: int, window_bytes: int
+) -> None:
+    config = ModelConfig(max_seq_len=100, patch_bits=patch_bits, parity=parity)
+    assert (config.positions, config.window_bytes) == (positions, window_bytes)
+
+
+@settings(max_examples=20)
+@given(
+    width=st.integers(1, 6),
+    nhead=st.integers(1, 4),
+    layers=st.integers(1, 3),
+    dim_feedforward=st.integers(1, 20),
+    patch_bits=st.sampled_from([1, 8]),
+    parity=st.booleans(),
+)
+def test_the_parameters_counted_are_the_parameters_made(
+    *, width: int, nhead: int, layers: int, dim_feedforward: int, patch_bits: int, parity: bool
+) -> None:
+    config = ModelConfig(
+        d_model=2 * width * nhead,
+        nhead=nhead,
+        num_layers=layers,
+        dim_feedforward=dim_feedforward,
+        max_seq_len=40,
+        patch_bits=patch_bits,
+        parity=parity,
+    )
+    assert BitTransformer(config).parameter_count == config.parameter_count

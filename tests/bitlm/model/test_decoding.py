@@ -1,0 +1,116 @@
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bitlm.bits import encode_frames
+from bitlm.errors import BitFormatError
+from bitlm.model import BitTransformer, ModelConfig
+from bitlm.model.bit_tree import gather_paths, patch_values
+
+FORMATS = list(product([1, 8], [False, True]))
+FRAMES = 5
+
+
+def lively_model(patch_bits: int, *, parity: bool, **settings: Any) -> BitTransformer:
+    shape: dict[str, Any] = {
+        "d_model": 16,
+        "nhead": 2,
+        "num_layers": 3,
+        "dim_feedforward": 32,
+        "max_seq_len": 45,
+    }
+    model = BitTransformer(ModelConfig(patch_bits=patch_bits, parity=parity, **(shape | settings)), seed=2)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "project" in name or name.startswith("head"):
+                parameter.mul_(4)
+    return model.eval()
+
+
+def some_frames(*, parity: bool, rows: int = 2) -> Tensor:
+    draw = torch.Generator().manual_seed(9)
+    values = torch.randint(0, 256, (rows, FRAMES), dtype=torch.uint8, generator=draw)
+    return encode_frames(values, parity=parity)
+
+
+def path_logits(nodes: Tensor, patch: Tensor) -> Tensor:
+    return gather_paths(nodes, patch_values(patch), patch.shape[1])
+
+
+@pytest.mark.parametrize(("patch_bits", "parity"), FORMATS)
+def test_decoding_position_by_position_agrees_with_the_whole_window(*, patch_bits: int, parity: bool) -> None:
+    model = lively_model(patch_bits, parity=parity)
+    bits = some_frames(parity=parity)
+    with torch.no_grad():
+        whole = model(bits).logits
+    stride = patch_bits if patch_bits == 1 else model.config.frame_bits
+    cache = model.new_cache(batch=2)
+    patch = None
+    for place in range(0, bits.shape[1], stride):
+        nodes = model.next_patch_logits(cache, patch)
+        patch = bits[:, place : place + patch_bits]
+        torch.testing.assert_close(
+            path_logits(nodes, patch), whole[:, place : place + patch_bits], atol=1e-4, rtol=0
+        )
+
+
+@pytest.mark.parametrize(("patch_bits", "parity"), FORMATS)
+@pytest.mark.parametrize("frames", [0, 1, FRAMES - 1])
+def test_a_history_read_at_once_continues_like_one_read_bit_by_bit(
+    *, patch_bits: int, parity: bool, frames: int
+) -> None:
+    model = lively_model(patch_bits, parity=parity)
+    bits = some_frames(parity=parity)
+    frame = model.config.frame_bits
+    with torch.no_grad():
+        whole = model(bits).logits
+    cache = model.new_cache(batch=2)
+    place = frames * frame
+    nodes = model.prefill(cache, bits[:, :place])
+    patch = bits[:, place : place + patch_bits]
+    torch.testing.assert_close(
+        path_logits(nodes, patch), whole[:, place : place + patch_bits], atol=1e-4, rtol=0
+    )
+    assert cache.length == frames * model.config.positions_per_frame + 1
+
+
+def test_decoding_never_drops_even_in_training() -> None:
+    model = lively_model(8, parity=False, dropout=0.5).train()
+    trees = [model.prefill(model.new_cache(), some_frames(parity=False, rows=1)[:, :16]) for _ in range(2)]
+    assert torch.equal(trees[0], trees[1])
+
+
+def test_decoding_leaves_gradients_and_the_global_generator_alone() -> None:
+    model = lively_model(8, parity=False)
+    state = torch.get_rng_state()
+    nodes = model.next_patch_logits(model.new_cache(), None)
+    assert not nodes.requires_grad
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.is_grad_enabled()
+
+
+def test_a_full_window_says_so() -> None:
+    model = lively_model(8, parity=False)
+    bits = some_frames(parity=False)
+    cache = model.new_cache(batch=2)
+    model.prefill(cache, bits[:, :32])
+    with pytest.raises(BitFormatError, match="window of 5 positions is full"):
+        model.next_patch_logits(cache, bits[:, :8])
+    with pytest.raises(BitFormatError, match="fills the window"):
+        model.prefill(model.new_cache(batch=2), bits)
+
+
+def test_a_cache_in_use_is_neither_started_nor_prefilled_again() -> None:
+    model = lively_model(8, parity=False)
+    bits = some_frames(parity=False)
+    cache = model.new_cache(batch=2)
+    with pytest.raises(BitFormatError, match="begins a window"):
+        model.next_patch_logits(cache, bits[:, :8])
+    model.next_patch_logits(cache, None)
+    with pytest.raises(BitFormatError, match="begins a window"):
+        model.next_patch_logits(cache, None)
+    with pytest.raises(BitFormatError, match="in use"):
+        model.prefill(cache, bits[:, :8])

@@ -1,0 +1,143 @@
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from bitlm.errors import GridOverflowError
+from bitlm.model import BitTransformer, ModelConfig
+from bitlm.model.grid import round_to_grid
+
+SHAPE: dict[str, Any] = {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 128}
+
+
+def lively_model(**settings: Any) -> BitTransformer:
+    """A model whose branches move the streams as a trained one's do."""
+    model = BitTransformer(ModelConfig(**(SHAPE | settings)), seed=7)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "project" in name:
+                parameter.mul_(5)
+            if "project_out" in name:
+                parameter.mul_(math.sqrt(2 * model.config.num_layers))
+    return model.train()
+
+
+def some_bits(rows: int = 2, count: int = 128) -> Tensor:
+    draw = torch.Generator().manual_seed(3)
+    return torch.randint(0, 2, (rows, count), dtype=torch.uint8, generator=draw)
+
+
+def gradients(model: BitTransformer, bits: Tensor) -> tuple[float, dict[str, Tensor]]:
+    loss = binary_cross_entropy_with_logits(model(bits, dropout_seed=11).logits, bits.float())
+    loss.backward()  # type: ignore[no-untyped-call] # torch's
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return loss.item(), found
+
+
+def saved_bytes(model: BitTransformer, bits: Tensor) -> int:
+    """Bytes of distinct storage kept for the backward pass, weights excluded."""
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    seen: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    unpack: Callable[[Tensor], Tensor] = lambda tensor: tensor  # noqa: E731 - the identity
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        output = model(bits, dropout_seed=11)
+    assert output.logits.requires_grad
+    return sum(seen.values())
+
+
+@pytest.mark.parametrize("patch_bits", [1, 8])
+@pytest.mark.parametrize("num_layers", [4, 64])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_both_memory_modes_give_the_same_gradients_to_the_last_bit(
+    patch_bits: int, num_layers: int, dropout: float
+) -> None:
+    settings = {"num_layers": num_layers, "dropout": dropout, "patch_bits": patch_bits}
+    loss, stored = gradients(lively_model(memory="store", **settings), some_bits())
+    again, recomputed = gradients(lively_model(memory="recompute", **settings), some_bits())
+    assert loss == again
+    assert stored.keys() == recomputed.keys()
+    assert all(torch.equal(stored[name], recomputed[name]) for name in stored)
+    assert all(gradient.abs().sum() > 0 for gradient in stored.values())
+
+
+@pytest.mark.parametrize("num_layers", [4, 64])
+@pytest.mark.parametrize("dropout_seed", [None, 5])
+def test_inverting_every_layer_returns_the_input_with_error_zero(
+    num_layers: int, dropout_seed: int | None
+) -> None:
+    trunk = lively_model(num_layers=num_layers, dropout=0.3).trunk
+    draw = torch.Generator().manual_seed(1)
+    start = round_to_grid(torch.randn(2, 16, 16, generator=draw))
+    with torch.no_grad():
+        layers = trunk._layers(16, dropout_seed)
+        y1, y2 = start, start
+        for layer in layers:
+            y1, y2 = layer.forward(y1, y2)
+        assert (y1 - start).abs().max() > 0.5
+        for layer in reversed(layers):
+            y1, y2 = layer.invert(y1, y2)
+    assert (y1 - start).abs().max() == 0.0
+    assert (y2 - start).abs().max() == 0.0
+
+
+def test_recomputing_keeps_the_same_bytes_at_every_depth_and_storing_does_not() -> None:
+    kept = {
+        (memory, depth): saved_bytes(lively_model(memory=memory, num_layers=depth), some_bits())
+        for memory in ("store", "recompute")
+        for depth in (4, 64)
+    }
+    assert kept["recompute", 4] == kept["recompute", 64]
+    saved = {depth: kept["store", depth] - kept["recompute", depth] for depth in (4, 64)}
+    assert saved[64] > 10 * saved[4] > 0
+
+
+@pytest.mark.parametrize("memory", ["store", "recompute"])
+def test_frozen_weights_get_no_gradient_and_change_nobody_elses(memory: str) -> None:
+    _, free = gradients(lively_model(memory=memory, num_layers=2), some_bits())
+    model = lively_model(memory=memory, num_layers=2)
+    frozen = {name for name, _ in model.named_parameters() if name.startswith("trunk.blocks.0.attention")}
+    for name in frozen:
+        model.get_parameter(name).requires_grad_(False)  # noqa: FBT003 - torch's own signature
+    _, rest = gradients(model, some_bits())
+    assert rest.keys() == free.keys() - frozen
+    assert all(torch.equal(rest[name], free[name]) for name in rest)
+
+
+@pytest.mark.parametrize("memory", ["store", "recompute"])
+@pytest.mark.parametrize("value", [1e6, math.nan])
+def test_leaving_the_exact_range_names_the_layer(memory: str, value: float) -> None:
+    model = lively_model(memory=memory, num_layers=3)
+    with torch.no_grad():
+        model.get_parameter("trunk.blocks.1.feedforward.project_out.weight").fill_(value)
+    with pytest.raises(GridOverflowError, match="layer 1 feedforward"):
+        model(some_bits(), dropout_seed=1)
+
+
+def test_the_dropout_key_alone_decides_the_masks() -> None:
+    model = lively_model(num_layers=2, dropout=0.5)
+    bits = some_bits()
+    once, again, other = (model(bits, dropout_seed=seed).logits for seed in (1, 1, 2))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+    model.eval()
+    assert torch.equal(model(bits, dropout_seed=1).logits, model(bits).logits)
+
+
+def test_gradients_are_returned_and_never_written_behind_autograds_back() -> None:
+    model = lively_model(memory="recompute", num_layers=2)
+    bits = some_bits()
+    loss = binary_cross_entropy_with_logits(model(bits).logits, bits.float())
+    returned = torch.autograd.grad(loss, list(model.parameters()))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert len(returned) == len(list(model.parameters()))

@@ -1,0 +1,72 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitlm.bits import bytes_to_bits
+from bitlm.errors import BitFormatError, ConfigError
+from bitlm.reference import ReferenceModel
+from bitlm.telemetry import Measures, lz_complexity, measure, negentropy_score, symbiosis_kl, symbiosis_score
+
+
+@pytest.fixture(scope="module")
+def reference() -> ReferenceModel:
+    return ReferenceModel.fit(b"to be or not to be, that is the question. " * 20)
+
+
+def test_symbiosis_equals_a_hand_worked_value() -> None:
+    # Fitted on "aab" with alpha 2 and no context, the bits of "a" have these probabilities.
+    emitted = [4 / 5, 4 / 5, 4 / 5, 4 / 5, 4 / 5, 4 / 5, 3 / 5, 3 / 4]
+    score = symbiosis_score(bytes_to_bits(b"a"), ReferenceModel.fit(b"aab", order=0))
+    assert score == pytest.approx(math.prod(emitted) ** (1 / 8))
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_symbiosis_is_the_reference_models_bits_per_byte_on_another_scale(data: bytes) -> None:
+    reference = ReferenceModel.fit(b"abracadabra" * 9)
+    score = symbiosis_score(bytes_to_bits(data), reference)
+    assert 0 < score < 1
+    assert -8 * math.log2(score) == pytest.approx(reference.bits_per_byte(data))
+
+
+def test_history_gives_the_first_bytes_their_context(reference: ReferenceModel) -> None:
+    bits = bytes_to_bits(b"question")
+    assert symbiosis_score(bits, reference, history=b"that is the ") > symbiosis_score(bits, reference)
+
+
+def test_kl_is_nothing_when_the_model_is_the_reference(reference: ReferenceModel) -> None:
+    data = b"to be, that is"
+    probabilities = torch.from_numpy(reference.bit_probabilities(data))
+    assert symbiosis_kl(probabilities, bytes_to_bits(data), reference) == pytest.approx(0, abs=1e-12)
+
+
+def test_kl_of_a_coin_and_of_certainty_equal_their_formulas(reference: ReferenceModel) -> None:
+    bits, q = bytes_to_bits(b"or not"), reference.bit_probabilities(b"or not")
+    coin = (-1 - np.log2(q) / 2 - np.log2(1 - q) / 2).mean()
+    assert symbiosis_kl(torch.full((48,), 0.5), bits, reference) == pytest.approx(coin)
+    certain = -math.log2(symbiosis_score(bits, reference))
+    assert symbiosis_kl(bits.float(), bits, reference) == pytest.approx(certain)
+
+
+def test_measure_is_the_three_scores(reference: ReferenceModel) -> None:
+    bits, probabilities = bytes_to_bits(b"be not"), torch.full((48,), 0.9)
+    assert measure(bits, probabilities, reference, history=b"to ") == Measures(
+        K=negentropy_score(probabilities).item(),
+        C=lz_complexity(bits),
+        S=symbiosis_score(bits, reference, history=b"to "),
+    )
+
+
+def test_what_cannot_be_scored_is_refused(reference: ReferenceModel) -> None:
+    with pytest.raises(BitFormatError, match="give at least one byte"):
+        symbiosis_score([], reference)
+    with pytest.raises(BitFormatError, match="not whole frames of 8"):
+        symbiosis_score([0, 1], reference)
+    with pytest.raises(ConfigError, match="one probability to each of the 8 bits"):
+        symbiosis_kl(torch.full((9,), 0.5), bytes_to_bits(b"a"), reference)
+    for wrong in (1.5, -0.5, math.nan):
+        with pytest.raises(ConfigError, match=r"must lie in \[0, 1\]"):
+            symbiosis_kl(torch.full((8,), wrong), bytes_to_bits(b"a"), reference)

@@ -1,0 +1,43 @@
+import gzip
+
+import pytest
+
+from bitlm.baselines import baselines
+from bitlm.data import Corpus
+from bitlm.reference import ReferenceModel
+
+
+@pytest.fixture(scope="module")
+def embedded() -> tuple[Corpus, dict[str, float]]:
+    corpus = Corpus.embedded()
+    return corpus, baselines(corpus, ReferenceModel.fit(corpus.train))
+
+
+def test_the_lines_come_in_the_order_the_page_draws_them(embedded: tuple[Corpus, dict[str, float]]) -> None:
+    orders = [f"order-{k}" for k in range(6)]
+    assert list(embedded[1]) == ["gzip", "bzip2", "xz", *orders]
+
+
+def test_a_compressor_is_charged_what_the_held_out_part_adds(
+    embedded: tuple[Corpus, dict[str, float]],
+) -> None:
+    corpus, lines = embedded
+    added = len(gzip.compress(corpus.data, 9)) - len(gzip.compress(corpus.train, 9))
+    assert lines["gzip"] == pytest.approx(8 * added / len(corpus.held_out))
+
+
+def test_on_english_the_lines_stand_where_they_are_known_to(
+    embedded: tuple[Corpus, dict[str, float]],
+) -> None:
+    lines = embedded[1]
+    assert lines["gzip"] > lines["bzip2"]
+    assert lines["gzip"] > lines["xz"]
+    assert [lines[f"order-{k}"] for k in range(6)] == sorted(
+        (lines[f"order-{k}"] for k in range(6)), reverse=True
+    )
+    assert all(1 < value < 5 for value in lines.values())
+
+
+def test_a_reference_of_lower_order_has_fewer_lines() -> None:
+    corpus = Corpus("text", b"to be or not to be, that is the question. " * 30)
+    assert list(baselines(corpus, ReferenceModel.fit(corpus.train, order=1)))[3:] == ["order-0", "order-1"]

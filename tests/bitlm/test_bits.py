@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitlm.bits import (
+    add_parity,
+    as_bits,
+    bits_to_bytes,
+    bits_to_text,
+    bytes_to_bits,
+    drop_parity,
+    encode_frames,
+    enforce_parity,
+    frame_bits,
+    pack_bytes,
+    parity_errors,
+    text_to_bits,
+    unpack_bytes,
+)
+from bitlm.errors import BitFormatError, ParityError
+
+# "A" is 0x41 = 0100 0001: two ones, so its parity bit is 0; "C" is 0x43 and has three.
+A_BITS = [0, 1, 0, 0, 0, 0, 0, 1]
+C_BITS = [0, 1, 0, 0, 0, 0, 1, 1]
+
+
+@given(text=st.text(), parity=st.booleans())
+def test_bits_to_text_undoes_text_to_bits(text: str, parity: bool) -> None:  # noqa: FBT001
+    assert bits_to_text(text_to_bits(text, parity=parity), parity=parity) == text
+
+
+@given(data=st.binary(), parity=st.booleans())
+def test_bits_to_bytes_undoes_bytes_to_bits(data: bytes, parity: bool) -> None:  # noqa: FBT001
+    bits = bytes_to_bits(data, parity=parity)
+    assert bits.dtype == torch.uint8
+    assert len(bits) == frame_bits(parity) * len(data)
+    assert bits_to_bytes(bits, parity=parity) == data
+
+
+def test_bits_are_most_significant_first_and_parity_makes_the_sum_even() -> None:
+    assert bytes_to_bits(b"A").tolist() == A_BITS
+    assert bytes_to_bits(b"AC", parity=True).tolist() == [*A_BITS, 0, *C_BITS, 1]
+
+
+@given(rows=st.lists(st.binary(min_size=3, max_size=3), min_size=1, max_size=4), parity=st.booleans())
+def test_a_batch_is_encoded_as_its_rows_are(rows: list[bytes], parity: bool) -> None:  # noqa: FBT001
+    values = torch.tensor([list(row) for row in rows], dtype=torch.uint8)
+    expected = torch.stack([bytes_to_bits(row, parity=parity) for row in rows])
+    assert torch.equal(encode_frames(values, parity=parity), expected)
+
+
+@given(data=st.binary(min_size=1), where=st.data())
+def test_any_single_flip_is_noticed(data: bytes, where: st.DataObject) -> None:
+    bits = bytes_to_bits(data, parity=True)
+    flip = where.draw(st.integers(0, len(bits) - 1))
+    bits[flip] ^= 1
+    assert parity_errors(bits) == [flip // 9]
+    with pytest.raises(ParityError) as caught:
+        bits_to_bytes(bits, parity=True)
+    assert caught.value.frames == (flip // 9,)
+
+
+@given(data=st.binary(min_size=1), where=st.data())
+def test_enforcing_parity_counts_the_frames_it_changed_and_leaves_the_payload(
+    data: bytes, where: st.DataObject
+) -> None:
+    frames = bytes_to_bits(data, parity=True).reshape(-1, 9)
+    wrong = where.draw(st.sets(st.integers(0, len(frames) - 1)))
+    for frame in wrong:
+        frames[frame, where.draw(st.integers(0, 8))] ^= 1
+    repaired, count = enforce_parity(frames.flatten())
+    assert count == len(wrong)
+    assert parity_errors(repaired) == []
+    assert torch.equal(drop_parity(repaired.reshape(-1, 9)), drop_parity(frames))
+
+
+@given(data=st.binary())
+def test_packing_and_dropping_undo_unpacking_and_adding(data: bytes) -> None:
+    values = torch.tensor(list(data), dtype=torch.uint8)
+    assert torch.equal(pack_bytes(drop_parity(add_parity(unpack_bytes(values)))), values)
+
+
+@pytest.mark.parametrize(
+    "bits",
+    [A_BITS, tuple(A_BITS), np.array(A_BITS), np.array(A_BITS, dtype=bool), torch.tensor(A_BITS)],
+    ids=["list", "tuple", "array", "booleans", "tensor"],
+)
+def test_bits_may_come_as_a_sequence_an_array_or_a_tensor(bits: torch.Tensor) -> None:
+    assert bits_to_bytes(bits) == b"A"
+
+
+def test_no_bits_are_no_bytes() -> None:
+    assert bits_to_bytes([]) == b""
+    assert text_to_bits("").tolist() == []
+    assert enforce_parity([])[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("bits", "message"),
+    [
+        (torch.tensor([0, 1, 2]), "element 2 is 2; a bit is 0 or 1"),
+        (torch.tensor([0, 256]), "element 1 is 256"),
+        (np.array([-1, 0]), "element 0 is -1"),
+        (torch.tensor([0.0, 1.0]), "the type float32; pass whole numbers"),
+        (torch.tensor([1.0], dtype=torch.bfloat16), "not a row of numbers"),
+        (torch.zeros(2, 8, dtype=torch.uint8), r"shape \(2, 8\); pass one row"),
+    ],
+)
+def test_what_is_no_bit_is_refused_by_name(bits: torch.Tensor, message: str) -> None:
+    with pytest.raises(BitFormatError, match=message):
+        as_bits(bits)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_ragged_row_is_refused() -> None:
+    with pytest.raises(BitFormatError, match="not a row of numbers"):
+        as_bits([0, [1, 0]])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(("parity", "missing"), [(False, 7), (True, 8)])
+def test_half_a_frame_is_refused_with_what_is_missing(parity: bool, missing: int) -> None:  # noqa: FBT001
+    with pytest.raises(BitFormatError, match=f"1 left over; cut to 0 bits or supply {missing} more"):
+        bits_to_bytes([1], parity=parity)
+
+
+def test_bytes_that_are_not_utf8_are_refused_with_their_offset() -> None:
+    with pytest.raises(BitFormatError, match=r"byte 2 \(0xff\) is not UTF-8"):
+        bits_to_text(bytes_to_bits(b"ab\xff"))
+
+
+def test_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(BitFormatError, match="character 1 of the text is a lone surrogate"):
+        text_to_bits("a\ud800")
+
+
+def test_a_parity_error_names_the_first_frames_and_the_remedy() -> None:
+    bits = bytes_to_bits(bytes(7), parity=True)
+    bits[8::9] = 1
+    with pytest.raises(
+        ParityError, match=r"7 frame\(s\) fail even parity \(first: 0, 1, 2, 3, 4\).*enforce_parity"
+    ):
+        bits_to_bytes(bits, parity=True)

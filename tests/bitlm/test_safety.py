@@ -1,0 +1,208 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from bitlm.data import Corpus
+from bitlm.errors import (
+    BitFormatError,
+    ConfigError,
+    MissingReferenceError,
+    SafetyGateError,
+    SafetyGateWarning,
+)
+from bitlm.generation import Sample
+from bitlm.model import BitTransformer, ModelConfig
+from bitlm.reference import ReferenceModel
+from bitlm.safety import GateVerdict, SafetyGate, hil_safe_inference, safe_sample_with_retry
+
+LENGTH = 128
+NOTHING = torch.zeros(0, dtype=torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def text() -> Corpus:
+    return Corpus("the first 100 kB of the embedded text", Corpus.embedded().data[:100_000])
+
+
+@pytest.fixture(scope="module")
+def reference(text: Corpus) -> ReferenceModel:
+    return ReferenceModel.fit(text.train, order=3)
+
+
+@pytest.fixture
+def model(reference: ReferenceModel) -> BitTransformer:
+    made = BitTransformer(ModelConfig(d_model=16, nhead=2, num_layers=2, dim_feedforward=32, max_seq_len=256))
+    made.reference = reference
+    return made
+
+
+def sample_of(data: bytes) -> Sample:
+    return Sample(data, torch.full((8 * len(data),), 0.7, dtype=torch.float64), parity=False)
+
+
+def make_loop(model: BitTransformer, value: int = 101) -> None:
+    """Set the weights so that one byte is nearly certain, whatever came before."""
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.zero_()
+        node = 0
+        for place in range(7, -1, -1):
+            bit = value >> place & 1
+            model.head.bias[node] = 20.0 if bit else -20.0
+            node = 2 * node + 1 + bit
+
+
+def test_a_stretch_of_held_out_text_passes(text: Corpus, reference: ReferenceModel) -> None:
+    for start in range(0, 5 * LENGTH, LENGTH):
+        verdict = SafetyGate().judge(sample_of(text.held_out[start : start + LENGTH]), reference)
+        assert verdict.passed, verdict
+        assert verdict.reasons == ()
+        assert verdict.shortfall == 0
+
+
+def test_a_loop_fails_because_it_repeats_itself(reference: ReferenceModel) -> None:
+    verdict = SafetyGate().judge(sample_of(b"the of a" * (LENGTH // 8)), reference)
+    assert not verdict.passed
+    (reason,) = verdict.reasons
+    assert reason == f"C {verdict.C:.2f} is below the floor 0.30: the text repeats itself"
+
+
+def test_noise_fails_because_it_is_unlike_the_training_text(reference: ReferenceModel) -> None:
+    draw = torch.Generator().manual_seed(0)
+    noise = bytes(torch.randint(0, 256, (LENGTH,), generator=draw).tolist())
+    verdict = SafetyGate().judge(sample_of(noise), reference)
+    (reason,) = verdict.reasons
+    assert reason.startswith(f"S {verdict.S:.2f} is below the floor 0.50: ")
+    assert "unlike what the model was trained on" in reason
+
+
+def test_being_equal_to_a_floor_passes(text: Corpus, reference: ReferenceModel) -> None:
+    sample = sample_of(text.held_out[:LENGTH])
+    found = SafetyGate().judge(sample, reference)
+    assert SafetyGate(c_floor=found.C, s_floor=found.S).judge(sample, reference).passed
+    failed = SafetyGate(c_floor=found.C + 1e-9, s_floor=found.S + 1e-9).judge(sample, reference)
+    assert len(failed.reasons) == 2
+
+
+def test_an_empty_sample_cannot_be_judged(reference: ReferenceModel) -> None:
+    with pytest.raises(BitFormatError, match="nothing was emitted"):
+        SafetyGate().judge(sample_of(b""), reference)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("c_floor", -0.1), ("s_floor", 1.1), ("c_floor", float("nan")), ("s_floor", "0.5")]
+)
+def test_a_floor_outside_0_to_1_is_named(unchecked_types: None, field: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{field}="):
+        SafetyGate(**{field: value})
+
+
+def test_without_a_reference_the_error_says_how_to_get_one(model: BitTransformer) -> None:
+    model.reference = None
+    with pytest.raises(MissingReferenceError, match=r"model\.reference = ReferenceModel\.fit"):
+        hil_safe_inference(model, NOTHING)
+
+
+def test_strict_refuses_an_untrained_model_and_hands_over_the_verdict(model: BitTransformer) -> None:
+    with pytest.raises(SafetyGateError, match=r"S 0\.\d\d is below the floor 0\.50") as caught:
+        hil_safe_inference(model, NOTHING, max_new_bytes=32)
+    assert isinstance(caught.value.verdict, GateVerdict)
+    assert caught.value.verdict.passed is False
+    assert len(caught.value.attempts) == 1
+
+
+def test_lenient_warns_and_marks_what_it_lets_through(model: BitTransformer) -> None:
+    with pytest.warns(SafetyGateWarning, match="below the floor"):
+        gated = hil_safe_inference(model, NOTHING, strict=False, max_new_bytes=32)
+    assert not gated.verdict.passed
+    assert len(gated.sample.data) == 32
+
+
+def test_a_sample_above_the_floors_is_returned_without_a_warning(model: BitTransformer) -> None:
+    gated = hil_safe_inference(model, NOTHING, c_floor=0, s_floor=0, max_new_bytes=16)
+    assert gated.verdict.passed
+    assert gated.attempts[0].verdict is gated.verdict
+
+
+def test_the_prompt_is_not_measured(model: BitTransformer, text: Corpus) -> None:
+    make_loop(model)
+    prompt = torch.tensor(
+        [int(bit) for byte in text.held_out[:16] for bit in f"{byte:08b}"], dtype=torch.uint8
+    )
+    gated = hil_safe_inference(model, prompt, c_floor=0, s_floor=0, max_new_bytes=32)
+    assert gated.sample.data == b"e" * 32
+
+
+def test_noise_is_retried_with_new_seeds_and_falling_temperature(model: BitTransformer) -> None:
+    with pytest.raises(SafetyGateError) as caught:
+        safe_sample_with_retry(model, NOTHING, max_new_bytes=24, temperature=0.8, max_retries=3)
+    attempts = caught.value.attempts
+    assert [round(attempt.temperature, 9) for attempt in attempts] == [0.8, 0.72, 0.64, 0.56]
+    assert len({attempt.seed for attempt in attempts}) == 4
+    assert all(attempt.verdict.reasons for attempt in attempts)
+
+
+@pytest.mark.parametrize(("first", "then"), [(1.0, [1.1, 1.2]), (0.0, [0.99, 1.08])])
+def test_a_loop_is_retried_hotter(model: BitTransformer, first: float, then: list[float]) -> None:
+    make_loop(model)
+    with pytest.warns(SafetyGateWarning):
+        gated = safe_sample_with_retry(
+            model, NOTHING, strict=False, max_new_bytes=32, temperature=first, max_retries=2
+        )
+    assert [round(attempt.temperature, 9) for attempt in gated.attempts] == [first, *then]
+
+
+def test_the_first_sample_that_passes_ends_the_retries(model: BitTransformer) -> None:
+    gated = safe_sample_with_retry(model, NOTHING, c_floor=0, s_floor=0, max_new_bytes=8)
+    assert gated.verdict.passed
+    assert len(gated.attempts) == 1
+
+
+def test_the_best_of_the_failed_attempts_is_returned_marked(model: BitTransformer) -> None:
+    with pytest.warns(SafetyGateWarning):
+        gated = safe_sample_with_retry(model, NOTHING, strict=False, max_new_bytes=24, max_retries=3)
+    assert not gated.verdict.passed
+    assert len(gated.attempts) == 4
+    assert gated.verdict.shortfall == min(attempt.verdict.shortfall for attempt in gated.attempts)
+
+
+def test_a_retry_can_save_an_answer(model: BitTransformer) -> None:
+    with pytest.warns(SafetyGateWarning):
+        failed = safe_sample_with_retry(model, NOTHING, 0, 1, strict=False, max_new_bytes=8, max_retries=3)
+    first, *later = (attempt.verdict.S for attempt in failed.attempts)
+    assert max(later) > first
+    gated = safe_sample_with_retry(
+        model, NOTHING, 0, (first + max(later)) / 2, max_new_bytes=8, max_retries=3
+    )
+    assert gated.verdict.passed
+    assert 1 < len(gated.attempts) <= 4
+
+
+def test_the_wait_doubles_from_retry_to_retry_and_is_none_by_default(model: BitTransformer) -> None:
+    waits: list[float] = []
+    for backoff_s in (0.0, 0.5):
+        with pytest.raises(SafetyGateError):
+            safe_sample_with_retry(
+                model, NOTHING, max_new_bytes=8, max_retries=3, backoff_s=backoff_s, sleep=waits.append
+            )
+    assert waits == [0.5, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("max_retries", -1), ("max_retries", 2.5), ("max_retries", 10**6), ("backoff_s", -1.0)],
+)
+def test_a_wrong_retry_setting_is_named(
+    unchecked_types: None, model: BitTransformer, field: str, value: Any
+) -> None:
+    with pytest.raises(ConfigError, match=f"^{field}="):
+        safe_sample_with_retry(model, NOTHING, **{field: value})
+
+
+def test_a_verdict_is_a_value_of_its_request_alone(model: BitTransformer) -> None:
+    gated = [hil_safe_inference(model, NOTHING, 0, 0, max_new_bytes=8, seed=seed) for seed in (1, 2, 1)]
+    assert gated[0].verdict == gated[2].verdict
+    assert replace(gated[0].verdict) == gated[0].verdict
+    assert gated[0].sample.data != gated[1].sample.data

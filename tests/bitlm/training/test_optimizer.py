@@ -1,0 +1,67 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitlm.model import BitTransformer, ModelConfig
+from bitlm.training import HybridOptimizer, Muon
+from bitlm.training.optimizer import orthogonalize, split_parameters
+
+
+@given(rows=st.integers(2, 24), columns=st.integers(2, 24), seed=st.integers(0, 1000))
+def test_orthogonalizing_brings_every_singular_value_near_one(rows: int, columns: int, seed: int) -> None:
+    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    wanted = torch.linalg.svdvals(matrix)
+    values = torch.linalg.svdvals(orthogonalize(matrix))
+    conditioned = wanted > 0.02 * wanted.norm()
+    assert torch.all(values <= 1.3)
+    assert torch.all(values[conditioned] > 0.3)
+
+
+def test_orthogonalizing_keeps_the_singular_directions() -> None:
+    left, _, right = torch.linalg.svd(
+        torch.randn(6, 4, generator=torch.Generator().manual_seed(1)), full_matrices=False
+    )
+    result = orthogonalize(left @ torch.diag(torch.tensor([1.0, 0.9, 0.8, 0.7])) @ right)
+    inner = left.T @ result @ right.T
+    assert torch.allclose(inner, torch.diag(inner.diag()), atol=1e-5)
+
+
+def test_muon_moves_a_matrix_by_the_same_amount_whatever_the_gradients_size() -> None:
+    moved = []
+    for scale in (1.0, 1000.0):
+        weight = torch.nn.Parameter(torch.zeros(4, 4))
+        weight.grad = scale * torch.eye(4)
+        Muon([weight], lr=0.1).step()
+        moved.append(weight.detach().clone())
+    assert torch.allclose(moved[0], moved[1], atol=1e-6)
+    assert torch.all(moved[0].diag() < -0.05)
+
+
+def test_the_trunks_matrices_go_to_muon_and_nothing_is_lost(model_config: ModelConfig) -> None:
+    model = BitTransformer(model_config)
+    matrices, others = split_parameters(model)
+    assert matrices
+    assert all(parameter.dim() == 2 for parameter in matrices)
+    assert {id(p) for p in matrices} | {id(p) for p in others} == {id(p) for p in model.parameters()}
+    assert sum(p.numel() for p in matrices) + sum(p.numel() for p in others) == model.parameter_count
+
+
+def test_state_survives_a_round_trip_to_the_last_bit(model_config: ModelConfig) -> None:
+    def make() -> tuple[BitTransformer, HybridOptimizer]:
+        model = BitTransformer(model_config, seed=3)
+        return model, HybridOptimizer(model, learning_rate=0.01, matrix_learning_rate=0.02, weight_decay=0.1)
+
+    def one_step(model: BitTransformer, optimizer: HybridOptimizer, value: int) -> None:
+        bits = torch.full((1, 16), value, dtype=torch.uint8)
+        optimizer.zero_grad()
+        model(bits).logits.square().sum().backward()
+        optimizer.step()
+
+    model, optimizer = make()
+    one_step(model, optimizer, 0)
+    copy, restored = make()
+    copy.load_state_dict(model.state_dict())
+    restored.load_tensors({name: tensor.clone() for name, tensor in optimizer.tensors().items()})
+    one_step(model, optimizer, 1)
+    one_step(copy, restored, 1)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), copy.parameters(), strict=True))
