@@ -1,0 +1,135 @@
+"""The shape of a model, checked when made."""
+
+from dataclasses import dataclass
+
+from bitlm.bits import PAYLOAD_BITS, frame_bits
+from bitlm.errors import ConfigError
+
+MOST_PARAMETERS = 1_000_000_000
+
+BIT_WIDTH = 16
+"""Width of one bit's embedding, before a patch's bits are projected together."""
+
+_WHOLE_NUMBER_BOUNDS = {
+    "d_model": (2, 4096),
+    "nhead": (1, 256),
+    "num_layers": (1, 1024),
+    "dim_feedforward": (1, 16384),
+    "max_seq_len": (PAYLOAD_BITS, 2**18),
+    "patch_bits": (1, PAYLOAD_BITS),
+}
+
+_CHOICES = {"patch_bits": (1, PAYLOAD_BITS), "memory": ("store", "recompute"), "objective": ("causal",)}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Settings of a `BitTransformer`, under PyTorch's own names.
+
+    Attributes:
+        d_model: Width of each of the two streams.
+        nhead: Attention heads; divides d_model into heads of even width.
+        num_layers: Reversible blocks.
+        dim_feedforward: Width inside the MLP.
+        max_seq_len: Window in bits, parity bits included.
+        patch_bits: Payload bits one position carries: 8 (one byte) or 1 (the plain bit sequence).
+        parity: Whether a frame ends with an even-parity bit.
+        dropout: Share of each branch's output dropped in training, in [0, 1).
+        memory: "store" keeps activations for the backward pass; "recompute" keeps those of the last
+            layer only and inverts the others, exactly. The results are equal bit for bit.
+        objective: What is learned; "causal" predicts each bit from all earlier ones.
+
+    Raises:
+        ConfigError: A setting is out of range; names field, value and fix.
+    """
+
+    d_model: int = 128
+    nhead: int = 4
+    num_layers: int = 4
+    dim_feedforward: int = 512
+    max_seq_len: int = 2048
+    patch_bits: int = 8
+    parity: bool = False
+    dropout: float = 0.0
+    memory: str = "store"
+    objective: str = "causal"
+
+    def __post_init__(self) -> None:
+        for field, (least, most) in _WHOLE_NUMBER_BOUNDS.items():
+            _check_whole_number(field, getattr(self, field), least, most)
+        if not isinstance(self.parity, bool):
+            raise ConfigError("parity", self.parity, "use true or false.")
+        for field, choices in _CHOICES.items():
+            if getattr(self, field) not in choices:
+                allowed = " or ".join(repr(choice) for choice in choices)
+                raise ConfigError(field, getattr(self, field), f"use {allowed}.")
+        _check_dropout(self.dropout)
+        self._check_heads()
+        if self.max_seq_len < self.frame_bits:
+            raise ConfigError(
+                "max_seq_len", self.max_seq_len, f"use at least {self.frame_bits} bits, one whole frame."
+            )
+        if self.parameter_count > MOST_PARAMETERS:
+            raise ConfigError(
+                "num_layers",
+                self.num_layers,
+                f"with the other settings this makes {self.parameter_count:,} parameters; "
+                f"use fewer or narrower layers (at most {MOST_PARAMETERS:,} parameters).",
+            )
+
+    def _check_heads(self) -> None:
+        if self.d_model % self.nhead:
+            raise ConfigError(
+                "nhead", self.nhead, f"use a number that divides d_model={self.d_model} without remainder."
+            )
+        if (self.d_model // self.nhead) % 2:
+            raise ConfigError(
+                "d_model",
+                self.d_model,
+                f"use an even multiple of nhead={self.nhead}: rotary positions turn pairs of channels.",
+            )
+
+    @property
+    def frame_bits(self) -> int:
+        """Bits of one coded byte: 8, or 9 with parity."""
+        return frame_bits(self.parity)
+
+    @property
+    def positions_per_frame(self) -> int:
+        """Positions one frame takes: 1, or each of its bits when patch_bits=1."""
+        return self.frame_bits if self.patch_bits == 1 else 1
+
+    @property
+    def positions(self) -> int:
+        """Positions of a full window."""
+        return self.window_bytes * self.positions_per_frame
+
+    @property
+    def window_bytes(self) -> int:
+        """Whole frames that fit in max_seq_len."""
+        return self.max_seq_len // self.frame_bits
+
+    @property
+    def leaves(self) -> int:
+        """Values a patch can have; its tree has one inner node less."""
+        return 1 << self.patch_bits
+
+    @property
+    def parameter_count(self) -> int:
+        """Weights a model of this shape has."""
+        width = self.d_model
+        layer = 4 * width * width + 2 * width * self.dim_feedforward + 2 * width
+        bits = 2 * BIT_WIDTH + self.patch_bits * BIT_WIDTH * width
+        phases = self.frame_bits * width if self.patch_bits == 1 else 0
+        head = (self.leaves - 1) * (width + 1)
+        return bits + width + phases + self.num_layers * layer + width + head
+
+
+def _check_whole_number(field: str, value: object, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigError(field, value, f"use a whole number from {least} to {most}.")
+
+
+def _check_dropout(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ConfigError("dropout", value, "use a number from 0 up to, but not including, 1.")

@@ -1,0 +1,42 @@
+"""First weights, from a seed alone: torch's global generator is neither read nor moved."""
+
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from bitlm.randomness import generator
+
+WEIGHT_DEVIATION = 0.02
+HEAD_DEVIATION = 0.002
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, seed: int, num_layers: int) -> None:
+    """Fill every weight, each from a stream of its own name.
+
+    Matrices are normal with deviation 0.02; those that add to a stream are scaled by 1/√(2·layers), so
+    depth does not inflate the streams (Radford et al. 2019). The head starts near zero: the first
+    predictions are near one half, the first loss near ln 2 nats a bit. Norms start at one, biases at zero.
+    """
+    for name, parameter in model.named_parameters():
+        if name.endswith("norm.weight"):
+            parameter.fill_(1.0)
+        elif name.endswith("bias"):
+            parameter.zero_()
+        else:
+            draw = generator(seed, 0, f"weights of {name}")
+            normal = torch.empty(parameter.shape).normal_(generator=draw)
+            parameter.copy_(normal * _deviation(name, parameter, num_layers))
+
+
+def _deviation(name: str, parameter: Tensor, num_layers: int) -> float:
+    if name.startswith("head."):
+        return HEAD_DEVIATION
+    if name == "embedding.bits.weight":
+        return 1.0
+    if name == "embedding.project.weight":
+        return WEIGHT_DEVIATION / sqrt(parameter.shape[1])
+    if name.endswith("project_out.weight"):
+        return WEIGHT_DEVIATION / sqrt(2 * num_layers)
+    return WEIGHT_DEVIATION

@@ -1,0 +1,176 @@
+"""The language model: patch embedding, reversible trunk, bit-tree head."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Integer
+from torch import Tensor, nn
+from torch.nn.functional import embedding, pad
+
+from bitlm.bits import PAYLOAD_BITS
+from bitlm.errors import BitFormatError, ConfigError
+from bitlm.model.bit_tree import gather_paths, patch_values
+from bitlm.model.config import ModelConfig
+from bitlm.model.decoding import DecodingCache, decode_step, decode_window, new_cache
+from bitlm.model.embedding import PatchEmbedding
+from bitlm.model.initialisation import initialise
+from bitlm.model.trunk import Trunk
+from bitlm.model.unfilled import linear
+from bitlm.reference import ReferenceModel
+
+BATCH_AND_BIT = 2
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What a model predicts of the bits it was given.
+
+    Attributes:
+        logits: At (b, t) the logit of P(bit t = 1 | bits < t) of row b.
+        is_payload: False at parity bits, whose logits are not meaningful.
+    """
+
+    logits: Float[Tensor, "batch bit"]
+    is_payload: Bool[Tensor, " bit"]
+
+
+class BitTransformer(nn.Module):
+    """A language model over bits: an exact product of P(bit | all earlier bits).
+
+    Args:
+        config: The model's shape.
+        seed: Decides the first weights, alone.
+
+    Attributes:
+        reference: The model S compares with; None until one is set.
+    """
+
+    def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.reference: ReferenceModel | None = None
+        self.embedding = PatchEmbedding(config)
+        self.trunk = Trunk(config)
+        self.head = linear(config.d_model, config.leaves - 1, bias=True)
+        initialise(self, seed, config.num_layers)
+
+    @property
+    def parameter_count(self) -> int:
+        """Weights, all told."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def forward(self, bits: Integer[Tensor, "batch bit"], *, dropout_seed: int | None = None) -> ModelOutput:
+        """Predict every bit from the earlier ones.
+
+        Args:
+            bits: Whole frames of 0 and 1, at most max_seq_len of them a row.
+            dropout_seed: Key of the dropout masks; needed in training with dropout > 0, ignored otherwise.
+
+        Raises:
+            BitFormatError: Not bits, not whole frames, or too many.
+            ConfigError: Dropout is on and has no key.
+            GridOverflowError: An activation left the exact range; names the layer.
+        """
+        check_frames(bits, self.config)
+        values = patch_values(self._patches(bits))
+        nodes = self.head(self.trunk(self.embedding(values), self._dropout_key(dropout_seed)))
+        logits = gather_paths(nodes, values, self.config.patch_bits)
+        if self.config.patch_bits == PAYLOAD_BITS:
+            logits = pad(logits, (0, self.config.frame_bits - PAYLOAD_BITS))
+        in_frame = torch.arange(bits.shape[1], device=bits.device) % self.config.frame_bits
+        return ModelOutput(logits.flatten(1), in_frame < PAYLOAD_BITS)
+
+    @torch.inference_mode()
+    def new_cache(self, batch: int = 1) -> DecodingCache:
+        """Return the cache of an empty window."""
+        return new_cache(self.embedding, self.trunk, batch)
+
+    @torch.inference_mode()
+    def next_patch_logits(
+        self, cache: DecodingCache, patch: Integer[Tensor, "batch patch_bits"] | None
+    ) -> Float[Tensor, "batch node"]:
+        """Take in one patch and return the tree of the next one, at temperature 1, without dropout.
+
+        Agrees with `forward` up to the rounding of differently shaped matrix products.
+
+        Args:
+            cache: Extended by one position.
+            patch: The payload bits (or, when patch_bits=1, the bit) just decided; None begins a window.
+
+        Raises:
+            BitFormatError: The window is full, or None was given in mid-window or not at its start.
+        """
+        if (patch is None) != (cache.length == 0):
+            raise BitFormatError("patch=None begins a window, and only that; give the last patch after it.")
+        if cache.length >= cache.positions:
+            raise BitFormatError(f"the window of {cache.positions} positions is full; prefill a new_cache().")
+        if patch is None:
+            last = self.embedding.start.expand(cache.batch, -1)
+        else:
+            last = embedding(patch_values(patch), cache.table)
+        return self.head.forward(decode_step(self.trunk, cache, last))
+
+    @torch.inference_mode()
+    def prefill(
+        self, cache: DecodingCache, bits: Integer[Tensor, "batch bit"]
+    ) -> Float[Tensor, "batch node"]:
+        """Take in a whole history at once and return the tree of the patch after it.
+
+        Args:
+            cache: An empty cache.
+            bits: Whole frames, possibly none, fewer than a window holds.
+
+        Raises:
+            BitFormatError: Not whole frames of bits, or too many, or the cache is in use.
+        """
+        if cache.length:
+            raise BitFormatError("this cache is in use; prefill needs a new_cache().")
+        if bits.shape[1] == 0:
+            return self.next_patch_logits(cache, None)
+        check_frames(bits, self.config)
+        if bits.shape[1] == self.config.window_bytes * self.config.frame_bits:
+            raise BitFormatError("the history fills the window; prefill with its last half.")
+        patches = self._patches(bits)
+        return self.head.forward(decode_window(self.trunk, cache, self.embedding.start, patches))
+
+    def _patches(self, bits: Integer[Tensor, "batch bit"]) -> Integer[Tensor, "batch patch patch_bits"]:
+        """Group the bits a position carries; byte patches leave out the parity bit."""
+        if self.config.patch_bits == 1:
+            return bits.unsqueeze(-1)
+        return bits.reshape(bits.shape[0], -1, self.config.frame_bits)[..., :PAYLOAD_BITS]
+
+    def _dropout_key(self, dropout_seed: int | None) -> int | None:
+        if not self.training or self.config.dropout == 0:
+            return None
+        if dropout_seed is None:
+            raise ConfigError(
+                "dropout_seed",
+                None,
+                "training with dropout needs a key for its masks: pass dropout_seed, or call model.eval().",
+            )
+        return dropout_seed
+
+
+def check_frames(bits: Tensor, config: ModelConfig) -> None:
+    """Refuse anything but a batch of whole frames of 0 and 1 that fits the window.
+
+    Raises:
+        BitFormatError: Names the shape, type or value found and what is needed.
+    """
+    if bits.dim() != BATCH_AND_BIT:
+        raise BitFormatError(f"bits have shape {tuple(bits.shape)}; give [batch, bit], e.g. bits[None].")
+    if bits.is_floating_point() or bits.is_complex():
+        raise BitFormatError(f"bits are {bits.dtype}; give whole numbers, e.g. torch.uint8.")
+    rows, count = bits.shape
+    if rows == 0 or count == 0 or count % config.frame_bits:
+        raise BitFormatError(
+            f"{rows} row(s) of {count} bits are not whole frames; "
+            f"give at least one row of a multiple of {config.frame_bits} bits (parity={config.parity})."
+        )
+    if count > config.window_bytes * config.frame_bits:
+        raise BitFormatError(
+            f"{count} bits do not fit max_seq_len={config.max_seq_len}; "
+            f"give at most {config.window_bytes} frames of {config.frame_bits} bits."
+        )
+    if bool((bits != bits.bool()).any()):
+        raise BitFormatError("an element is neither 0 nor 1; give bits, e.g. from bytes_to_bits().")
