@@ -1,0 +1,47 @@
+"""BitLM: train, watch, steer and sample a language model whose alphabet is the bit."""
+
+from bitlm.bits import bits_to_text, enforce_parity, text_to_bits
+from bitlm.data import Corpus
+from bitlm.errors import BitLMError, MetricDriftWarning, SafetyGateError
+from bitlm.generation import generate
+from bitlm.model import BitTransformer, ModelConfig, ModelOutput
+from bitlm.reference import ReferenceModel
+from bitlm.safety import SafetyGate, hil_safe_inference, safe_sample_with_retry
+from bitlm.session import RunStore, Session
+from bitlm.telemetry import (
+    detect_metric_drift,
+    lz_complexity,
+    negentropy_score,
+    symbiosis_kl,
+    symbiosis_score,
+)
+from bitlm.training import TrainingConfig
+from bitlm.version import VERSION
+
+__version__ = VERSION
+
+__all__ = [
+    "BitLMError",
+    "BitTransformer",
+    "Corpus",
+    "MetricDriftWarning",
+    "ModelConfig",
+    "ModelOutput",
+    "ReferenceModel",
+    "RunStore",
+    "SafetyGate",
+    "SafetyGateError",
+    "Session",
+    "TrainingConfig",
+    "bits_to_text",
+    "detect_metric_drift",
+    "enforce_parity",
+    "generate",
+    "hil_safe_inference",
+    "lz_complexity",
+    "negentropy_score",
+    "safe_sample_with_retry",
+    "symbiosis_kl",
+    "symbiosis_score",
+    "text_to_bits",
+]

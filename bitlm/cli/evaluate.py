@@ -1,0 +1,51 @@
+"""`bitlm evaluate`: bits per byte of a run on its held-out part or on another text."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from bitlm.baselines import baselines
+from bitlm.cli.opening import open_run
+from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Run
+from bitlm.data import Corpus
+
+
+def evaluate(
+    run: Run = "latest",
+    corpus: Annotated[
+        str | None, typer.Option(help="Another text (path) [default: the run's held-out part].")
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Measure a run in bits per byte, every byte counted once, beside what compressors reach.
+
+    Another text is measured whole; its baselines are of its own last tenth given the rest and are
+    therefore not comparable, so they are left out.
+
+    Examples:
+      python -m bitlm evaluate --run latest
+
+      python -m bitlm evaluate --run 20261122-120000-ab12 --corpus other.txt --json
+    """
+    session = open_run(data_dir, run)
+    other = Corpus.load(corpus) if corpus else None
+    result: dict[str, object] = {
+        "run_id": session.run_id,
+        "step": session.step_count,
+        "corpus": other.name if other else session.corpus.name,
+        "bits_per_byte": session.evaluate(other.data if other else None),
+    }
+    if other is None:
+        assert session.model.reference is not None, "a session's model always carries its reference"
+        kept = session.store.baselines(session.corpus.fingerprint)
+        result["baselines"] = kept or baselines(session.corpus, session.model.reference)
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    typer.echo(
+        f"run {session.run_id} at step {session.step_count}: {result['bits_per_byte']:.3f} bits per byte"
+    )
+    for name, value in dict(result.get("baselines") or {}).items():  # type: ignore[call-overload] # built above
+        typer.echo(f"  {name:<8} {value:.3f}")

@@ -1,0 +1,153 @@
+"""`bitlm train`: a run from start to a good end, with progress."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from bitlm.baselines import baselines
+from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, default_threads
+from bitlm.data import Corpus
+from bitlm.session import Anneal, RunStore, Session, StepEvent, preset
+
+DEFAULT_MINUTES = 5.0
+ANNEAL_SHARE = 0.25
+"""The last share of a run in which the learning rate falls."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When a run ends: after so many steps, or after so many seconds of training."""
+
+    steps: int | None
+    seconds: float | None
+
+    def share_done(self, session: Session) -> float:
+        """Return how much of the run is behind it, in [0, 1]."""
+        if self.steps is not None:
+            return min(1.0, session.step_count / self.steps)
+        assert self.seconds is not None, "a plan has steps or seconds"
+        return min(1.0, session.elapsed_s / self.seconds)
+
+    def steps_left(self, session: Session) -> int:
+        """Return the steps still to come, for a plan in seconds at the pace so far."""
+        if self.steps is not None:
+            return self.steps - session.step_count
+        assert self.seconds is not None, "a plan has steps or seconds"
+        return round(session.step_count * (self.seconds - session.elapsed_s) / session.elapsed_s)
+
+
+def run_to_end(session: Session, plan: Plan) -> Iterator[StepEvent]:
+    """Step until the plan is fulfilled, annealing over its last quarter."""
+    while (done := plan.share_done(session)) < 1.0:
+        if session.annealing is None and done >= 1.0 - ANNEAL_SHARE and session.step_count:
+            session.apply(Anneal(steps=max(1, plan.steps_left(session))), source="cli")
+        yield session.step()
+
+
+def train(
+    corpus: Annotated[
+        str, typer.Option(help="'embedded', or the path of a text file or folder.")
+    ] = "embedded",
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for so long [default: 5].")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps instead.")] = None,
+    size: Annotated[str, typer.Option(help="tiny, small or base.")] = "small",
+    seed: Annotated[int, typer.Option(min=0, help="Key of every random draw.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads [default: cores - 1].")] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Train a model and measure it on the held-out tenth of the text.
+
+    The learning rate falls over the last quarter. Ctrl-C ends early and keeps what was learned.
+
+    Examples:
+      python -m bitlm train --minutes 5
+
+      python -m bitlm train --corpus book.txt --steps 2000 --size tiny --json
+    """
+    if minutes is not None and steps is not None:
+        raise typer.BadParameter("give --minutes or --steps, not both.")
+    seconds = None if steps is not None else 60.0 * (minutes if minutes is not None else DEFAULT_MINUTES)
+    text = Corpus.load(corpus)
+    model, training = preset(size)
+    store = RunStore(data_dir)
+    session = Session.create(
+        store, model=model, training=training, corpus=text, seed=seed, threads=threads or default_threads()
+    )
+    console = Console(stderr=as_json, quiet=as_json)
+    started = time.monotonic()
+    _train_with_progress(session, Plan(steps, seconds), console)
+    session.checkpoint()
+    result = _measure(session)
+    store.close()
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        _print_result(console, result, time.monotonic() - started)
+
+
+def _train_with_progress(session: Session, plan: Plan, console: Console) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    session.record("training_started", {}, source="cli")
+    with Progress(*columns, console=console, transient=False) as progress:
+        task = progress.add_task(f"run {session.run_id}", total=1.0)
+        try:
+            validation = None
+            for event in run_to_end(session, plan):
+                validation = event.validation_bits_per_byte or validation
+                progress.update(
+                    task, completed=plan.share_done(session), description=_progress_line(event, validation)
+                )
+        except KeyboardInterrupt:
+            console.print("stopped early; what was learned is kept.")
+    session.record("training_stopped", {}, source="cli")
+
+
+def _progress_line(event: StepEvent, validation: float | None) -> str:
+    held_out = f"{validation:.3f}" if validation is not None else "  …  "
+    speed = event.bytes_per_s / 1000
+    return f"step {event.step}  train {event.bits_per_byte:.3f}  held out {held_out} bpb  {speed:.1f} kB/s"
+
+
+def _measure(session: Session) -> dict[str, object]:
+    reference = session.model.reference
+    assert reference is not None, "a session's model always carries its reference"
+    compared = session.store.baselines(session.corpus.fingerprint)
+    if compared is None:
+        compared = baselines(session.corpus, reference)
+        session.store.set_baselines(session.corpus.fingerprint, compared)
+    quality = session.evaluate()
+    session.record("evaluated", {"bits_per_byte": quality}, source="cli")
+    return {
+        "run_id": session.run_id,
+        "steps": session.step_count,
+        "bytes_seen": session.bytes_seen,
+        "bits_per_byte": quality,
+        "baselines": compared,
+    }
+
+
+def _print_result(console: Console, result: dict[str, object], seconds: float) -> None:
+    compared = result["baselines"]
+    assert isinstance(compared, dict)
+    rows = sorted(
+        [*compared.items(), ("BitLM", result["bits_per_byte"])], key=lambda row: -float(str(row[1]))
+    )
+    table = Table(title="bits per byte of the held-out tenth, given the rest (lower is better)")
+    table.add_column("compressor or model")
+    table.add_column("bpb", justify="right")
+    for name, value in rows:
+        style = "bold green" if name == "BitLM" else ""
+        table.add_row(name, f"{value:.3f}", style=style)
+    console.print(table)
+    console.print(
+        f"run {result['run_id']}: {result['steps']} steps, {result['bytes_seen']} bytes, {seconds:.0f} s"
+    )
+    console.print(f'next: python -m bitlm generate --run {result["run_id"]} --prompt "The "', highlight=False)

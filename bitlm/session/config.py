@@ -1,0 +1,30 @@
+"""What a run is a function of, beside its journal."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bitlm.model import ModelConfig
+from bitlm.training import TrainingConfig
+
+
+class RunConfig(BaseModel):
+    """Everything that decides a run's bits, fixed when the run is made.
+
+    Attributes:
+        model: The model's shape.
+        training: How it is trained.
+        corpus: Where the text came from, in words.
+        corpus_fingerprint: SHA-256 of the text.
+        seed: Key of every random draw.
+        threads: Threads torch computes with; another count may round differently.
+        version: The BitLM version that made the run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelConfig
+    training: TrainingConfig
+    corpus: str
+    corpus_fingerprint: str
+    seed: int = Field(ge=0, lt=2**63)
+    threads: int = Field(ge=1, le=256)
+    version: str

@@ -1,0 +1,86 @@
+"""What a session answers: what happened, at which step, and who asked."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Source = Literal["ui", "rest", "cli", "mcp", "session"]
+EventKind = Literal[
+    "run_created",
+    "run_reopened",
+    "training_started",
+    "training_paused",
+    "training_stopped",
+    "telemetry_changed",
+    "anneal_started",
+    "anneal_finished",
+    "data_supplied",
+    "drift_alert",
+    "nonfinite_alert",
+    "checkpoint_saved",
+    "evaluated",
+    "baselines_computed",
+    "sample",
+    "failed",
+]
+
+
+class Event(BaseModel):
+    """Something that happened to a run, kept for ever.
+
+    Attributes:
+        event_id: Rises by at least one with each event of the store: the cursor.
+        step: Updates done when it happened.
+        at: Unix time in seconds.
+        source: Who asked; "session" for what the run did by itself.
+        payload: What there is to say, by kind (docs/api.md lists the fields).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    event_id: int
+    run_id: str
+    step: int
+    at: float
+    kind: EventKind
+    source: Source
+    payload: dict[str, Any]
+
+
+class StepEvent(BaseModel):
+    """What one update measured.
+
+    Attributes:
+        step: Updates done, this one included.
+        at: Unix time in seconds.
+        elapsed_s: Seconds this run has spent stepping.
+        bytes_seen: Bytes of text trained on so far.
+        loss: Nats per payload bit of this step's batch, λ terms excluded.
+        bits_per_byte: The same in bits per byte.
+        validation_bits_per_byte: The quick estimate on held-out text, at the steps that make one.
+        K: Negentropy of the predictions on this step's batch.
+        C: LZ complexity of a probe sample, at the steps that draw one.
+        S: Symbiosis of the same probe sample.
+        gradient_norm: Before clipping.
+        learning_rate: AdamW's, as used by this update.
+        bytes_per_s: Bytes of this batch over the seconds its update took.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+    at: float
+    elapsed_s: float
+    bytes_seen: int
+    loss: float
+    bits_per_byte: float
+    validation_bits_per_byte: float | None = None
+    K: float
+    C: float | None = None
+    S: float | None = None
+    gradient_norm: float
+    learning_rate: float
+    bytes_per_s: float
+
+
+METRIC_COLUMNS = tuple(StepEvent.model_fields)

@@ -1,0 +1,33 @@
+"""Sizes: named settings of model and training, read from config/presets.toml."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from bitlm.errors import ConfigError
+from bitlm.model import ModelConfig
+from bitlm.training import TrainingConfig
+
+PRESETS_FILE = Path(__file__).parents[2] / "config" / "presets.toml"
+SIZES = ("tiny", "small", "base")
+DEFAULT_SIZE = "small"
+
+
+def preset(size: str, **changes: Any) -> tuple[ModelConfig, TrainingConfig]:
+    """Return the settings of `size`, with any field of either changed by name.
+
+    Raises:
+        ConfigError: There is no such size, no such field, or a field has a wrong value.
+    """
+    if size not in SIZES:
+        raise ConfigError("size", size, f"use one of {', '.join(SIZES)}.")
+    table = tomllib.loads(PRESETS_FILE.read_text())[size]
+    model_fields, training_fields = ModelConfig.__dataclass_fields__, TrainingConfig.__dataclass_fields__
+    for field, value in changes.items():
+        if field not in model_fields and field not in training_fields:
+            raise ConfigError(field, value, "there is no such setting; see docs/api.md for those there are.")
+    model = table["model"] | {field: value for field, value in changes.items() if field in model_fields}
+    training = table["training"] | {
+        field: value for field, value in changes.items() if field in training_fields
+    }
+    return ModelConfig(**model), TrainingConfig(**training)

@@ -1,0 +1,21 @@
+"""Training: what a step minimises, how the weights move, and how quality is measured."""
+
+from bitlm.training.config import TrainingConfig
+from bitlm.training.evaluation import held_out_bits_per_byte, validation_bits_per_byte
+from bitlm.training.objective import bits_per_byte
+from bitlm.training.optimizer import HybridOptimizer, Muon
+from bitlm.training.schedule import Annealing, learning_rate_factor
+from bitlm.training.trainer import StepResult, Trainer
+
+__all__ = [
+    "Annealing",
+    "HybridOptimizer",
+    "Muon",
+    "StepResult",
+    "Trainer",
+    "TrainingConfig",
+    "bits_per_byte",
+    "held_out_bits_per_byte",
+    "learning_rate_factor",
+    "validation_bits_per_byte",
+]

@@ -1,0 +1,58 @@
+"""The settings of training, checked when made."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+from bitlm.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the weights are trained and how often quality is looked at.
+
+    Attributes:
+        batch_size: Windows in a step, at least 1.
+        learning_rate: Peak step size of AdamW, for embeddings, norms and the head; in (0, 1].
+        matrix_learning_rate: Peak step size of Muon, for the trunk's matrices; in (0, 1].
+        warmup_steps: Steps over which both rates rise linearly from 0.
+        weight_decay: Decoupled weight decay, as a share of the step size; in [0, 1].
+        gradient_clip: Largest gradient norm a step uses; above it the gradient is scaled down.
+        validation_interval: Steps between two validation figures.
+        probe_interval: Steps between two probe samples (C and S), once training has settled.
+        checkpoint_interval: Steps between two automatic checkpoints.
+
+    Raises:
+        ConfigError: A value is out of its range; the error names field and range.
+    """
+
+    batch_size: int = 4
+    learning_rate: float = 2e-3
+    matrix_learning_rate: float = 2e-2
+    warmup_steps: int = 30
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    validation_interval: int = 50
+    probe_interval: int = 50
+    checkpoint_interval: int = 500
+
+    def __post_init__(self) -> None:
+        self._check_count("batch_size", low=1, high=4096)
+        self._check_number("learning_rate", low=0.0, high=1.0, low_allowed=False)
+        self._check_number("matrix_learning_rate", low=0.0, high=1.0, low_allowed=False)
+        self._check_count("warmup_steps", low=0, high=1_000_000)
+        self._check_number("weight_decay", low=0.0, high=1.0)
+        self._check_number("gradient_clip", low=0.0, high=1e6, low_allowed=False)
+        for interval in ("validation_interval", "probe_interval", "checkpoint_interval"):
+            self._check_count(interval, low=1, high=1_000_000)
+
+    def _check_count(self, field: str, *, low: int, high: int) -> None:
+        value = getattr(self, field)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ConfigError(field, value, f"use a whole number from {low} to {high}.")
+
+    def _check_number(self, field: str, *, low: float, high: float, low_allowed: bool = True) -> None:
+        value = getattr(self, field)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+        if not is_number or not low <= value <= high or (value == low and not low_allowed):
+            bound = "from" if low_allowed else "above"
+            raise ConfigError(field, value, f"use a number {bound} {low} up to {high}.")

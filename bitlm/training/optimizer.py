@@ -1,0 +1,133 @@
+"""How the weights move: Muon for the trunk's matrices, AdamW for everything else."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import Module, Parameter
+from torch.optim import AdamW, Optimizer
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic that drives singular values towards 1 fastest (Jordan 2024)."""
+
+
+MATRIX = 2
+"""Dimensions of what Muon can orthogonalise."""
+
+
+def orthogonalize(matrix: Float[Tensor, "row column"], iterations: int = 5) -> Float[Tensor, "row column"]:
+    """Return roughly the nearest semi-orthogonal matrix, by Newton–Schulz in fp32.
+
+    Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
+    """
+    a, b, c = NEWTON_SCHULZ
+    tall = matrix.size(0) > matrix.size(1)
+    x = matrix.T if tall else matrix
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(iterations):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x
+
+
+class Muon(Optimizer):
+    """Momentum orthogonalised: every direction of a matrix moves at the same speed.
+
+    torch.optim.Muon works in bf16, which a CPU without AVX512-BF16 runs many times slower, so
+    this one stays in fp32.
+
+    Args:
+        params: Matrices only.
+        lr: Step size.
+        momentum: Decay of the (Nesterov) momentum.
+        weight_decay: Decoupled, as a share of lr.
+    """
+
+    def __init__(
+        self, params: Iterable[Parameter], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override] # no closures here
+        """Update every matrix that has a gradient."""
+        if closure is not None:
+            raise ValueError("Muon takes no closure: compute the gradients, then call step().")
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group)
+
+    def _update(self, parameter: Parameter, group: dict[str, Any]) -> None:
+        gradient = parameter.grad
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+        direction = orthogonalize(gradient.lerp(momentum, group["momentum"]))
+        scale = max(1.0, parameter.size(0) / parameter.size(1)) ** 0.5
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        parameter.add_(direction, alpha=-group["lr"] * scale)
+
+
+class HybridOptimizer:
+    """Muon on the trunk's matrices and AdamW on the rest, moved by one dial."""
+
+    def __init__(
+        self, model: Module, *, learning_rate: float, matrix_learning_rate: float, weight_decay: float
+    ) -> None:
+        matrices, others = split_parameters(model)
+        self.muon = Muon(matrices, lr=matrix_learning_rate, weight_decay=weight_decay)
+        self.adamw = AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True)
+        self._peaks = [
+            (group, group["lr"]) for group in chain(self.muon.param_groups, self.adamw.param_groups)
+        ]
+
+    def set_learning_rate_factor(self, factor: float) -> None:
+        """Use `factor` of each peak learning rate from the next step on."""
+        for group, peak in self._peaks:
+            group["lr"] = peak * factor
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self.muon.zero_grad(set_to_none=True)
+        self.adamw.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        """Move the weights by their gradients."""
+        self.muon.step()
+        self.adamw.step()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all state, named so that `load_tensors` puts it back."""
+        return {f"{name}.{index}.{key}": value for name, index, key, value in self._entries()}
+
+    def _entries(self) -> Iterator[tuple[str, int, str, Tensor]]:
+        for name, optimizer in (("muon", self.muon), ("adamw", self.adamw)):
+            for index, values in optimizer.state_dict()["state"].items():
+                for key, value in values.items():
+                    yield name, index, key, value
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` returned."""
+        for name, optimizer in (("muon", self.muon), ("adamw", self.adamw)):
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                owner, index, entry = key.split(".")
+                if owner == name:
+                    state.setdefault(int(index), {})[entry] = value
+            optimizer.load_state_dict(
+                {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+            )
+
+
+def split_parameters(model: Module) -> tuple[list[Parameter], list[Parameter]]:
+    """Return (the trunk's matrices, all other parameters) of a model that has a `trunk`."""
+    matrices = [
+        parameter for parameter in model.get_submodule("trunk").parameters() if parameter.dim() == MATRIX
+    ]
+    chosen = {id(parameter) for parameter in matrices}
+    return matrices, [parameter for parameter in model.parameters() if id(parameter) not in chosen]

@@ -1,0 +1,69 @@
+"""One optimizer update, as a pure function of weights, batch, step and settings."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+import torch
+from jaxtyping import Integer
+from torch import Tensor
+
+from bitlm.model import BitTransformer
+from bitlm.training.config import TrainingConfig
+from bitlm.training.objective import causal_objective
+from bitlm.training.optimizer import HybridOptimizer
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one update saw.
+
+    Attributes:
+        loss: Cross-entropy in nats per payload bit, λ terms excluded.
+        negentropy: K of the batch's predictive probabilities.
+        gradient_norm: Norm of the whole gradient before clipping.
+        finite: False when loss or gradient was not finite; then the weights were left alone.
+    """
+
+    loss: float
+    negentropy: float
+    gradient_norm: float
+    finite: bool
+
+
+class Trainer:
+    """Owns the optimizer of one model."""
+
+    def __init__(self, model: BitTransformer, config: TrainingConfig) -> None:
+        self.model = model
+        self.config = config
+        self.optimizer = HybridOptimizer(
+            model,
+            learning_rate=config.learning_rate,
+            matrix_learning_rate=config.matrix_learning_rate,
+            weight_decay=config.weight_decay,
+        )
+
+    def update(
+        self, bits: Integer[Tensor, "batch bit"], *, rate_factor: float, lambda_K: float, dropout_seed: int
+    ) -> StepResult:
+        """Do one update on a batch of whole frames; leave the weights alone if anything is not finite.
+
+        Args:
+            bits: The batch, frames in the model's format.
+            rate_factor: Share of the peak learning rates to use.
+            lambda_K: Weight of K in the objective, in [0, 1].
+            dropout_seed: Key of this step's dropout masks.
+        """
+        self.model.train()
+        self.optimizer.zero_grad()
+        output = self.model(bits, dropout_seed=dropout_seed)
+        objective = causal_objective(output, bits, lambda_K)
+        objective.total.backward()  # type: ignore[no-untyped-call] # torch leaves backward untyped
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        self.model.eval()
+        loss, gradient_norm = objective.cross_entropy.item(), norm.item()
+        finite = isfinite(loss) and isfinite(gradient_norm)
+        if finite:
+            self.optimizer.set_learning_rate_factor(rate_factor)
+            self.optimizer.step()
+        return StepResult(loss, objective.negentropy.item(), gradient_norm, finite)
