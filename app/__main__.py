@@ -1,0 +1,139 @@
+"""`python -m app`: the service under gunicorn, one process with threads, for one model has one owner."""
+
+import logging
+import os
+import sys
+from types import FrameType
+from typing import Any
+
+import structlog
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.gthread import ThreadWorker
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+WORKER_TIMEOUT_S = 120
+"""A worker whose main loop is silent for so long is taken for dead and replaced."""
+
+
+class GracefulWorker(ThreadWorker):
+    """Begins to stop training the moment it is told to stop, and treats every such signal alike.
+
+    Ctrl-C reaches this process directly as well as through its parent; the stock worker would then leave
+    twice, the second time in the middle of the last checkpoint.
+    """
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop taking connections, stop training, hang up on the sockets."""
+        if self.alive:
+            _service(self.app.callable).request_stop()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """Leave as gracefully as for SIGTERM."""
+        self.handle_exit(sig, frame)
+
+
+class Server(BaseApplication):
+    """gunicorn, configured from our settings instead of its own files and options."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Hand our settings to gunicorn."""
+        settings = self._settings
+        options = {
+            "bind": settings.authority,
+            "workers": 1,
+            "worker_class": GracefulWorker,
+            "threads": settings.threads,
+            "timeout": WORKER_TIMEOUT_S,
+            "graceful_timeout": settings.shutdown_grace_s,
+            "control_socket_disable": True,
+            "logconfig_dict": log_configuration(settings.log_level),
+            "post_worker_init": self._announce,
+            "worker_exit": _close,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Make the service, in the process that serves it; torch is imported only here."""
+        from app.factory import create_app  # noqa: PLC0415 - threads must not be made before the fork
+
+        return create_app(self._settings)
+
+    def _announce(self, worker: ThreadWorker) -> None:  # noqa: ARG002 - gunicorn hands it over
+        folder = self._settings.data_dir.resolve()
+        sys.stdout.write(f"BitLM is ready: {self._settings.url}  (runs are kept in {folder}; Ctrl-C stops)\n")
+        sys.stdout.flush()
+
+
+def _close(arbiter: Arbiter, worker: ThreadWorker) -> None:  # noqa: ARG001 - gunicorn hands it over
+    """Write the last checkpoint; the parent calls this too, and has no service to close."""
+    if worker.app.callable is not None:
+        _service(worker.app.callable).close()
+
+
+def _service(app: Any) -> Any:
+    return app.extensions["bitlm"]
+
+
+def log_configuration(level: str) -> dict[str, Any]:
+    """Return the logging of the process: every line a JSON object on stderr."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        cache_logger_on_first_use=True,
+    )
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "foreign_pre_chain": shared,
+        "processors": [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": formatter},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}
+        },
+        "root": {"handlers": ["stderr"], "level": level.upper()},
+        "loggers": {
+            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
+        },
+    }
+
+
+def main() -> None:
+    """Serve until told to stop; a wrong setting is one sentence and exit code 2."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads would starve the web; before torch
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for complaint in error.errors():
+            name = "_".join(("BITLM", *(str(part).upper() for part in complaint["loc"])))
+            sys.stderr.write(f"error: {name}={complaint['input']!r}: {complaint['msg']}\n")
+        sys.exit(2)
+    logging.captureWarnings(capture=True)
+    Server(settings).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Where the service is put together, and the only place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Flask
+
+from app.service import Broadcaster, ModelManager
+from app.settings import Settings
+from app.web.gate import Gate
+from app.web.health import HealthRoutes
+from app.web.inference import InferenceRoutes
+from app.web.pages import Pages, harden
+from app.web.problems import handle_errors
+from app.web.routes import Route, add_routes, log_requests
+from app.web.runs import RunRoutes
+from app.web.sockets import Sockets
+from app.web.telemetry import TelemetryRoutes
+from app.web.training import TrainingRoutes
+from bitlm.session import RunStore
+
+ROOT = Path(__file__).parents[1]
+EXTENSION = "bitlm"
+
+
+@dataclass(frozen=True)
+class Service:
+    """What runs behind the web; `app.extensions["bitlm"]` holds it.
+
+    Attributes:
+        routes: The route table.
+    """
+
+    manager: ModelManager
+    broadcaster: Broadcaster
+    sockets: Sockets
+    routes: tuple[Route, ...]
+
+    def request_stop(self) -> None:
+        """Begin to stop, without waiting: let training end and hang up on the sockets."""
+        self.manager.request_stop()
+        self.sockets.close()
+
+    def close(self) -> None:
+        """Stop, with a last checkpoint, and wait until all is on the disk."""
+        self.broadcaster.close()
+        self.sockets.close()
+        self.manager.close()
+
+
+def create_app(settings: Settings) -> Flask:
+    """Return the service, running: its worker takes up the newest run at once.
+
+    Whoever makes it closes it: `app.extensions["bitlm"].close()`.
+    """
+    manager = ModelManager(RunStore(settings.data_dir), torch_threads=settings.computing_threads)
+    app = Flask("app", template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    sockets = Sockets(app)
+    broadcaster = Broadcaster(
+        manager,
+        emit=sockets.emit,
+        listening=lambda: sockets.listening,
+        interval_s=settings.update_interval_s,
+    )
+    concepts = (TrainingRoutes, InferenceRoutes, TelemetryRoutes, RunRoutes, HealthRoutes)
+    routes = tuple(route for concept in concepts for route in concept(manager).table())
+    log_requests(app)
+    add_routes(app, routes)
+    app.register_blueprint(Pages().blueprint())
+    app.after_request(harden)
+    handle_errors(app)
+    app.wsgi_app = Gate(  # type: ignore[method-assign] # Flask's own way to add middleware
+        app.wsgi_app,
+        hosts=settings.hosts,
+        max_body_bytes=settings.max_body_bytes,
+        max_sockets=settings.max_sockets,
+    )
+    app.extensions[EXTENSION] = Service(manager, broadcaster, sockets, routes)
+    broadcaster.start()
+    manager.start()
+    return app

@@ -1,0 +1,29 @@
+"""One thread owns the live model; everyone else asks it and is answered."""
+
+from app.service.answers import (
+    CharacterSurprise,
+    CorpusSummary,
+    GateReport,
+    InferAnswer,
+    RunCreated,
+    Status,
+    StepAnswer,
+)
+from app.service.broadcaster import Broadcaster
+from app.service.errors import NoRunError, ServiceStoppingError, StateConflictError
+from app.service.manager import ModelManager
+
+__all__ = [
+    "Broadcaster",
+    "CharacterSurprise",
+    "CorpusSummary",
+    "GateReport",
+    "InferAnswer",
+    "ModelManager",
+    "NoRunError",
+    "RunCreated",
+    "ServiceStoppingError",
+    "StateConflictError",
+    "Status",
+    "StepAnswer",
+]

@@ -1,0 +1,198 @@
+"""What the service answers."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from bitlm.safety import Attempt, GateVerdict
+from bitlm.session import RunConfig, Session, StepEvent, TelemetrySettings
+
+State = Literal["empty", "initializing", "ready", "training", "paused", "stopped", "halted", "failed"]
+
+
+class Answered(BaseModel):
+    """An answer does not change once given."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class CorpusSummary(Answered):
+    """The text of a run, by its sizes in bytes and the SHA-256 of the whole."""
+
+    name: str
+    bytes: int
+    train_bytes: int
+    held_out_bytes: int
+    fingerprint: str
+
+    @classmethod
+    def of(cls, session: Session) -> "CorpusSummary":
+        """Summarise the corpus of `session`."""
+        corpus = session.corpus
+        return cls(
+            name=corpus.name,
+            bytes=len(corpus.data),
+            train_bytes=len(corpus.train),
+            held_out_bytes=len(corpus.held_out),
+            fingerprint=corpus.fingerprint,
+        )
+
+
+class Status(Answered):
+    """The service at one moment.
+
+    Attributes:
+        bytes_per_s: Training speed of the last step; None before the first since the service started.
+        bits_per_byte: Of the last training batch.
+        validation_bits_per_byte: The newest estimate on held-out text.
+        elapsed_s: Seconds the run has spent stepping.
+        config: The run's settings, flat.
+        baselines: Bits per byte of other compressors on the held-out text; None while they are computed.
+        error: What went wrong, in a state of "halted" or "failed".
+        metrics_cursor: The last step that has metrics.
+        events_cursor: The id of the run's last event.
+    """
+
+    state: State = "empty"
+    run_id: str | None = None
+    step: int = 0
+    parameters: int | None = None
+    bytes_seen: int = 0
+    bytes_per_s: float | None = None
+    bits_per_byte: float | None = None
+    validation_bits_per_byte: float | None = None
+    elapsed_s: float = 0.0
+    config: dict[str, Any] | None = None
+    corpus: CorpusSummary | None = None
+    baselines: dict[str, float] | None = None
+    telemetry: TelemetrySettings = TelemetrySettings()
+    error: str | None = None
+    metrics_cursor: int = 0
+    events_cursor: int = 0
+
+
+class RunCreated(Answered):
+    """A new run, live and ready to train."""
+
+    run_id: str
+    parameters: int
+    config: dict[str, Any]
+    step: int
+
+
+class Measured(Answered):
+    """K of the last training batch; C and S of a probe sample drawn after it."""
+
+    K: float
+    C: float | None
+    S: float | None
+
+
+class StepAnswer(Answered):
+    """The last of the steps that were asked for.
+
+    Attributes:
+        loss: Nats per payload bit of the last batch, λ terms excluded.
+        bits_per_byte: The same in bits per byte.
+    """
+
+    run_id: str
+    step: int
+    loss: float
+    bits_per_byte: float
+    telemetry: Measured
+
+    @classmethod
+    def of(cls, run_id: str, event: StepEvent) -> "StepAnswer":
+        """Say what `event` measured."""
+        telemetry = Measured(K=event.K, C=event.C, S=event.S)
+        return cls(
+            run_id=run_id,
+            step=event.step,
+            loss=event.loss,
+            bits_per_byte=event.bits_per_byte,
+            telemetry=telemetry,
+        )
+
+
+class AttemptReport(Answered):
+    """One sample that was drawn: its settings, and what the gate measured."""
+
+    temperature: float
+    top_p: float
+    passed: bool
+    K: float
+    C: float
+    S: float
+    reasons: tuple[str, ...]
+
+
+class GateReport(Answered):
+    """The gate's verdict.
+
+    Attributes:
+        attempts: Samples drawn until one passed or the retries were used up.
+        reasons: Why it did not pass, as sentences; empty when it passed.
+        log: Each attempt in order.
+    """
+
+    passed: bool
+    attempts: int
+    K: float
+    C: float
+    S: float
+    reasons: tuple[str, ...]
+    c_floor: float
+    s_floor: float
+    log: tuple[AttemptReport, ...]
+
+    @classmethod
+    def of(cls, verdict: GateVerdict, attempts: Sequence[Attempt]) -> "GateReport":
+        """Say what a verdict found, and how it came to it."""
+        log = tuple(
+            AttemptReport(
+                temperature=attempt.temperature,
+                top_p=attempt.top_p,
+                **_figures(attempt.verdict),
+            )
+            for attempt in attempts
+        )
+        floors = {"c_floor": verdict.c_floor, "s_floor": verdict.s_floor}
+        return cls(attempts=len(log), log=log, **floors, **_figures(verdict))
+
+
+class CharacterSurprise(Answered):
+    """A character and the bits of surprise its emission carried."""
+
+    text: str
+    surprise_bits: float
+
+
+class InferAnswer(Answered):
+    """What the model emitted, and the gate's verdict on it.
+
+    Attributes:
+        bits: The emitted frames, in the model's format.
+        gate: Of what was emitted, the prompt excluded.
+        seed: Repeating the request with this seed at this step repeats the answer.
+    """
+
+    run_id: str
+    step: int
+    seed: int
+    text: str
+    bits: tuple[int, ...]
+    characters: tuple[CharacterSurprise, ...]
+    gate: GateReport
+
+
+def flat(config: RunConfig) -> dict[str, Any]:
+    """Return a run's settings without their grouping, under the names that POST /init takes."""
+    settings = config.model_dump(mode="json")
+    model, training = settings.pop("model"), settings.pop("training")
+    return {**model, **training, **settings}
+
+
+def _figures(verdict: GateVerdict) -> dict[str, Any]:
+    return {name: getattr(verdict, name) for name in ("passed", "K", "C", "S", "reasons")}

@@ -1,0 +1,77 @@
+"""A sample, drawn through the gate between two steps of training."""
+
+import warnings
+from secrets import randbelow
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from app.service.answers import CharacterSurprise, GateReport, InferAnswer
+from app.service.requests import Infer
+from bitlm.bits import bits_to_bytes, bytes_to_bits
+from bitlm.errors import SafetyGateWarning
+from bitlm.safety import safe_sample_with_retry
+from bitlm.session import Session
+from bitlm.session.events import Source
+
+CHOSEN_SEEDS = 2**32
+"""Seeds that are chosen when none is given: small enough to be exact in a browser."""
+
+
+def prompt_bits(session: Session, request: Infer) -> UInt8[Tensor, "bit"]:
+    """Return the prompt as whole frames in the model's format.
+
+    Raises:
+        BitFormatError: The given bits are not whole frames, or fail parity.
+    """
+    parity = session.config.model.parity
+    prompt = request.prompt.encode() if request.bits is None else bits_to_bytes(request.bits, parity=parity)
+    return bytes_to_bits(prompt, parity=parity)
+
+
+def infer(session: Session, request: Infer, source: Source) -> InferAnswer:
+    """Draw a sample with the session's floors and keep it as an event of the run.
+
+    Raises:
+        SafetyGateError: The request is strict and every attempt fell below a floor.
+        BitFormatError: The prompt's bits are not in the model's format.
+    """
+    seed = randbelow(CHOSEN_SEEDS) if request.seed is None else request.seed
+    prompt = prompt_bits(session, request)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SafetyGateWarning)  # the verdict is part of the answer
+        gated = safe_sample_with_retry(
+            session.model,
+            prompt,
+            c_floor=session.telemetry.c_floor,
+            s_floor=session.telemetry.s_floor,
+            strict=request.strict,
+            max_new_bytes=request.max_new_bytes,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            seed=seed,
+        )
+    sample = gated.sample
+    answer = InferAnswer(
+        run_id=session.run_id,
+        step=session.step_count,
+        seed=seed,
+        text=sample.text,
+        bits=tuple(sample.bits.tolist()),
+        characters=tuple(
+            CharacterSurprise(text=text, surprise_bits=surprise_bits)
+            for text, surprise_bits in sample.characters
+        ),
+        gate=GateReport.of(gated.verdict, gated.attempts),
+    )
+    session.record("sample", _payload(request, answer), source=source)
+    return answer
+
+
+def _payload(request: Infer, answer: InferAnswer) -> dict[str, object]:
+    """Return what a reloaded page needs to show the sample again; the bits follow from the text."""
+    asked = {name: value for name, value in vars(request).items() if name != "bits"}
+    return {
+        "request": asked | {"seed": answer.seed},
+        "response": answer.model_dump(mode="json", exclude={"bits"}),
+    }

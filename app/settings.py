@@ -1,0 +1,119 @@
+"""Settings of the service: config/app.toml, overridden by `BITLM_*` environment variables."""
+
+import os
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+SETTINGS_FILE = Path(__file__).parents[1] / "config" / "app.toml"
+HTTP_RESERVE = 4
+"""HTTP threads that sockets must leave free, so that a page can load however many are watching."""
+
+HostAndPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$")]
+
+
+class Settings(BaseSettings):
+    """What the operator decides; docs/operations.md says the same at length.
+
+    Attributes:
+        host: Loopback address to listen on.
+        port: TCP port to listen on.
+        data_dir: Folder of runs, metrics and checkpoints; made when missing.
+        threads: Threads that serve HTTP; each open page keeps one for its socket.
+        max_sockets: Pages that may watch at once.
+        torch_threads: Threads that torch computes with; None for one fewer than there are cores.
+        allowed_hosts: Further `name:port` pairs the service may be called by, for forwarded ports.
+        max_body_bytes: Largest request body in bytes.
+        update_interval_s: Shortest time between two updates over the socket, in seconds.
+        shutdown_grace_s: Longest wait for open requests and the last checkpoint when stopping, in seconds.
+        log_level: Least severity that is logged.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="BITLM_", toml_file=SETTINGS_FILE, frozen=True, extra="forbid", validate_default=True
+    )
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 5000
+    data_dir: Path = Path(".bitlm")
+    threads: Annotated[int, Field(ge=1, le=256)] = 16
+    max_sockets: Annotated[int, Field(ge=1, le=250)] = 8
+    torch_threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    allowed_hosts: tuple[HostAndPort, ...] = ()
+    max_body_bytes: Annotated[int, Field(ge=1024, le=2**30)] = 16 * 2**20
+    update_interval_s: Annotated[float, Field(ge=0.25, le=60, allow_inf_nan=False)] = 0.25
+    shutdown_grace_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("host")
+    @classmethod
+    def _loopback_only(cls, host: str) -> str:
+        if host != "localhost" and not _is_loopback(host):
+            raise ValueError(
+                "use a loopback address such as 127.0.0.1: the service has no password yet. "
+                "To reach it from elsewhere, forward the port (ssh -L) and name it in allowed_hosts"
+            )
+        return host
+
+    @model_validator(mode="after")
+    def _sockets_leave_threads(self) -> Self:
+        if self.threads < self.max_sockets + HTTP_RESERVE:
+            raise ValueError(
+                f"threads={self.threads} is too few for max_sockets={self.max_sockets}: "
+                f"every socket keeps one, and {HTTP_RESERVE} must stay free; "
+                f"use threads={self.max_sockets + HTTP_RESERVE} or more"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls by this name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, and that over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://{self.authority}"
+
+    @property
+    def authority(self) -> str:
+        """The address and port, as a Host header spells them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Every Host header the service answers to."""
+        names = {f"{name}:{self.port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        return frozenset({*names, self.authority, *self.allowed_hosts})
+
+    @property
+    def computing_threads(self) -> int:
+        """Threads that torch computes with: the last core is left to the web."""
+        return self.torch_threads or max(1, _cores() - 1)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,36 @@
+"""Sampling the live model through the gate."""
+
+from http import HTTPStatus
+
+from app.service import InferAnswer, ModelManager
+from app.service.requests import Infer
+from app.web.routes import Route, asked_by
+from app.web.schemas import InferRequest
+
+
+class InferenceRoutes:
+    """What the model says."""
+
+    def __init__(self, manager: ModelManager) -> None:
+        self._manager = manager
+
+    def table(self) -> list[Route]:
+        """Return these routes."""
+        return [
+            Route(
+                "POST", "/infer", self.infer, InferAnswer, body=InferRequest, errors=(HTTPStatus.CONFLICT,)
+            ),
+        ]
+
+    def infer(self, body: InferRequest) -> InferAnswer:
+        """Emit bytes after a prompt, with the gate's verdict on them."""
+        request = Infer(
+            prompt=body.prompt or "",
+            bits=None if body.bits is None else tuple(body.bits),
+            max_new_bytes=body.max_new_bytes,
+            temperature=body.temperature,
+            top_p=body.top_p,
+            seed=body.seed,
+            strict=body.strict,
+        )
+        return self._manager.ask(request, asked_by())

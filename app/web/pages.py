@@ -1,0 +1,99 @@
+"""The page and what it loads that is not ours: plotly.js, from the installed package."""
+
+import gzip
+from importlib.metadata import version
+from importlib.resources import files
+from threading import Lock
+
+from flask import Blueprint, Response, abort, render_template, request
+
+from bitlm.session import SIZES, preset
+from bitlm.session.presets import DEFAULT_SIZE
+from bitlm.version import VERSION
+
+PLOTLY_FILE = f"plotly-{version('plotly')}.min.js"
+ONE_YEAR_S = 31_536_000
+
+
+class Vendored:
+    """A file that never changes under its name: read and compressed once, when first asked for."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._plain = b""
+        self._compressed = b""
+
+    def read(self, *, compressed: bool) -> bytes:
+        """Return plotly.min.js, gzipped or plain."""
+        with self._lock:
+            if not self._plain:
+                self._plain = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
+                self._compressed = gzip.compress(self._plain, mtime=0)
+        return self._compressed if compressed else self._plain
+
+
+class Pages:
+    """The page itself, and the one foreign script it uses."""
+
+    def __init__(self) -> None:
+        self._vendored = Vendored()
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes that answer with files instead of JSON."""
+        pages = Blueprint("pages", __name__)
+        pages.add_url_rule("/", "dashboard", self.dashboard)
+        pages.add_url_rule("/static-vendor/<name>", "vendored", self.vendored)
+        return pages
+
+    def dashboard(self) -> str:
+        """Return the page, with the settings that its form starts from."""
+        presets = {size: _settings_of(size) for size in SIZES}
+        return render_template(
+            "dashboard.html",
+            plotly_url=f"/static-vendor/{PLOTLY_FILE}",
+            default_size=DEFAULT_SIZE,
+            defaults=presets[DEFAULT_SIZE],
+            presets=presets,
+            version=VERSION,
+        )
+
+    def vendored(self, name: str) -> Response:
+        """Return plotly.js under the name that holds its version, to be kept for good."""
+        if name != PLOTLY_FILE:
+            abort(404, f"there is no {name!r} here; the script is {PLOTLY_FILE}.")
+        compressed = request.accept_encodings.quality("gzip") > 0
+        response = Response(
+            self._vendored.read(compressed=compressed), content_type="text/javascript; charset=utf-8"
+        )
+        response.headers["Cache-Control"] = f"public, max-age={ONE_YEAR_S}, immutable"
+        response.headers["Vary"] = "Accept-Encoding"
+        if compressed:
+            response.headers["Content-Encoding"] = "gzip"
+        return response
+
+
+def harden(response: Response) -> Response:
+    """Tell the browser to load and run nothing but what comes from here."""
+    response.headers["Content-Security-Policy"] = "; ".join(
+        (
+            "default-src 'self'",
+            "script-src 'self'",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            f"connect-src 'self' ws://{request.host}",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    if response.mimetype in {"application/json", "application/problem+json"}:
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _settings_of(size: str) -> dict[str, object]:
+    model, training = preset(size)
+    return vars(model) | vars(training)

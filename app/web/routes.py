@@ -1,0 +1,110 @@
+"""The route table: what each route takes and answers, said once and held to in one place."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Literal
+
+import structlog
+from flask import Flask, Response, g, request
+from pydantic import BaseModel, ValidationError
+
+from app.web.problems import InvalidRequestError, MalformedJSONError
+from app.web.schemas import Body, Query
+from bitlm.session.events import Source
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method on one path.
+
+    Attributes:
+        path: In Flask's notation, `<name>` for what the handler takes by that name.
+        handler: Takes `body` and `query` where there are such, and answers with a `response`.
+        status: Of the answer when all goes well.
+        errors: Statuses of the problems it may answer, beside those of every route.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    handler: Callable[..., BaseModel]
+    response: type[BaseModel]
+    body: type[Body] | None = None
+    query: type[Query] | None = None
+    status: HTTPStatus = HTTPStatus.OK
+    errors: tuple[HTTPStatus, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name, unique in the table."""
+        return f"{self.method} {self.path}".replace(".", "_")
+
+
+def asked_by() -> Source:
+    """Return "ui" for a page (browsers send Origin with every write) and "rest" for a script."""
+    return "ui" if "Origin" in request.headers else "rest"
+
+
+def add_routes(app: Flask, routes: Iterable[Route]) -> None:
+    """Serve `routes`."""
+    for route in routes:
+        app.add_url_rule(route.path, route.name, _view(route), methods=[route.method])
+
+
+def log_requests(app: Flask) -> None:
+    """Log every write and every refusal, with how long it took."""
+    log = structlog.get_logger("bitlm.web")
+
+    @app.before_request
+    def begin() -> None:
+        g.began = time.perf_counter()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        if request.method != "GET" or response.status_code >= HTTPStatus.BAD_REQUEST:
+            seconds = round(time.perf_counter() - g.began, 4)
+            log.info(
+                "request",
+                method=request.method,
+                path=request.path,
+                status=response.status_code,
+                seconds=seconds,
+            )
+        return response
+
+
+def _view(route: Route) -> Callable[..., Response]:
+    def view(**arguments: str) -> Response:
+        answer = route.handler(**arguments, **_parsed(route))
+        return Response(answer.model_dump_json(), route.status, content_type="application/json")
+
+    return view
+
+
+def _parsed(route: Route) -> dict[str, BaseModel]:
+    """Return the body and the query that the handler takes, checked."""
+    arguments: dict[str, BaseModel] = {}
+    if route.body is not None:
+        arguments["body"] = _parsed_body(route.body)
+    if route.query is not None:
+        arguments["query"] = _parsed_query(route.query)
+    return arguments
+
+
+def _parsed_body(schema: type[Body]) -> Body:
+    """Return the body; none at all is an empty object."""
+    try:
+        return schema.model_validate_json(request.get_data(cache=False) or b"{}")
+    except ValidationError as error:
+        complaint = error.errors(include_url=False, include_input=False)[0]
+        if complaint["type"] == "json_invalid":
+            raise MalformedJSONError(f"the body is not JSON: {complaint['ctx']['error']}.") from error
+        raise InvalidRequestError(error, schema) from error
+
+
+def _parsed_query(schema: type[Query]) -> Query:
+    try:
+        return schema.model_validate(request.args.to_dict())
+    except ValidationError as error:
+        raise InvalidRequestError(error, schema) from error

@@ -1,0 +1,194 @@
+"""What requests may say, and the answers that only the web gives."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bitlm.session import Event
+from bitlm.session.presets import DEFAULT_SIZE
+
+Bit = Annotated[int, Field(strict=True, ge=0, le=1)]
+"""Exactly 0 or 1; `true` and 1.0 are not bits."""
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+LONGEST_PROMPT = 65_536
+"""Characters of a prompt; the model sees the last window of them."""
+
+MOST_BITS = 2**20
+"""Bits a request may spell out; longer data goes as text or as a corpus."""
+
+
+class Body(BaseModel):
+    """A JSON body: no unknown fields, and no type stands in for another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Empty(Body):
+    """A body that has nothing to say; leaving it out says the same."""
+
+
+class InitRequest(Body):
+    """Settings of a new run; whatever is left out has the value of its size.
+
+    Attributes:
+        size: Preset the other fields start from: tiny, small or base.
+        corpus: "embedded", or the path of a text file or folder on the service's machine.
+        text: Text to learn from instead of a corpus.
+        seed: Key of every random draw of the run.
+    """
+
+    size: str = DEFAULT_SIZE
+    corpus: Annotated[str, Field(min_length=1, max_length=4096)] = "embedded"
+    text: Annotated[str, Field(min_length=1)] | None = None
+    seed: Seed = 0
+
+    d_model: int | None = None
+    nhead: int | None = None
+    num_layers: int | None = None
+    dim_feedforward: int | None = None
+    max_seq_len: int | None = None
+    patch_bits: int | None = None
+    parity: bool | None = None
+    dropout: Number | None = None
+    memory: str | None = None
+    objective: str | None = None
+
+    batch_size: int | None = None
+    learning_rate: Number | None = None
+    matrix_learning_rate: Number | None = None
+    warmup_steps: int | None = None
+    weight_decay: Number | None = None
+    gradient_clip: Number | None = None
+    validation_interval: int | None = None
+    probe_interval: int | None = None
+    checkpoint_interval: int | None = None
+
+    @model_validator(mode="after")
+    def _one_text(self) -> Self:
+        if self.text is not None and "corpus" in self.model_fields_set:
+            raise ValueError("corpus and text exclude each other: give one of them")
+        return self
+
+    def changes(self) -> dict[str, Any]:
+        """Return the settings of model and training that differ from the size's."""
+        return self.model_dump(exclude={"size", "corpus", "text", "seed"}, exclude_none=True)
+
+
+class TrainStepRequest(Body):
+    """Steps to do, on the corpus or on data given here."""
+
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 1
+    text: Annotated[str, Field(min_length=1)] | None = None
+    bits: Annotated[list[Bit], Field(min_length=8, max_length=MOST_BITS, fail_fast=True)] | None = None
+
+    @model_validator(mode="after")
+    def _one_text(self) -> Self:
+        if self.text is not None and self.bits is not None:
+            raise ValueError("text and bits exclude each other: give one of them")
+        return self
+
+
+class InferRequest(Body):
+    """A prompt and how to go on from it; `strict` refuses a sample below a floor instead of marking it."""
+
+    prompt: Annotated[str, Field(max_length=LONGEST_PROMPT)] | None = None
+    bits: Annotated[list[Bit], Field(max_length=MOST_BITS, fail_fast=True)] | None = None
+    max_new_bytes: Annotated[int, Field(ge=1, le=4096)] = 128
+    temperature: Annotated[float, Field(ge=0.0, le=5.0, allow_inf_nan=False)] = 1.0
+    top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
+    seed: Seed | None = None
+    strict: bool = False
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> Self:
+        if self.prompt is not None and self.bits is not None:
+            raise ValueError("prompt and bits exclude each other: give one of them")
+        return self
+
+
+class TelemetryRequest(Body):
+    """Any of the telemetry settings; those left out stay as they are."""
+
+    lambda_K: Share | None = None
+    lambda_C: Share | None = None
+    lambda_S: Share | None = None
+    c_floor: Share | None = None
+    s_floor: Share | None = None
+
+
+class AnnealRequest(Body):
+    """Steps over which the learning rate falls."""
+
+    steps: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Query(BaseModel):
+    """A query string: no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MetricsQuery(Query):
+    """Which steps, and about how many rows at most."""
+
+    since: Annotated[int, Field(ge=-1)] = -1
+    max_points: Annotated[int, Field(ge=2, le=3000)] = 1000
+
+
+class EventsQuery(Query):
+    """Which events: those with ids above `since`."""
+
+    since: Annotated[int, Field(ge=0)] = 0
+
+
+class RunSummary(BaseModel):
+    """A run as the list shows it.
+
+    Attributes:
+        created_at: Unix time in seconds.
+        step: The last step that has metrics.
+        config: The run's settings, flat.
+        live: Whether it is the run the service holds.
+    """
+
+    run_id: str
+    created_at: float
+    parameters: int
+    step: int
+    bits_per_byte: float | None
+    validation_bits_per_byte: float | None
+    config: dict[str, Any]
+    live: bool
+
+
+class RunList(BaseModel):
+    """All runs in the data folder, the newest first."""
+
+    runs: list[RunSummary]
+
+
+class MetricsAnswer(BaseModel):
+    """Metrics by column; `cursor` is the `since` of the next request."""
+
+    run_id: str
+    columns: dict[str, list[float | int | None]]
+    cursor: int
+
+
+class EventsAnswer(BaseModel):
+    """Events, the oldest first; `cursor` is the `since` of the next request."""
+
+    run_id: str
+    events: list[Event]
+    cursor: int
+
+
+class Health(BaseModel):
+    """Whether requests are being answered."""
+
+    status: Literal["ok"]
+    version: str

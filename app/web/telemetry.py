@@ -1,0 +1,33 @@
+"""The λ and floors, read and set."""
+
+from http import HTTPStatus
+
+from app.service import ModelManager
+from app.service.requests import Apply
+from app.web.routes import Route, asked_by
+from app.web.schemas import TelemetryRequest
+from bitlm.session import SetTelemetry, TelemetrySettings
+
+
+class TelemetryRoutes:
+    """How the objective and the gate are steered."""
+
+    def __init__(self, manager: ModelManager) -> None:
+        self._manager = manager
+
+    def table(self) -> list[Route]:
+        """Return these routes."""
+        path, conflict = "/config/telemetry", (HTTPStatus.CONFLICT,)
+        return [
+            Route("GET", path, self.read, TelemetrySettings),
+            Route("POST", path, self.change, TelemetrySettings, body=TelemetryRequest, errors=conflict),
+        ]
+
+    def read(self) -> TelemetrySettings:
+        """Return the settings in force."""
+        return self._manager.status().telemetry
+
+    def change(self, body: TelemetryRequest) -> TelemetrySettings:
+        """Change some settings from the next step on and return them all."""
+        command = SetTelemetry(**body.model_dump(exclude_none=True))
+        return self._manager.ask(Apply(command), asked_by())

@@ -1,0 +1,69 @@
+"""Making a run and training it."""
+
+from http import HTTPStatus
+from typing import Any
+
+from app.service import ModelManager, RunCreated, Status, StepAnswer
+from app.service.requests import Apply, Control, Init, Request, TrainStep
+from app.web.routes import Route, asked_by
+from app.web.schemas import AnnealRequest, Empty, InitRequest, TrainStepRequest
+from bitlm.session import Anneal, preset
+
+
+class TrainingRoutes:
+    """Everything that makes steps happen."""
+
+    def __init__(self, manager: ModelManager) -> None:
+        self._manager = manager
+
+    def table(self) -> list[Route]:
+        """Return these routes."""
+        conflict = (HTTPStatus.CONFLICT,)
+        return [
+            Route(
+                "POST",
+                "/init",
+                self.init,
+                RunCreated,
+                body=InitRequest,
+                status=HTTPStatus.CREATED,
+                errors=conflict,
+            ),
+            Route("POST", "/train-step", self.train_step, StepAnswer, body=TrainStepRequest, errors=conflict),
+            Route("POST", "/train/start", self.start, Status, body=Empty, errors=conflict),
+            Route("POST", "/train/pause", self.pause, Status, body=Empty, errors=conflict),
+            Route("POST", "/train/stop", self.stop, Status, body=Empty, errors=conflict),
+            Route("POST", "/train/anneal", self.anneal, Status, body=AnnealRequest, errors=conflict),
+        ]
+
+    def init(self, body: InitRequest) -> RunCreated:
+        """Make a run and take it live."""
+        model, training = preset(body.size, **body.changes())
+        request = Init(model, training, corpus=body.corpus, text=body.text, seed=body.seed)
+        return self._manager.ask(request, asked_by())
+
+    def train_step(self, body: TrainStepRequest) -> StepAnswer:
+        """Do some steps and say what the last one measured."""
+        bits = None if body.bits is None else tuple(body.bits)
+        return self._manager.ask(TrainStep(body.steps, body.text, bits), asked_by())
+
+    def start(self, body: Empty) -> Status:  # noqa: ARG002 - checked to be empty
+        """Train until told otherwise."""
+        return self._told(Control("start"))
+
+    def pause(self, body: Empty) -> Status:  # noqa: ARG002 - checked to be empty
+        """Pause after the step at hand."""
+        return self._told(Control("pause"))
+
+    def stop(self, body: Empty) -> Status:  # noqa: ARG002 - checked to be empty
+        """Stop after the step at hand: the run is finished for now."""
+        return self._told(Control("stop"))
+
+    def anneal(self, body: AnnealRequest) -> Status:
+        """Let the learning rate fall from the next step on."""
+        return self._told(Apply(Anneal(steps=body.steps)))
+
+    def _told(self, request: Request[Any]) -> Status:
+        """Pass the request on and return the status that it led to."""
+        self._manager.ask(request, asked_by())
+        return self._manager.status()

@@ -1,0 +1,52 @@
+"""The page, the script it loads, and what the browser is told about both."""
+
+import gzip
+import re
+from importlib.metadata import version
+from importlib.resources import files
+
+from flask.testing import FlaskClient
+
+PLOTLY = f"/static-vendor/plotly-{version('plotly')}.min.js"
+
+
+def test_the_page_loads_scripts_from_here_alone(client: FlaskClient) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.mimetype == "text/html"
+    assert PLOTLY in page.text
+    scripts = re.findall(r"<script[^>]*>", page.text)
+    assert scripts
+    assert not [tag for tag in scripts if re.search(r'src="(?!/)', tag)]
+
+
+def test_the_browser_is_told_to_run_nothing_foreign(client: FlaskClient) -> None:
+    headers = client.get("/", headers={"Host": "localhost:5000"}).headers
+    policy = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
+    assert policy["script-src"] == "'self'"
+    assert policy["default-src"] == "'self'"
+    assert policy["connect-src"] == "'self' ws://localhost:5000"
+    assert policy["frame-ancestors"] == "'none'"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_plotly_comes_from_the_installed_package_compressed_and_for_good(client: FlaskClient) -> None:
+    answer = client.get(PLOTLY, headers={"Accept-Encoding": "gzip, br"})
+    assert answer.status_code == 200
+    assert answer.mimetype == "text/javascript"
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert answer.headers["Content-Encoding"] == "gzip"
+    original = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
+    assert gzip.decompress(answer.data) == original
+    assert len(answer.data) < len(original) / 2
+    assert client.get(PLOTLY).data == original
+
+
+def test_no_other_vendored_name_is_served(client: FlaskClient) -> None:
+    assert client.get("/static-vendor/plotly-0.0.0.min.js").status_code == 404
+    assert client.get("/static-vendor/..%2fpyproject.toml").status_code == 404
+
+
+def test_answers_are_not_kept_by_the_browser(client: FlaskClient) -> None:
+    assert client.get("/status").headers["Cache-Control"] == "no-store"

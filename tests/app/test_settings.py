@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+
+def test_the_service_listens_on_loopback_unless_told_otherwise() -> None:
+    settings = Settings()
+    assert (settings.host, settings.port) == ("127.0.0.1", 5000)
+    assert settings.url == "http://127.0.0.1:5000"
+
+
+def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BITLM_PORT", "6001")
+    monkeypatch.setenv("BITLM_DATA_DIR", str(tmp_path))
+    settings = Settings()
+    assert (settings.port, settings.data_dir) == (6001, tmp_path)
+
+
+def test_what_is_passed_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BITLM_PORT", "6001")
+    assert Settings(port=6002).port == 6002
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org"])  # noqa: S104 - refused, not used
+def test_other_than_loopback_addresses_are_refused_with_the_way_out(host: str) -> None:
+    with pytest.raises(ValidationError, match="use a loopback address such as 127.0.0.1"):
+        Settings(host=host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_every_loopback_address_is_taken(host: str) -> None:
+    assert Settings(host=host).host == host
+
+
+def test_an_ipv6_address_is_bracketed_where_a_port_follows() -> None:
+    assert Settings(host="::1", port=6003).url == "http://[::1]:6003"
+
+
+def test_sockets_may_not_take_every_thread() -> None:
+    with pytest.raises(ValidationError, match="use threads=20 or more"):
+        Settings(threads=16, max_sockets=16)
+
+
+def test_a_setting_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValidationError, match="prot"):
+        Settings(prot=5000)  # type: ignore[call-arg] # the mistake a user makes
+
+
+def test_a_forwarded_name_needs_its_port() -> None:
+    assert "lab.example:8080" in Settings(allowed_hosts=("lab.example:8080",)).hosts
+    with pytest.raises(ValidationError, match="allowed_hosts"):
+        Settings(allowed_hosts=("lab.example",))
+
+
+def test_torch_leaves_a_core_to_the_web() -> None:
+    assert Settings().computing_threads >= 1
+    assert Settings(torch_threads=3).computing_threads == 3
+
+
+def test_every_setting_is_documented() -> None:
+    text = Path(__file__).parents[2].joinpath("docs", "operations.md").read_text()
+    missing = [name for name in Settings.model_fields if f"| `BITLM_{name.upper()}` |" not in text]
+    assert missing == []

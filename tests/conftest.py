@@ -1,0 +1,168 @@
+"""What several tests stand on: settings on a folder of their own, the app, and a real server."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.error import URLError
+
+import jaxtyping
+import pytest
+import structlog
+from flask import Flask
+
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+DEADLINE_S = 60.0
+
+
+class WaitUntil(Protocol):
+    def __call__(self, condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any: ...
+
+
+def _wait_until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
+    """Return the first true answer of `condition`, asked again and again until the deadline."""
+    deadline = time.monotonic() + deadline_s
+    while time.monotonic() < deadline:
+        answer = condition()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    pytest.fail(f"still not so after {deadline_s:.0f} s: {condition}")
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> WaitUntil:
+    return _wait_until
+
+
+@pytest.fixture
+def unchecked_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test hand over a wrong type, as a user can: only the product's own checks are left."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture(scope="session")
+def corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty kilobytes of real text: quick to fit a reference model on."""
+    from bitlm.data import Corpus  # noqa: PLC0415 - torch stays out of tests that do not use it
+
+    path = tmp_path_factory.mktemp("corpus") / "topics.txt"
+    path.write_bytes(Corpus.embedded().data[:20_000])
+    return path
+
+
+@pytest.fixture
+def tiny_run(corpus_file: Path) -> dict[str, Any]:
+    """The body of a POST /init whose steps take milliseconds."""
+    return {
+        "d_model": 16,
+        "nhead": 2,
+        "num_layers": 2,
+        "dim_feedforward": 32,
+        "max_seq_len": 256,
+        "batch_size": 2,
+        "corpus": str(corpus_file),
+    }
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", torch_threads=1)
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The service in this process, as pytest-flask's `client` wants it."""
+    from app.factory import create_app  # noqa: PLC0415 - torch stays out of tests that do not use it
+
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    made = create_app(settings)
+    yield made
+    made.extensions["bitlm"].close()
+
+
+@dataclass
+class RunningServer:
+    """`python -m app` as a user starts it.
+
+    Attributes:
+        url: Where it answers, without a slash at the end.
+        data_dir: Its own data folder.
+        log: File with what it wrote to stderr.
+    """
+
+    url: str
+    data_dir: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def answers(self) -> bool:
+        """Whether it is up; fails at once if it has ended."""
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:  # noqa: S310 - our own server
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            return False
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=DEADLINE_S)
+
+
+class Serve(Protocol):
+    def __call__(self, data_dir: Path | None = None, **environment: str) -> RunningServer: ...
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start real servers, each on a free port; all are stopped when the test ends.
+
+    A `data_dir` can be passed on to the next server; `environment` is added to theirs.
+    """
+    started: list[RunningServer] = []
+
+    def start(data_dir: Path | None = None, **environment: str) -> RunningServer:
+        port = _free_port()
+        folder = data_dir or tmp_path / f"server-{len(started)}"
+        log = tmp_path / f"server-{len(started)}.log"
+        ours = {"BITLM_HOST": "127.0.0.1", "BITLM_PORT": str(port), "BITLM_DATA_DIR": str(folder)}
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "app"], cwd=ROOT, env=os.environ | ours | environment, stderr=stderr
+            )
+        server = RunningServer(f"http://127.0.0.1:{port}", folder, process, log)
+        started.append(server)
+        _wait_until(server.answers)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def server(serve: Serve) -> RunningServer:
+    """One real server with an empty data folder."""
+    return serve()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
