@@ -1,0 +1,138 @@
+// The chart panel: draws the figures into the page, at most four times a second, visible ones only.
+
+import { lossFigure, readings, telemetryFigure, throughputFigure } from "./figures.js";
+import { markersOf } from "./markers.js";
+
+const FIGURES = { loss: lossFigure, telemetry: telemetryFigure, throughput: throughputFigure };
+const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput",
+  "compressor", "order", "marker", "alert"];
+const FRAME_INTERVAL_MS = 250;
+const PLOT_CONFIG = { displayModeBar: false, doubleClick: false, responsive: false, showTips: false };
+
+/**
+ * The theme's colours as the browser resolved them; Plotly cannot read CSS custom properties.
+ * @returns {Object<string, string>}
+ */
+function themeColours() {
+  const probe = document.createElement("span");
+  document.body.append(probe);
+  const colours = Object.fromEntries(
+    COLOURS.map((name) => {
+      probe.style.color = `var(--${name})`;
+      return [name, getComputedStyle(probe).color];
+    }),
+  );
+  colours.font = getComputedStyle(document.body).fontFamily;
+  probe.remove();
+  return colours;
+}
+
+/** Draws every `[data-chart]` inside `panel` from the store. */
+export class ChartPanel {
+  /**
+   * @param {HTMLElement} panel
+   * @param {{get: function(): object, subscribe: function(function): void}} store
+   * @param {Promise<object>} plotly Resolves to the Plotly library.
+   */
+  constructor(panel, store, plotly) {
+    this.panel = panel;
+    this.store = store;
+    this.elements = [...panel.querySelectorAll("[data-chart]")];
+    this.visible = new Set();
+    this.zoom = { x: null, y: {}, revision: 0 };
+    this.smoothing = 0.02;
+    this.colours = themeColours();
+    this.lastFrame = -Infinity;
+    this.smoothingControl = panel.querySelector("[data-smoothing]");
+    this.resetButton = panel.querySelector("[data-reset-zoom]");
+    plotly.then((library) => this.#start(library));
+  }
+
+  /** The theme changed: read its colours again. */
+  recolour() {
+    this.colours = themeColours();
+    this.draw();
+  }
+
+  /** Draw soon, but not sooner than a frame's interval after the last time. */
+  draw() {
+    if (this.timer || !this.plotly) return;
+    const wait = Math.max(0, this.lastFrame + FRAME_INTERVAL_MS - performance.now());
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      this.lastFrame = performance.now();
+      this.#drawVisible();
+    }, wait);
+  }
+
+  #start(library) {
+    this.plotly = library;
+    const seen = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) this.visible[isIntersecting ? "add" : "delete"](target);
+      this.draw();
+    }, { rootMargin: "100px" });
+    const resized = new ResizeObserver(() => this.draw());
+    for (const element of this.elements) {
+      seen.observe(element);
+      resized.observe(element);
+    }
+    this.smoothingControl.addEventListener("change", () => {
+      this.smoothing = Number(this.smoothingControl.value);
+      this.draw();
+    });
+    this.resetButton.addEventListener("click", () => this.#setZoom({ x: null, y: {} }));
+    document.addEventListener("visibilitychange", () => this.draw());
+    this.store.subscribe((state, previous) => {
+      if (state.status?.run_id !== previous.status?.run_id) this.#setZoom({ x: null, y: {} });
+      this.#showReadings(state);
+      this.draw();
+    });
+  }
+
+  #showReadings({ status, metrics }) {
+    for (const [name, text] of Object.entries(readings(status, metrics))) {
+      const place = this.panel.querySelector(`[data-reading="${name}"]`);
+      if (place.textContent !== text) place.textContent = text;
+    }
+  }
+
+  #drawVisible() {
+    if (document.hidden) return;
+    const { status, metrics, events } = this.store.get();
+    const shared = {
+      metrics,
+      markers: markersOf(events),
+      baselines: status?.baselines ?? null,
+      telemetry: status?.run_id ? status.telemetry : null,
+      colours: this.colours,
+      smoothing: this.smoothing,
+      zoom: this.zoom,
+    };
+    for (const element of this.elements.filter((one) => this.visible.has(one))) {
+      const size = { width: element.clientWidth, height: element.clientHeight };
+      const { data, layout } = FIGURES[element.dataset.chart]({ ...shared, size });
+      this.plotly.react(element, data, layout, PLOT_CONFIG);
+      this.#listenForZoom(element);
+    }
+  }
+
+  #listenForZoom(element) {
+    if (element.dataset.drawn) return;
+    element.dataset.drawn = "true";
+    const name = element.dataset.chart;
+    element.on("plotly_relayout", (change) => {
+      const [x, y] = ["xaxis", "yaxis"].map((axis) =>
+        `${axis}.range[0]` in change ? [change[`${axis}.range[0]`], change[`${axis}.range[1]`]] : null,
+      );
+      if (x || y) this.#setZoom({ x: x ?? this.zoom.x, y: y ? { ...this.zoom.y, [name]: y } : this.zoom.y });
+    });
+    element.on("plotly_doubleclick", () => this.#setZoom({ x: null, y: {} }));
+  }
+
+  /** All charts share the steps shown; each has its own heights. */
+  #setZoom({ x, y }) {
+    this.zoom = { x, y, revision: this.zoom.revision + 1 };
+    this.resetButton.hidden = x === null && Object.keys(y).length === 0;
+    this.draw();
+  }
+}

@@ -1,0 +1,59 @@
+// What the top of the page says: which run, in which state, how far.
+
+import { prefixed, whole } from "./format.js";
+import { announcement, stateName } from "./run_state.js";
+
+const CONNECTION_TITLES = {
+  connecting: "Connecting to BitLM",
+  connected: "Connected: figures arrive live",
+  disconnected: "Not connected: trying again by itself",
+};
+
+const summary = ({ config, corpus }) => {
+  const shape = config ? `${config.num_layers} layers × ${config.d_model}` : "";
+  const text = corpus ? `${corpus.name}, ${prefixed(corpus.bytes, "B")}` : "";
+  return [shape, text].filter(Boolean).join(" · ");
+};
+
+function write(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+/**
+ * @param {HTMLElement} page
+ * @param {object} store
+ */
+export function connectHeader(page, store) {
+  const figure = (name) => page.querySelector(`[data-figure="${name}"]`);
+  const pill = page.querySelector("[data-state]");
+  const dot = page.querySelector("[data-connection]");
+  const live = page.querySelector("[data-announcement]");
+  const banner = page.querySelector("[data-banner]");
+  const welcome = page.querySelector("[data-welcome]");
+
+  store.subscribe((state) => {
+    const { status, connection } = state;
+    const name = stateName(state);
+    pill.dataset.state = name;
+    write(pill.querySelector("[data-label]"), name);
+    dot.dataset.connection = connection;
+    write(dot.querySelector("[data-label]"), CONNECTION_TITLES[connection]);
+    dot.title = CONNECTION_TITLES[connection];
+    write(figure("run"), status?.run_id ?? "no run");
+    write(figure("step"), whole(status?.run_id ? status.step : null));
+    write(figure("bytes_seen"), prefixed(status?.run_id ? status.bytes_seen : null, "B"));
+    write(figure("bytes_per_s"), prefixed(name === "training" ? status.bytes_per_s : null, "B/s"));
+    write(figure("parameters"), prefixed(status?.parameters));
+    write(figure("summary"), status?.run_id ? summary(status) : "No model yet");
+    write(banner.querySelector("[data-label]"), announcement(name, status));
+    banner.hidden = !["halted", "failed", "disconnected"].includes(name);
+    welcome.hidden = !["empty", "initializing"].includes(name) || Boolean(status?.run_id);
+    welcome.dataset.welcome = name;
+  });
+  store.subscribe((state, previous) => {
+    const name = stateName(state);
+    if (name === stateName(previous)) return;
+    write(live, announcement(name, state.status));
+    document.title = `BitLM: ${name}`;
+  });
+}

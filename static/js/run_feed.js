@@ -1,0 +1,134 @@
+// Keeps the page's state equal to the service's: a snapshot and cursors over REST, then what the socket pushes.
+
+import { dropAfter, lastStep, mergeColumns, rowCount, rowsAfter } from "./metrics.js";
+
+const MOST_ROWS = 6000;
+const NOTHING = { metrics: {}, events: [] };
+
+/**
+ * Events of both lists, each once, oldest first.
+ * @param {Array<{event_id: number}>} known
+ * @param {Array<{event_id: number}>} incoming
+ * @returns {Array<{event_id: number}>}
+ */
+export function mergeEvents(known, incoming) {
+  if (incoming.length === 0) return known;
+  const byId = new Map([...known, ...incoming].map((event) => [event.event_id, event]));
+  return [...byId.values()].sort((one, other) => one.event_id - other.event_id);
+}
+
+/**
+ * Of two Statuses, the one that knows more; answers and pushes may overtake each other.
+ * @param {?object} known
+ * @param {object} incoming
+ * @returns {object}
+ */
+export function newerStatus(known, incoming) {
+  if (known?.run_id !== incoming.run_id || !incoming.run_id) return incoming;
+  const age = ({ events_cursor: event, metrics_cursor: step }) => [event ?? 0, step ?? 0];
+  const [[knownEvent, knownStep], [event, step]] = [age(known), age(incoming)];
+  return event > knownEvent || (event === knownEvent && step >= knownStep) ? incoming : known;
+}
+
+/** Fetches, listens, and puts what it learns into the store. */
+export class RunFeed {
+  /**
+   * @param {object} store
+   * @param {object} api
+   * @param {import("./socket_client.js").SocketClient} socket
+   * @param {function(Error): void} onError
+   */
+  constructor(store, api, socket, onError) {
+    this.store = store;
+    this.api = api;
+    this.socket = socket;
+    this.onError = onError;
+    this.working = Promise.resolve();
+    this.isThinningOut = false;
+  }
+
+  /** Fetch what there is and listen from now on. */
+  start() {
+    this.socket
+      .on("connect", () => {
+        this.store.update({ connection: "connected" });
+        this.refresh();
+      })
+      .on("disconnect", () => this.store.update({ connection: "disconnected" }))
+      .on("update", (update) => this.#accept(update));
+    this.refresh();
+    this.socket.open();
+  }
+
+  /** Ask for everything after the cursors; one refresh at a time. @returns {Promise<void>} */
+  refresh() {
+    this.working = this.working.then(() => this.#refresh()).catch(this.onError);
+    return this.working;
+  }
+
+  /** Take a Status that came as the answer to a command. @param {object} status */
+  adopt(status) {
+    const { status: known } = this.store.get();
+    if (known?.run_id === status.run_id) this.store.update({ status: newerStatus(known, status) });
+    this.refresh();
+  }
+
+  async #refresh() {
+    const status = await this.api.status();
+    const { run_id: runId } = status;
+    const before = this.store.get();
+    const isSameRun = before.status?.run_id === runId;
+    if (!runId) {
+      this.store.update({ status, ...NOTHING });
+      return;
+    }
+    const known = isSameRun ? before : NOTHING;
+    const kept = dropAfter(known.metrics, status.metrics_cursor ?? status.step);
+    const wentBack = rowCount(kept) < rowCount(known.metrics);
+    const metrics = await this.api.metrics(runId, lastStep(kept));
+    const events = await this.#eventsSince(runId, known.events.at(-1)?.event_id ?? 0);
+    const now = isSameRun ? this.store.get() : NOTHING;
+    this.store.update({
+      status: newerStatus(now.status ?? null, status),
+      metrics: mergeColumns(wentBack ? kept : now.metrics, metrics.columns),
+      events: mergeEvents(now.events, events),
+    });
+  }
+
+  async #eventsSince(runId, since) {
+    const { events } = await this.api.events(runId, since);
+    if (events.length === 0) return events;
+    return [...events, ...(await this.#eventsSince(runId, events.at(-1).event_id))];
+  }
+
+  #accept(update) {
+    const { status, metrics, events } = this.store.get();
+    if (update.run_id !== status?.run_id) {
+      this.refresh();
+      return;
+    }
+    const merged = mergeColumns(metrics, update.metrics ?? {});
+    this.store.update({
+      status: newerStatus(status, update.status ?? status),
+      metrics: merged,
+      events: mergeEvents(events, update.events ?? []),
+    });
+    if (rowCount(merged) > MOST_ROWS) this.#thinOut();
+  }
+
+  /** A long run: let the service choose the rows that matter, extremes included. */
+  #thinOut() {
+    if (this.isThinningOut) return;
+    this.isThinningOut = true;
+    this.working = this.working
+      .then(async () => {
+        const { columns } = await this.api.metrics(this.store.get().status.run_id, -1);
+        const newer = rowsAfter(this.store.get().metrics, lastStep(columns));
+        this.store.update({ metrics: mergeColumns(columns, newer) });
+      })
+      .catch(this.onError)
+      .finally(() => {
+        this.isThinningOut = false;
+      });
+  }
+}

@@ -1,0 +1,111 @@
+// The form that makes a run: size, text, seed, and every setting for those who want it.
+
+const NUMBERS = ["d_model", "nhead", "num_layers", "dim_feedforward", "max_seq_len", "patch_bits", "batch_size",
+  "learning_rate"];
+const ADVANCED = [...NUMBERS, "parity", "memory"];
+
+function typed(field, value) {
+  if (field === "parity") return value === "true";
+  if (field === "memory") return value;
+  return Number(value);
+}
+
+/**
+ * The body of POST /init: what was chosen, and of the advanced settings those that were filled in.
+ * @param {FormData} filled
+ * @returns {object}
+ */
+export function initSettings(filled) {
+  const settings = { size: filled.get("size"), seed: typed("seed", filled.get("seed") || "0") };
+  const kind = filled.get("text_kind");
+  if (kind === "path") settings.corpus = filled.get("path");
+  if (kind === "embedded") settings.corpus = "embedded";
+  if (kind === "pasted") settings.text = filled.get("pasted");
+  for (const field of ADVANCED) {
+    const value = filled.get(field);
+    if (value) settings[field] = typed(field, value);
+  }
+  return settings;
+}
+
+/** Which part of the form belongs to the chosen kind of text. */
+function showTextField(form) {
+  const kind = form.elements.text_kind.value;
+  for (const part of form.querySelectorAll("[data-text-kind]")) {
+    part.hidden = part.dataset.textKind !== kind;
+    const control = part.querySelector("input, textarea");
+    if (control) control.required = !part.hidden;
+  }
+}
+
+/** An empty advanced field means the size's own value: show which that is. */
+function showPresetValues(form, presets) {
+  const values = presets[form.elements.size.value] ?? {};
+  for (const field of ADVANCED) {
+    const control = form.elements[field];
+    if (control.tagName === "INPUT") control.placeholder = values[field] ?? "";
+  }
+}
+
+function showProblem(form, error) {
+  const place = form.querySelector("[data-problem]");
+  place.hidden = !error;
+  for (const control of form.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
+  if (!error) return;
+  place.querySelector("strong").textContent = error.title ?? "The page met an error";
+  place.querySelector("p").textContent = error.detail ?? String(error);
+  const named = (error.problem?.errors ?? []).map(({ field }) => field).concat(error.problem?.field ?? []);
+  for (const field of named) {
+    const control = form.elements[field];
+    if (!(control instanceof HTMLElement)) continue;
+    control.setAttribute("aria-invalid", "true");
+    control.closest("details")?.setAttribute("open", "");
+    control.focus();
+  }
+}
+
+/**
+ * @param {HTMLElement} page
+ * @param {object} presets Settings by size.
+ * @param {object} context
+ * @param {object} context.api
+ * @param {import("./run_feed.js").RunFeed} context.feed
+ */
+export function connectSetupForm(page, presets, { api, feed }) {
+  const dialog = page.querySelector("dialog");
+  const form = dialog.querySelector("form");
+  for (const opener of page.querySelectorAll('[data-action="setup"]')) {
+    opener.addEventListener("click", () => {
+      showProblem(form, null);
+      dialog.showModal();
+    });
+  }
+  dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+  form.addEventListener("change", () => {
+    showTextField(form);
+    showPresetValues(form, presets);
+  });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const isTraining = event.submitter?.value === "train";
+    const buttons = form.querySelectorAll("[type=submit]");
+    for (const button of buttons) button.disabled = true;
+    form.setAttribute("aria-busy", "true");
+    showProblem(form, null);
+    try {
+      await api.init(initSettings(new FormData(form)));
+      if (isTraining) await api.start();
+      dialog.close();
+    } catch (error) {
+      showProblem(form, error);
+    } finally {
+      for (const button of buttons) button.disabled = false;
+      form.removeAttribute("aria-busy");
+      feed.refresh();
+    }
+  });
+  const showHidden = ({ target }) => target.closest("details")?.setAttribute("open", "");
+  form.addEventListener("invalid", showHidden, { capture: true });
+  showTextField(form);
+  showPresetValues(form, presets);
+}

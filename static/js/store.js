@@ -1,0 +1,47 @@
+// The page's one state. Parts of the page subscribe; nothing else is shared between them.
+
+/**
+ * @typedef {object} PageState
+ * @property {"connecting"|"connected"|"disconnected"} connection
+ * @property {?object} status The service's Status, or null before the first answer.
+ * @property {Object<string, Array<?number>>} metrics Columns of equal length, ordered by step.
+ * @property {Array<object>} events Oldest first, each once.
+ * @property {?{id: string, title: string}} busy A command that waits for its answer.
+ */
+
+/** @returns {PageState} */
+export const emptyState = () => ({ connection: "connecting", status: null, metrics: {}, events: [], busy: null });
+
+/**
+ * @param {PageState} initial
+ * @returns {{get: function(): PageState, update: function(object): void,
+ *   subscribe: function(function(PageState, PageState): void): void}}
+ */
+export function createStore(initial) {
+  let state = initial;
+  let told = initial;
+  let isScheduled = false;
+  const listeners = [];
+
+  function tell() {
+    isScheduled = false;
+    const previous = told;
+    told = state;
+    for (const listener of listeners) listener(told, previous);
+  }
+
+  return {
+    get: () => state,
+    update(change) {
+      state = { ...state, ...change };
+      if (!isScheduled) {
+        isScheduled = true;
+        queueMicrotask(tell);
+      }
+    },
+    subscribe(listener) {
+      listeners.push(listener);
+      listener(state, state);
+    },
+  };
+}

@@ -1,0 +1,149 @@
+// The λ and floor sliders: exact entry, default reset, and what became of each change.
+
+import { fieldName } from "./events.js";
+import { setting, whole } from "./format.js";
+import { obstacles } from "./run_state.js";
+
+const KEYBOARD_PAUSE_MS = 200;
+
+/** One setting's row: a slider and a number that show the same value. */
+class TelemetryRow {
+  constructor(element, onChange) {
+    this.element = element;
+    this.field = element.dataset.setting;
+    this.initial = Number(element.dataset.default);
+    this.slider = element.querySelector("[type=range]");
+    this.number = element.querySelector("[type=number]");
+    this.reset = element.querySelector("[data-reset]");
+    this.state = element.querySelector("[data-row-state]");
+    this.refusal = element.querySelector("[data-refusal]");
+    this.onChange = onChange;
+    this.applied = this.initial;
+    this.isBusy = false;
+    this.edits = 0;
+    this.slider.addEventListener("input", () => this.#edit(this.slider));
+    this.number.addEventListener("input", () => this.#edit(this.number));
+    this.slider.addEventListener("change", () => this.#submitSoon());
+    this.number.addEventListener("change", () => this.#submitSoon());
+    this.reset.addEventListener("click", () => {
+      this.#edit(this.reset);
+      this.#show(this.initial);
+      this.#submitSoon();
+    });
+  }
+
+  /** The value in force, as the service says; a value being edited is left alone. */
+  accept(value) {
+    this.applied = value;
+    if (!this.isBusy) this.#show(value);
+  }
+
+  permit(obstacle) {
+    for (const control of [this.slider, this.number]) {
+      control.disabled = obstacle !== null;
+      control.title = obstacle ?? "";
+    }
+    this.reset.disabled = obstacle !== null || this.applied === this.initial;
+    this.reset.title = obstacle ?? `Back to ${setting(this.initial)}`;
+  }
+
+  /** Say since when the value is in force; null: since the start. A refusal stays until the next edit. */
+  showStep(step) {
+    if (this.isBusy || this.element.dataset.state === "refused") return;
+    this.#say(step === null ? "" : "applied", step === null ? "" : `applied at step ${whole(step)}`);
+  }
+
+  #say(state, text) {
+    this.element.dataset.state = state;
+    this.state.textContent = text;
+  }
+
+  #refuse(sentence) {
+    this.isBusy = false;
+    this.#show(this.applied);
+    this.#say("refused", "not changed");
+    this.refusal.textContent = sentence;
+    this.refusal.hidden = false;
+  }
+
+  #show(value) {
+    this.slider.value = value;
+    this.number.value = setting(value);
+    this.slider.setAttribute("aria-valuetext", setting(value));
+  }
+
+  #isNumber() {
+    return this.number.validity.valid && this.number.value !== "";
+  }
+
+  #edit(control) {
+    this.isBusy = true;
+    this.edits += 1;
+    this.refusal.hidden = true;
+    if (control === this.slider) this.number.value = setting(this.slider.valueAsNumber);
+    if (control === this.number && this.#isNumber()) this.slider.value = this.number.value;
+    this.#say("pending", "");
+  }
+
+  /** Keys move a slider step by step; only where they come to rest is sent. */
+  #submitSoon() {
+    clearTimeout(this.submission);
+    this.submission = setTimeout(() => this.#submit(), KEYBOARD_PAUSE_MS);
+  }
+
+  async #submit() {
+    if (!this.#isNumber()) {
+      this.#refuse(`${fieldName(this.field)} is a number from 0 to 1.`);
+      return;
+    }
+    const { edits } = this;
+    this.#say("pending", "pending …");
+    try {
+      const { value, step } = await this.onChange(this.field, this.number.valueAsNumber);
+      if (edits !== this.edits) return;
+      this.isBusy = false;
+      this.accept(value);
+      this.showStep(step);
+    } catch (error) {
+      if (edits === this.edits) this.#refuse(error.detail || String(error));
+    }
+  }
+}
+
+/**
+ * The step at which a setting last changed.
+ * @param {Array<import("./events.js").RunEvent>} events
+ * @param {string} field
+ * @returns {?number}
+ */
+export function lastChange(events, field) {
+  const touches = ({ changes }) => changes.some((change) => change.field === field);
+  const change = events.findLast(({ kind, payload }) => kind === "telemetry_changed" && touches(payload));
+  return change?.step ?? null;
+}
+
+/**
+ * @param {HTMLElement} page
+ * @param {object} context
+ * @param {object} context.store
+ * @param {object} context.api
+ * @param {import("./run_feed.js").RunFeed} context.feed
+ */
+export function connectTelemetryControls(page, { store, api, feed }) {
+  async function change(field, wanted) {
+    const telemetry = await api.setTelemetry({ [field]: wanted });
+    await feed.refresh();
+    return { value: telemetry[field], step: lastChange(store.get().events, field) };
+  }
+
+  const rows = [...page.querySelectorAll("[data-setting]")].map((element) => new TelemetryRow(element, change));
+  store.subscribe((state) => {
+    const obstacle = obstacles({ ...state, busy: null }).steer;
+    for (const row of rows) {
+      const value = state.status?.run_id ? state.status.telemetry[row.field] : row.initial;
+      row.accept(value);
+      row.permit(obstacle);
+      row.showStep(lastChange(state.events, row.field));
+    }
+  });
+}

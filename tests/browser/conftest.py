@@ -1,0 +1,114 @@
+"""Real Chromium. Debian's package, because the page is tested as people on the target system see it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE_MS = 30_000
+MODULES = Path(__file__).parents[2] / "static" / "js"
+MODULES_ORIGIN = "http://page.test"
+
+
+@dataclass
+class Window:
+    """A page and what it did behind the scenes.
+
+    Attributes:
+        console_errors: What it complained about, uncaught exceptions included.
+        hosts: Every host it asked for anything, sockets included.
+    """
+
+    page: Page
+    console_errors: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+
+    def watch(self) -> None:
+        """Begin to write down."""
+        self.page.on("console", self._note_console)
+        self.page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        self.page.on("request", self._note_request)
+        self.page.on("websocket", lambda socket: self.hosts.add(urlsplit(socket.url).netloc))
+
+    def _note_console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.console_errors.append(message.text)
+
+    def _note_request(self, request: Request) -> None:
+        if urlsplit(request.url).scheme not in {"data", "blob"}:
+            self.hosts.add(urlsplit(request.url).netloc)
+
+
+class OpenWindow(Protocol):
+    def __call__(self, url: str, **context: Any) -> Window: ...
+
+
+class EvaluateModule(Protocol):
+    def __call__(self, module: str, expression: str, argument: Any = None) -> Any: ...
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.fail(f"{CHROMIUM} is missing: install Debian's package 'chromium' (apt-get install chromium).")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_window(browser: Browser) -> Iterator[OpenWindow]:
+    """Open a page in a browser profile of its own; keyword arguments are Playwright's for a context."""
+    expect.set_options(timeout=PATIENCE_MS)
+    contexts = []
+
+    def open_at(url: str, **context: Any) -> Window:
+        made = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | context)
+        contexts.append(made)
+        made.set_default_timeout(PATIENCE_MS)
+        window = Window(made.new_page())
+        window.watch()
+        window.page.goto(url)
+        return window
+
+    yield open_at
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def evaluate_module(browser: Browser) -> Iterator[EvaluateModule]:
+    """Evaluate `(module, argument) => …` with one of the page's modules, without a server."""
+    context = browser.new_context()
+    context.route(f"{MODULES_ORIGIN}/**", _serve_module)
+    page = context.new_page()
+    page.goto(f"{MODULES_ORIGIN}/")
+
+    def evaluate(module: str, expression: str, argument: Any = None) -> Any:
+        program = f"async (argument) => ({expression})(await import('/{module}'), argument)"
+        return page.evaluate(program, argument)
+
+    yield evaluate
+    context.close()
+
+
+def _serve_module(route: Route) -> None:
+    name = urlsplit(route.request.url).path.removeprefix("/")
+    if name:
+        route.fulfill(path=MODULES / name, content_type="text/javascript")
+    else:
+        route.fulfill(body="<!doctype html><title>modules</title>", content_type="text/html")

@@ -1,0 +1,206 @@
+"""What a researcher does on the page, in a real browser, with a real server and real training."""
+
+import re
+from pathlib import Path
+from typing import Any, Protocol
+
+from playwright.sync_api import Locator, Page, expect
+
+CHARTS = ("loss", "telemetry", "throughput")
+WHOLE_TEXT = re.compile(r"\S")
+
+
+class Window(Protocol):
+    page: Page
+    console_errors: list[str]
+    hosts: set[str]
+
+
+class OpenWindow(Protocol):
+    def __call__(self, url: str, **context: Any) -> Window: ...
+
+
+class Server(Protocol):
+    url: str
+
+
+def state(page: Page) -> Locator:
+    return page.locator("[data-state]").first
+
+
+def chart_texts(page: Page, chart: str) -> Locator:
+    return page.locator(f'[data-chart="{chart}"] .annotation-text')
+
+
+def start_tiny_run(page: Page, corpus: Path) -> None:
+    """Fill in the form for a run whose steps take milliseconds, and train it."""
+    page.get_by_role("button", name="Choose size, text and seed …").click()
+    page.get_by_role("radio", name="tiny").check()
+    page.get_by_role("radio", name="File or folder").check()
+    page.get_by_label("Path of a text file or a folder").fill(str(corpus))
+    page.get_by_text("Every setting").click()
+    sizes = {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 256, "batch_size": 2}
+    for field, value in sizes.items():
+        page.locator(f'dialog input[name="{field}"]').fill(str(value))
+    page.get_by_role("button", name="Make it and train").click()
+    expect(state(page)).to_have_text("training")
+
+
+def set_exactly(page: Page, name: str, value: str) -> None:
+    field = page.get_by_label(f"{name}, exact value")
+    field.fill(value)
+    field.press("Enter")
+
+
+def test_one_click_trains_on_the_embedded_text(server: Server, open_window: OpenWindow) -> None:
+    page = open_window(server.url).page
+    expect(state(page)).to_have_text("empty")
+    page.get_by_role("button", name="Train on the embedded text").click()
+    expect(state(page)).to_have_text("training")
+    expect(page.locator('[data-figure="step"]')).to_have_text(re.compile(r"^[1-9]"))
+    expect(page.locator('[data-figure="summary"]')).to_contain_text("466 kB")
+
+
+def test_a_run_is_steered_sampled_and_still_there_after_a_reload(
+    server: Server, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    window = open_window(server.url)
+    page = window.page
+    start_tiny_run(page, corpus_file)
+    expect(page.locator('[data-reading="validation"]')).to_have_text(re.compile(r"\d\.\d\d"))
+    for baseline in ("gzip", "bzip2", "xz", *(f"order-{order}" for order in range(6))):
+        expect(chart_texts(page, "loss").filter(has_text=baseline)).to_have_count(1)
+
+    slider = page.get_by_role("slider", name="λK")
+    slider.focus()
+    slider.press("ArrowRight")
+    expect(page.locator('[data-setting="lambda_K"]')).to_contain_text(re.compile(r"applied at step \d"))
+    set_exactly(page, "C floor", "0.05")
+    expect(page.locator('[data-setting="c_floor"]')).to_contain_text(re.compile(r"applied at step \d"))
+    page.get_by_role("button", name="Pause").click()
+    expect(state(page)).to_have_text("paused")
+
+    page.get_by_label("Prompt").fill("The ")
+    page.get_by_label("Prompt").press("Control+Enter")
+    page.get_by_label("Bytes", exact=True).fill("64")
+    expect(page.locator("[data-verdict-word]")).to_have_text(re.compile("Gate (passed|failed)"))
+
+    assert_everything_shows(page)
+    shown = page.locator("[data-text]").inner_text()
+    page.reload()
+    expect(state(page)).to_have_text("paused")
+    assert_everything_shows(page)
+    assert page.locator("[data-text]").inner_text() == shown
+    assert window.console_errors == []
+    assert {f"http://{host}" for host in window.hosts} == {server.url}
+
+
+def assert_everything_shows(page: Page) -> None:
+    """The markers on every chart, the floors, the coloured sample, its verdict and the events."""
+    for chart in CHARTS:
+        expect(chart_texts(page, chart).filter(has_text="C floor 0.05").first).to_be_visible()
+        markers = f"""() => document.querySelector('[data-chart="{chart}"]')
+            .data.filter((trace) => trace.yaxis === "y2").flatMap((trace) => trace.text).join()"""
+        assert "λK 0 → 0.01 · page" in page.evaluate(markers)
+    expect(chart_texts(page, "telemetry").filter(has_text="S floor 0.5")).to_have_count(1)
+    expect(page.locator("[data-text] .prompt")).to_have_text("The ")
+    assert page.locator("[data-text] [data-bits]").count() > 10
+    assert page.locator("[data-text] [class^=surprise-]:not(.surprise-0)").count() > 0
+    for figure in ("K", "C", "S"):
+        expect(page.locator(f'[data-gate="{figure}"]')).to_have_text(re.compile(r"\d\.\d\d"))
+    events = page.get_by_role("list", name="Events")
+    expect(events).to_contain_text("λK 0 → 0.01")
+    expect(events).to_contain_text("Training paused")
+
+
+def test_a_refused_setting_says_why_and_goes_back(
+    server: Server, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    page = open_window(server.url).page
+    start_tiny_run(page, corpus_file)
+    set_exactly(page, "λ S", "0.4")
+    row = page.locator('[data-setting="lambda_S"]')
+    expect(row.get_by_role("alert")).to_contain_text("no differentiable form")
+    expect(row.get_by_label("exact value")).to_have_value("0")
+    expect(page.get_by_role("slider", name="λS")).to_have_value("0")
+
+
+def test_a_wrong_setting_is_explained_in_the_form(server: Server, open_window: OpenWindow) -> None:
+    page = open_window(server.url).page
+    page.get_by_role("button", name="Choose size, text and seed …").click()
+    page.get_by_text("Every setting").click()
+    page.locator('dialog input[name="d_model"]').fill("33")
+    page.get_by_role("button", name="Make the run").click()
+    expect(page.locator("dialog [data-problem]")).to_contain_text("divides d_model=33")
+    expect(page.locator('dialog input[name="nhead"]')).to_have_attribute("aria-invalid", "true")
+
+
+def test_zoom_is_shared_by_all_charts_and_survives_live_updates(
+    server: Server, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    page = open_window(server.url).page
+    start_tiny_run(page, corpus_file)
+    expect(page.locator('[data-reading="validation"]')).to_have_text(re.compile(r"\d"))
+    box = page.locator('[data-chart="telemetry"]').bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 150, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, middle, steps=5)
+    page.mouse.up()
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_visible()
+    zoomed = "() => ['loss', 'telemetry', 'throughput'].map((name) => document.querySelector(`[data-chart=${name}]`).layout.xaxis.range)"
+    page.wait_for_function(f"() => new Set(({zoomed})().map(String)).size === 1")
+    ranges = page.evaluate(zoomed)
+    step = page.locator('[data-figure="step"]').inner_text()
+    expect(page.locator('[data-figure="step"]')).not_to_have_text(step)
+    page.wait_for_function("() => new Promise((done) => setTimeout(() => done(true), 300))")
+    assert page.evaluate(zoomed) == ranges
+    page.get_by_role("button", name="Reset zoom").click()
+    page.wait_for_function(f"() => ({zoomed})()[0][0] === 0")
+
+
+def test_the_socket_comes_back_after_it_was_cut(server: Server, open_window: OpenWindow) -> None:
+    page = open_window(server.url).page
+    told = page.evaluate(
+        """async () => {
+            const { SocketClient } = await import("/static/js/socket_client.js");
+            const client = new SocketClient(location.origin);
+            const told = [];
+            await new Promise((done) => {
+                client.on("connect", () => {
+                    told.push("connect");
+                    if (told.length === 1) client.socket.close();
+                    else done();
+                });
+                client.on("disconnect", () => told.push("disconnect"));
+                client.open();
+            });
+            client.close();
+            return told;
+        }"""
+    )
+    assert told == ["connect", "disconnect", "connect"]
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(
+    server: Server, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    page = open_window(server.url, viewport={"width": 390, "height": 844}, color_scheme="dark").page
+    start_tiny_run(page, corpus_file)
+    for chart in CHARTS:
+        page.locator(f'[data-chart="{chart}"]').scroll_into_view_if_needed()
+        expect(page.locator(f'[data-chart="{chart}"] .main-svg').first).to_be_visible()
+    widths = page.evaluate("() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert widths[0] == widths[1]
+
+
+def test_the_chosen_theme_is_remembered(server: Server, open_window: OpenWindow) -> None:
+    page = open_window(server.url, color_scheme="light").page
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.get_by_role("button", name="Dark theme").click()
+    dark = page.evaluate(background)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(background) == dark
