@@ -68,7 +68,8 @@ lint: setup-dev ## Check style and formatting (ruff).
 types: setup-dev ## Check types (mypy, strict).
 	$(BIN)/python -m mypy
 
-layers: setup-dev ## Check that imports point down only (import-linter; its cache misses new modules).
+# import-linter's cache does not notice a new module, so it is not used.
+layers: setup-dev ## Check that imports point down only (import-linter).
 	$(BIN)/lint-imports --no-logo --no-cache
 
 bench: setup-dev ## Run every benchmark, one after the other.

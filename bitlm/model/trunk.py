@@ -66,7 +66,7 @@ class Trunk(nn.Module):
         hidden = round_to_grid(hidden)
         # Two views, so that in both memory modes the streams' gradients are summed in the same order.
         x1, x2 = hidden.view_as(hidden), hidden.view_as(hidden)
-        y1, y2 = run_layers(self._layers(hidden.shape[1], dropout_seed), x1, x2, self.config.memory)
+        y1, y2 = run_layers(self.reversible_layers(hidden.shape[1], dropout_seed), x1, x2, self.config.memory)
         return self.norm((y1 + y2) * 0.5)  # type: ignore[no-any-return]
 
     @property
@@ -74,7 +74,7 @@ class Trunk(nn.Module):
         """The blocks, which a ModuleList knows as modules only."""
         return [cast("Block", block) for block in self.blocks]
 
-    def _layers(self, positions: int, dropout_seed: int | None) -> list[ReversibleLayer]:
+    def reversible_layers(self, positions: int, dropout_seed: int | None) -> list[ReversibleLayer]:
         """Return the blocks as reversible layers over this many positions, dropout included."""
         turns = self.turns[:positions]
         layers = []

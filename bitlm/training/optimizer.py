@@ -1,7 +1,6 @@
 """How the weights move: Muon for the trunk's matrices, AdamW for everything else."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from typing import Any
 
 import torch
@@ -59,10 +58,9 @@ class Muon(Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, group)
+                    self._update(parameter, parameter.grad, group)
 
-    def _update(self, parameter: Parameter, group: dict[str, Any]) -> None:
-        gradient = parameter.grad
+    def _update(self, parameter: Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
@@ -82,14 +80,13 @@ class HybridOptimizer:
         matrices, others = split_parameters(model)
         self.muon = Muon(matrices, lr=matrix_learning_rate, weight_decay=weight_decay)
         self.adamw = AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True)
-        self._peaks = [
-            (group, group["lr"]) for group in chain(self.muon.param_groups, self.adamw.param_groups)
-        ]
+        self._peaks = {self.muon: matrix_learning_rate, self.adamw: learning_rate}
 
     def set_learning_rate_factor(self, factor: float) -> None:
         """Use `factor` of each peak learning rate from the next step on."""
-        for group, peak in self._peaks:
-            group["lr"] = peak * factor
+        for optimizer, peak in self._peaks.items():
+            for group in optimizer.param_groups:  # looked up anew: loading state replaces the groups
+                group["lr"] = peak * factor
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

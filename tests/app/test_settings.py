@@ -26,7 +26,7 @@ def test_what_is_passed_overrides_the_environment(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org"])  # noqa: S104 - refused, not used
 def test_other_than_loopback_addresses_are_refused_with_the_way_out(host: str) -> None:
-    with pytest.raises(ValidationError, match="use a loopback address such as 127.0.0.1"):
+    with pytest.raises(ValidationError, match="use a loopback address such as"):
         Settings(host=host)
 
 

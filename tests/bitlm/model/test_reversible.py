@@ -80,7 +80,7 @@ def test_inverting_every_layer_returns_the_input_with_error_zero(
     draw = torch.Generator().manual_seed(1)
     start = round_to_grid(torch.randn(2, 16, 16, generator=draw))
     with torch.no_grad():
-        layers = trunk._layers(16, dropout_seed)
+        layers = trunk.reversible_layers(16, dropout_seed)
         y1, y2 = start, start
         for layer in layers:
             y1, y2 = layer.forward(y1, y2)

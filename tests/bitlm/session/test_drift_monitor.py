@@ -13,7 +13,7 @@ def at(step: int, K: float) -> StepEvent:
 
 
 def run(monitor: DriftMonitor, values: list[float], first_step: int = 1) -> list[int]:
-    alerts = []
+    alerts: list[int] = []
     for step, value in enumerate(values, first_step):
         alerts.extend(step for _ in monitor.observe(at(step, value)))
     return alerts

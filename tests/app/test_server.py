@@ -1,0 +1,139 @@
+"""The real thing: `python -m app` under gunicorn, watched over a socket, stopped and started again."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import socketio
+
+if TYPE_CHECKING:
+    from tests.conftest import RunningServer, Serve, WaitUntil
+
+
+def call(server: "RunningServer", path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """GET `path`, or POST `body` to it."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(server.url + path, data, {"Content-Type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
+        content: dict[str, Any] = json.load(answer)
+    return content
+
+
+class Watcher:
+    """A page's end of the socket, as python-socketio has it."""
+
+    def __init__(self, server: "RunningServer", origin: str | None = None) -> None:
+        self.updates: list[dict[str, Any]] = []
+        options = {"origin": origin or server.url}
+        self.client = socketio.Client(reconnection=False, websocket_extra_options=options)
+        self.client.on("update", self.updates.append)
+        self.client.connect(server.url, transports=["websocket"])
+
+
+@pytest.fixture
+def watcher(server: "RunningServer") -> Iterator[Watcher]:
+    made = Watcher(server)
+    yield made
+    made.client.disconnect()
+
+
+def test_whoever_watches_is_told_of_every_step_and_every_event_in_order(
+    server: "RunningServer", watcher: Watcher, tiny_run: dict[str, Any], wait_until: "WaitUntil"
+) -> None:
+    run_id = call(server, "/init", tiny_run)["run_id"]
+    call(server, "/train/start", {})
+    wait_until(lambda: len([update for update in watcher.updates if update["metrics"].get("step")]) >= 3)
+    call(server, "/config/telemetry", {"lambda_K": 0.1})
+    paused = call(server, "/train/pause", {})
+    wait_until(lambda: watcher.updates[-1]["status"]["state"] == "paused")
+
+    ours = [update for update in watcher.updates if update["run_id"] == run_id]
+    steps = [step for update in ours for step in update["metrics"]["step"]]
+    assert steps == list(range(1, paused["step"] + 1))
+    identities = [event["event_id"] for update in ours for event in update["events"]]
+    assert identities == sorted(set(identities))
+    kinds = [event["kind"] for update in ours for event in update["events"]]
+    assert {"run_created", "training_started", "telemetry_changed", "training_paused"} <= set(kinds)
+    assert ours[-1]["status"] == call(server, "/status")
+
+
+def test_a_page_of_another_origin_gets_no_socket(server: "RunningServer") -> None:
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        Watcher(server, origin="http://evil.example")
+
+
+def test_sockets_beyond_the_cap_are_turned_away_and_the_page_still_answers(
+    serve: "Serve", wait_until: "WaitUntil"
+) -> None:
+    server = serve(BITLM_MAX_SOCKETS="1")
+    first = Watcher(server)
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        Watcher(server)
+    assert call(server, "/healthz")["status"] == "ok"
+    first.client.disconnect()
+    later = wait_until(lambda: _watcher_or_none(server))
+    later.client.disconnect()
+
+
+def _watcher_or_none(server: "RunningServer") -> Watcher | None:
+    try:
+        return Watcher(server)
+    except socketio.exceptions.ConnectionError:
+        return None
+
+
+def test_a_server_told_to_end_keeps_the_step_and_the_next_one_shows_it_paused(
+    serve: "Serve", tiny_run: dict[str, Any], wait_until: "WaitUntil"
+) -> None:
+    first = serve()
+    watcher = Watcher(first)
+    run_id = call(first, "/init", tiny_run)["run_id"]
+    call(first, "/train/start", {})
+    wait_until(lambda: call(first, "/status")["step"] >= 3)
+    assert first.stop() == 0
+    wait_until(lambda: not watcher.client.connected)
+
+    second = serve(first.data_dir)
+    status = wait_until(lambda: _paused(second))
+    assert status["run_id"] == run_id
+    columns = call(second, f"/runs/{run_id}/metrics")["columns"]
+    assert columns["step"] == list(range(1, status["step"] + 1))
+    events = call(second, f"/runs/{run_id}/events")["events"]
+    assert [event["payload"]["steps_lost"] for event in events if event["kind"] == "run_reopened"] == [0]
+    assert call(second, "/train-step", {"steps": 1})["step"] == status["step"] + 1
+    assert second.stop() == 0
+
+
+def _paused(server: "RunningServer") -> dict[str, Any] | None:
+    status = call(server, "/status")
+    return status if status["state"] == "paused" else None
+
+
+def test_every_line_of_the_log_is_a_json_object(server: "RunningServer") -> None:
+    with pytest.raises(urllib.error.HTTPError):
+        call(server, "/infer", {})
+    assert server.stop() == 0
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    refused = [line for line in lines if line.get("path") == "/infer"]
+    assert [line["status"] for line in refused] == [409]
+    assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
+
+
+def test_a_wrong_setting_is_one_sentence_and_exit_code_2() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "app"],
+        env=os.environ | {"BITLM_PORT": "70000", "BITLM_HOST": "0.0.0.0"},  # noqa: S104 - refused, not used
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert re.search(r"^error: BITLM_PORT='70000': .*65535", ended.stderr, re.MULTILINE)
+    assert re.search(r"^error: BITLM_HOST='0.0.0.0': .*loopback", ended.stderr, re.MULTILINE)
