@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 from types import FrameType
 from typing import Any
@@ -16,6 +17,9 @@ from app.settings import Settings
 
 WORKER_TIMEOUT_S = 120
 """A worker whose main loop is silent for so long is taken for dead and replaced."""
+
+
+WAYS_OUT = "end what uses it, or choose another with BITLM_PORT or BITLM_DATA_DIR."
 
 
 class GracefulWorker(ThreadWorker):
@@ -121,6 +125,18 @@ def log_configuration(level: str) -> dict[str, Any]:
     }
 
 
+def check_free(host: str, port: int) -> None:
+    """Find out now whether the port can be had, rather than after seconds of trying.
+
+    Raises:
+        OSError: It cannot.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+
+
 def main() -> None:
     """Serve until told to stop; a wrong setting is one sentence and exit code 2."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads would starve the web; before torch
@@ -130,6 +146,12 @@ def main() -> None:
         for complaint in error.errors():
             name = "_".join(("BITLM", *(str(part).upper() for part in complaint["loc"])))
             sys.stderr.write(f"error: {name}={complaint['input']!r}: {complaint['msg']}\n")
+        sys.exit(2)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        check_free(settings.host, settings.port)
+    except OSError as error:
+        sys.stderr.write(f"error: {error.filename or settings.authority}: {error.strerror}; {WAYS_OUT}\n")
         sys.exit(2)
     logging.captureWarnings(capture=True)
     Server(settings).run()

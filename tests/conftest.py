@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -128,9 +129,9 @@ class Serve(Protocol):
     def __call__(self, data_dir: Path | None = None, **environment: str) -> RunningServer: ...
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start real servers, each on a free port; all are stopped when the test ends.
+@contextmanager
+def serving(folder: Path) -> Iterator[Serve]:
+    """Start real servers, each on a free port, with their files in `folder`; all are stopped at the end.
 
     A `data_dir` can be passed on to the next server; `environment` is added to theirs.
     """
@@ -138,14 +139,14 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
     def start(data_dir: Path | None = None, **environment: str) -> RunningServer:
         port = _free_port()
-        folder = data_dir or tmp_path / f"server-{len(started)}"
-        log = tmp_path / f"server-{len(started)}.log"
-        ours = {"BITLM_HOST": "127.0.0.1", "BITLM_PORT": str(port), "BITLM_DATA_DIR": str(folder)}
+        data = data_dir or folder / f"server-{len(started)}"
+        log = folder / f"server-{len(started)}.log"
+        ours = {"BITLM_HOST": "127.0.0.1", "BITLM_PORT": str(port), "BITLM_DATA_DIR": str(data)}
         with log.open("wb") as stderr:
             process = subprocess.Popen(
                 [sys.executable, "-m", "app"], cwd=ROOT, env=os.environ | ours | environment, stderr=stderr
             )
-        server = RunningServer(f"http://127.0.0.1:{port}", folder, process, log)
+        server = RunningServer(f"http://127.0.0.1:{port}", data, process, log)
         started.append(server)
         _wait_until(server.answers)
         return server
@@ -153,6 +154,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start real servers that end with the test."""
+    with serving(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture

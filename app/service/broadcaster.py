@@ -5,6 +5,8 @@ from threading import Event as Flag
 from threading import Thread
 from typing import Any
 
+import structlog
+
 from app.service.manager import ModelManager
 
 MOST_ROWS = 1000
@@ -33,6 +35,7 @@ class Broadcaster:
         self._changed = Flag()
         self._stopping = Flag()
         self._thread = Thread(target=self._run, name="bitlm-broadcaster", daemon=True)
+        self._log = structlog.get_logger("bitlm.broadcaster")
         self._run_id: str | None = None
         self._metrics_cursor = 0
         self._events_cursor = 0
@@ -53,7 +56,10 @@ class Broadcaster:
         while not self._stopping.is_set():
             self._changed.wait()
             self._changed.clear()
-            self._tell()
+            try:
+                self._tell()
+            except Exception:  # noqa: BLE001 - logged; the next update brings what this one did not
+                self._log.exception("update_failed")
             self._stopping.wait(self._interval_s)
 
     def _tell(self) -> None:

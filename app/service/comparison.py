@@ -6,9 +6,10 @@ from threading import Thread
 import structlog
 
 from bitlm.baselines import baselines
-from bitlm.session import Session
+from bitlm.data import Corpus
+from bitlm.reference import ReferenceModel
 
-GRACE_S = 5.0
+GRACE_S = 1.0
 """How long stopping waits for a comparison under way; it is done again at the next start."""
 
 
@@ -21,9 +22,10 @@ class Comparison:
         self._thread: Thread | None = None
         self._log = structlog.get_logger("bitlm.comparison")
 
-    def start(self, session: Session) -> None:
-        """Begin to compute the baselines of the session's text."""
-        self._thread = Thread(target=self._compute, args=(session,), name="bitlm-comparison", daemon=True)
+    def start(self, corpus: Corpus, reference: ReferenceModel) -> None:
+        """Begin to compute the baselines of the text."""
+        arguments = (corpus, reference)
+        self._thread = Thread(target=self._compute, args=arguments, name="bitlm-comparison", daemon=True)
         self._thread.start()
 
     def join(self) -> None:
@@ -31,9 +33,7 @@ class Comparison:
         if self._thread is not None:
             self._thread.join(GRACE_S)
 
-    def _compute(self, session: Session) -> None:
-        corpus, reference = session.corpus, session.model.reference
-        assert reference is not None, "a session's model always carries its reference"
+    def _compute(self, corpus: Corpus, reference: ReferenceModel) -> None:
         try:
             values = baselines(corpus, reference)
         except Exception:  # noqa: BLE001 - logged; the chart goes without these lines and training goes on

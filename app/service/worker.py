@@ -213,7 +213,8 @@ class Worker:
     def _adopt(self, session: Session, state: State, record: RunRecord | None = None) -> None:
         self._live.adopt(session, state, record)
         if self._live.status.baselines is None:
-            self._comparison.start(session)
+            assert session.model.reference is not None, "a session's model always carries its reference"
+            self._comparison.start(session.corpus, session.model.reference)
 
     def _compared(self, fingerprint: str, bits_per_byte: dict[str, float]) -> None:
         self.submit(RecordBaselines(fingerprint, bits_per_byte), "session")

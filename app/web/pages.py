@@ -9,7 +9,6 @@ from flask import Blueprint, Response, abort, render_template, request
 
 from bitlm.session import SIZES, preset
 from bitlm.session.presets import DEFAULT_SIZE
-from bitlm.version import VERSION
 
 PLOTLY_FILE = f"plotly-{version('plotly')}.min.js"
 ONE_YEAR_S = 31_536_000
@@ -46,15 +45,13 @@ class Pages:
         return pages
 
     def dashboard(self) -> str:
-        """Return the page, with the settings that its form starts from."""
+        """Return the page, with the settings that each size stands for."""
         presets = {size: _settings_of(size) for size in SIZES}
         return render_template(
             "dashboard.html",
             plotly_url=f"/static-vendor/{PLOTLY_FILE}",
             default_size=DEFAULT_SIZE,
-            defaults=presets[DEFAULT_SIZE],
             presets=presets,
-            version=VERSION,
         )
 
     def vendored(self, name: str) -> Response:

@@ -11,7 +11,7 @@ import structlog
 from flask import Flask, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from app.service import NoRunError, ServiceStoppingError, StateConflictError
 from app.service.answers import GateReport
@@ -141,7 +141,10 @@ def handle_errors(app: Flask) -> None:
 
 def _http_problem(error: HTTPException) -> Problem:
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    return Problem(title=status.phrase, status=status, detail=error.description or status.description)
+    detail = error.description or status.description
+    if detail == NotFound.description:
+        detail = "there is nothing at this address; docs/api.md lists what there is."
+    return Problem(title=status.phrase, status=status, detail=detail)
 
 
 def _members(error: Exception) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def log_requests(app: Flask) -> None:
 def _view(route: Route) -> Callable[..., Response]:
     def view(**arguments: str) -> Response:
         answer = route.handler(**arguments, **_parsed(route))
+        assert isinstance(answer, route.response), f"{route.name} promises {route.response.__name__}"
         return Response(answer.model_dump_json(), route.status, content_type="application/json")
 
     return view

@@ -41,8 +41,10 @@ class Sockets:
         self._socketio.emit(UPDATE, update)
 
     def close(self) -> None:
-        """Hang up on everyone, so that their threads end."""
-        self._socketio.server.eio.disconnect()  # type: ignore[attr-defined] # its types lack it
+        """Hang up on everyone, so that their threads end; does not wait for those who do not listen."""
+        connections = self._socketio.server.eio.sockets  # type: ignore[attr-defined] # its types lack it
+        for connection in list(connections.values()):
+            connection.close(wait=False)
 
     def _connected(self, auth: object = None) -> None:  # noqa: ARG002 - Socket.IO hands it over
         with self._lock:

@@ -47,7 +47,6 @@ class LayerDecoder:
     """One block and the keys and values it has computed."""
 
     def __init__(self, block: Block, turns: Complex64[Tensor, "position pair"], batch: int) -> None:
-        self._block = block
         self._attention = block.attention
         self._feedforward = block.feedforward
         self._turns = turns

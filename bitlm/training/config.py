@@ -28,7 +28,7 @@ class TrainingConfig:
     batch_size: int = 4
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 2e-2
-    warmup_steps: int = 30
+    warmup_steps: int = 20
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     validation_interval: int = 50

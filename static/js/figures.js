@@ -98,7 +98,7 @@ const levelLine = ({ value, colour, dash }) => ({
   y0: value,
   y1: value,
   line: { color: colour, width: 1, dash },
-  layer: "below",
+  layer: "between",
 });
 
 function markerLabels(input) {
@@ -170,6 +170,7 @@ function markerTraces({ markers, colours }) {
 }
 
 const NICE = 0.25;
+const WORTH_SEEING = 12; // a coin needs 8 bits for a byte; a run far above is simply lost
 
 /**
  * The range of bits per byte that shows how far a run has come and what it can reach next: nearly all
@@ -181,7 +182,7 @@ const NICE = 0.25;
 export function bitsPerByteRange(values, baselines) {
   if (values.length === 0) return [Math.min(1.5, ...baselines) - NICE, Math.max(8, ...baselines) + NICE];
   const lowest = quantile(values, 0);
-  const highest = Math.max(quantile(values, 0.97), lowest + 0.5);
+  const highest = Math.max(Math.min(quantile(values, 0.97), WORTH_SEEING), lowest + 0.5);
   const reach = Math.max(1, highest - lowest);
   const below = baselines.filter((value) => value < lowest);
   const next = below.length ? Math.max(...below) : lowest;
@@ -239,13 +240,19 @@ function telemetryRange({ C = [] }) {
   return [0, Math.ceil(highest * 20) / 20 + 0.02];
 }
 
+/** A round figure above the rates; a few far above all others may leave the chart. */
+function roundTop(rates) {
+  if (rates.length === 0) return 1000;
+  const top = Math.min(quantile(rates, 1), 1.5 * quantile(rates, 0.95));
+  const unit = 10 ** Math.floor(Math.log10(Math.max(1, top)));
+  return Math.ceil((top * 1.05) / unit) * unit;
+}
+
 /** @param {ChartInput} input @returns {{data: object[], layout: object}} Bytes of text trained on per second. */
 export function throughputFigure(input) {
   const { colours } = input;
   const rates = rawAndSmooth(input, "throughput", "bytes_per_s", colours.throughput, "%{y:.3s}B/s");
-  const values = rates.flatMap(({ y }) => y);
-  const step = 10 ** Math.floor(Math.log10(values.length ? Math.max(1, quantile(values, 0.99)) : 1000));
-  const top = values.length ? Math.ceil((quantile(values, 0.99) * 1.1) / step) * step : 1000;
+  const top = roundTop(rates[0].y);
   return {
     data: [...rates, ...markerTraces(input)],
     layout: layout(input, {

@@ -46,6 +46,7 @@ export function connectHeader(page, store) {
     write(figure("parameters"), prefixed(status?.parameters));
     write(figure("summary"), status?.run_id ? summary(status) : "No model yet");
     write(banner.querySelector("[data-label]"), announcement(name, status));
+    banner.dataset.banner = name;
     banner.hidden = !["halted", "failed", "disconnected"].includes(name);
     welcome.hidden = !["empty", "initializing"].includes(name) || Boolean(status?.run_id);
     welcome.dataset.welcome = name;

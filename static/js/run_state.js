@@ -20,8 +20,8 @@ const ANNOUNCEMENTS = {
   training: () => "Training.",
   paused: ({ step }) => `Paused at step ${step}.`,
   stopped: ({ step }) => `Stopped at step ${step}.`,
-  halted: ({ error }) => `The run halted. ${error ?? ""}`,
-  failed: ({ error }) => `The run failed. ${error ?? ""}`,
+  halted: ({ error }) => `Halted: ${error ?? ""}`,
+  failed: ({ error }) => `Failed: ${error ?? ""}`,
   disconnected: () => "The connection to BitLM is lost; trying again.",
 };
 

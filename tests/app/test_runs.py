@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def run_id(client: FlaskClient, tiny_run: dict[str, Any]) -> str:
-    """A run of forty steps."""
+    """A run of twenty-four steps."""
     made = client.post("/init", json=tiny_run).json
     assert made is not None
-    client.post("/train-step", json={"steps": 40})
+    client.post("/train-step", json={"steps": 24})
     name: str = made["run_id"]
     return name
 
@@ -35,22 +35,22 @@ def answer(client: FlaskClient, path: str) -> dict[str, Any]:
 def test_metrics_are_there_the_moment_a_step_is_answered(client: FlaskClient, run_id: str) -> None:
     metrics = answer(client, f"/runs/{run_id}/metrics")
     assert tuple(metrics["columns"]) == METRIC_COLUMNS
-    assert metrics["columns"]["step"] == list(range(1, 41))
-    assert metrics["cursor"] == 40
+    assert metrics["columns"]["step"] == list(range(1, 25))
+    assert metrics["cursor"] == 24
 
 
 def test_metrics_go_on_from_a_cursor(client: FlaskClient, run_id: str) -> None:
-    metrics = answer(client, f"/runs/{run_id}/metrics?since=37")
-    assert metrics["columns"]["step"] == [38, 39, 40]
-    nothing = answer(client, f"/runs/{run_id}/metrics?since=40")
-    assert (nothing["columns"]["step"], nothing["cursor"]) == ([], 40)
+    metrics = answer(client, f"/runs/{run_id}/metrics?since=21")
+    assert metrics["columns"]["step"] == [22, 23, 24]
+    nothing = answer(client, f"/runs/{run_id}/metrics?since=24")
+    assert (nothing["columns"]["step"], nothing["cursor"]) == ([], 24)
 
 
 def test_thinned_metrics_keep_both_ends_and_the_extremes(client: FlaskClient, run_id: str) -> None:
     full = answer(client, f"/runs/{run_id}/metrics")["columns"]["bits_per_byte"]
-    thinned = answer(client, f"/runs/{run_id}/metrics?max_points=20")["columns"]
-    assert len(thinned["step"]) < 40
-    assert (thinned["step"][0], thinned["step"][-1]) == (1, 40)
+    thinned = answer(client, f"/runs/{run_id}/metrics?max_points=12")["columns"]
+    assert len(thinned["step"]) < 24
+    assert (thinned["step"][0], thinned["step"][-1]) == (1, 24)
     assert min(thinned["bits_per_byte"]) == min(full)
     assert max(thinned["bits_per_byte"]) == max(full)
 
@@ -70,7 +70,7 @@ def test_the_list_of_runs_begins_with_the_newest(
     assert made is not None
     newest, oldest = answer(client, "/runs")["runs"]
     assert {newest["run_id"], oldest["run_id"]} == {made["run_id"], run_id}
-    assert oldest["step"] + newest["step"] == 40
+    assert oldest["step"] + newest["step"] == 24
     assert [run["live"] for run in (newest, oldest) if run["run_id"] == made["run_id"]] == [True]
     assert answer(client, f"/runs/{run_id}")["live"] is False
 

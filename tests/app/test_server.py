@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import socketio
+import socketio  # type: ignore[import-untyped] # it ships no types
 
 if TYPE_CHECKING:
     from tests.conftest import RunningServer, Serve, WaitUntil
@@ -124,6 +124,19 @@ def test_every_line_of_the_log_is_a_json_object(server: "RunningServer") -> None
     refused = [line for line in lines if line.get("path") == "/infer"]
     assert [line["status"] for line in refused] == [409]
     assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
+
+
+def test_a_port_that_is_taken_is_one_sentence_and_exit_code_2(server: "RunningServer") -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "app"],
+        env=os.environ
+        | {"BITLM_PORT": server.url.rpartition(":")[2], "BITLM_DATA_DIR": str(server.data_dir)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert re.fullmatch(r"error: 127.0.0.1:\d+: Address already in use; .*BITLM_PORT.*\n", ended.stderr)
 
 
 def test_a_wrong_setting_is_one_sentence_and_exit_code_2() -> None:

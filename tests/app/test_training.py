@@ -98,10 +98,10 @@ def test_steps_of_a_request_leave_the_state_as_it_was(ready: FlaskClient) -> Non
 
 def test_a_sample_is_answered_between_two_steps(ready: FlaskClient, wait_until: "WaitUntil") -> None:
     ready.post("/train/start")
-    answer = ready.post("/infer", json={"max_new_bytes": 8})
-    assert answer.status_code == 200
-    assert answer.json is not None
-    wait_until(lambda: status(ready)["step"] > answer.json["step"])
+    answer = ready.post("/infer", json={"max_new_bytes": 8}).json
+    assert answer is not None
+    sampled_at: int = answer["step"]
+    wait_until(lambda: status(ready)["step"] > sampled_at)
     assert status(ready)["state"] == "training"
 
 

@@ -2,26 +2,18 @@
 
 import re
 from pathlib import Path
-from typing import Any, Protocol
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.conftest import OpenWindow
+from tests.conftest import RunningServer, Serve
+
 CHARTS = ("loss", "telemetry", "throughput")
-WHOLE_TEXT = re.compile(r"\S")
-
-
-class Window(Protocol):
-    page: Page
-    console_errors: list[str]
-    hosts: set[str]
-
-
-class OpenWindow(Protocol):
-    def __call__(self, url: str, **context: Any) -> Window: ...
-
-
-class Server(Protocol):
-    url: str
+SHOWN_STEPS = "() => [...document.querySelectorAll('[data-chart]')].map((chart) => chart.layout.xaxis.range)"
+COUNT_DRAWINGS = """() => {
+    window.drawings = 0;
+    document.querySelector('[data-chart="loss"]').on("plotly_afterplot", () => (window.drawings += 1));
+}"""
 
 
 def state(page: Page) -> Locator:
@@ -32,9 +24,17 @@ def chart_texts(page: Page, chart: str) -> Locator:
     return page.locator(f'[data-chart="{chart}"] .annotation-text')
 
 
+def open_form(page: Page) -> None:
+    """Open the form of a new run; a run that an earlier test left training is paused first."""
+    expect(state(page)).not_to_have_text("loading")
+    if state(page).inner_text() == "training":
+        page.get_by_role("button", name="Pause").click()
+    page.locator('.run [data-action="setup"]').click()
+
+
 def start_tiny_run(page: Page, corpus: Path) -> None:
     """Fill in the form for a run whose steps take milliseconds, and train it."""
-    page.get_by_role("button", name="Choose size, text and seed …").click()
+    open_form(page)
     page.get_by_role("radio", name="tiny").check()
     page.get_by_role("radio", name="File or folder").check()
     page.get_by_label("Path of a text file or a folder").fill(str(corpus))
@@ -52,8 +52,8 @@ def set_exactly(page: Page, name: str, value: str) -> None:
     field.press("Enter")
 
 
-def test_one_click_trains_on_the_embedded_text(server: Server, open_window: OpenWindow) -> None:
-    page = open_window(server.url).page
+def test_one_click_trains_on_the_embedded_text(serve: Serve, open_window: OpenWindow) -> None:
+    page = open_window(serve().url).page
     expect(state(page)).to_have_text("empty")
     page.get_by_role("button", name="Train on the embedded text").click()
     expect(state(page)).to_have_text("training")
@@ -62,7 +62,7 @@ def test_one_click_trains_on_the_embedded_text(server: Server, open_window: Open
 
 
 def test_a_run_is_steered_sampled_and_still_there_after_a_reload(
-    server: Server, open_window: OpenWindow, corpus_file: Path
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     window = open_window(server.url)
     page = window.page
@@ -114,7 +114,7 @@ def assert_everything_shows(page: Page) -> None:
 
 
 def test_a_refused_setting_says_why_and_goes_back(
-    server: Server, open_window: OpenWindow, corpus_file: Path
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     page = open_window(server.url).page
     start_tiny_run(page, corpus_file)
@@ -125,9 +125,9 @@ def test_a_refused_setting_says_why_and_goes_back(
     expect(page.get_by_role("slider", name="λS")).to_have_value("0")
 
 
-def test_a_wrong_setting_is_explained_in_the_form(server: Server, open_window: OpenWindow) -> None:
+def test_a_wrong_setting_is_explained_in_the_form(server: RunningServer, open_window: OpenWindow) -> None:
     page = open_window(server.url).page
-    page.get_by_role("button", name="Choose size, text and seed …").click()
+    open_form(page)
     page.get_by_text("Every setting").click()
     page.locator('dialog input[name="d_model"]').fill("33")
     page.get_by_role("button", name="Make the run").click()
@@ -136,7 +136,7 @@ def test_a_wrong_setting_is_explained_in_the_form(server: Server, open_window: O
 
 
 def test_zoom_is_shared_by_all_charts_and_survives_live_updates(
-    server: Server, open_window: OpenWindow, corpus_file: Path
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     page = open_window(server.url).page
     start_tiny_run(page, corpus_file)
@@ -149,18 +149,16 @@ def test_zoom_is_shared_by_all_charts_and_survives_live_updates(
     page.mouse.move(box["x"] + 400, middle, steps=5)
     page.mouse.up()
     expect(page.get_by_role("button", name="Reset zoom")).to_be_visible()
-    zoomed = "() => ['loss', 'telemetry', 'throughput'].map((name) => document.querySelector(`[data-chart=${name}]`).layout.xaxis.range)"
-    page.wait_for_function(f"() => new Set(({zoomed})().map(String)).size === 1")
-    ranges = page.evaluate(zoomed)
-    step = page.locator('[data-figure="step"]').inner_text()
-    expect(page.locator('[data-figure="step"]')).not_to_have_text(step)
-    page.wait_for_function("() => new Promise((done) => setTimeout(() => done(true), 300))")
-    assert page.evaluate(zoomed) == ranges
+    page.wait_for_function(f"() => new Set(({SHOWN_STEPS})().map(String)).size === 1")
+    ranges = page.evaluate(SHOWN_STEPS)
+    page.evaluate(COUNT_DRAWINGS)
+    page.wait_for_function("() => window.drawings >= 2")
+    assert page.evaluate(SHOWN_STEPS) == ranges
     page.get_by_role("button", name="Reset zoom").click()
-    page.wait_for_function(f"() => ({zoomed})()[0][0] === 0")
+    page.wait_for_function(f"() => ({SHOWN_STEPS})()[0][0] === 0")
 
 
-def test_the_socket_comes_back_after_it_was_cut(server: Server, open_window: OpenWindow) -> None:
+def test_the_socket_comes_back_after_it_was_cut(server: RunningServer, open_window: OpenWindow) -> None:
     page = open_window(server.url).page
     told = page.evaluate(
         """async () => {
@@ -184,18 +182,20 @@ def test_the_socket_comes_back_after_it_was_cut(server: Server, open_window: Ope
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(
-    server: Server, open_window: OpenWindow, corpus_file: Path
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     page = open_window(server.url, viewport={"width": 390, "height": 844}, color_scheme="dark").page
     start_tiny_run(page, corpus_file)
     for chart in CHARTS:
         page.locator(f'[data-chart="{chart}"]').scroll_into_view_if_needed()
         expect(page.locator(f'[data-chart="{chart}"] .main-svg').first).to_be_visible()
-    widths = page.evaluate("() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    widths = page.evaluate(
+        "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
     assert widths[0] == widths[1]
 
 
-def test_the_chosen_theme_is_remembered(server: Server, open_window: OpenWindow) -> None:
+def test_the_chosen_theme_is_remembered(server: RunningServer, open_window: OpenWindow) -> None:
     page = open_window(server.url, color_scheme="light").page
     background = "() => getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(background)
