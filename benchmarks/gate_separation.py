@@ -6,9 +6,6 @@ model is fitted on the rest. `python -m benchmarks.gate_separation`
 
 import argparse
 import json
-import os
-import platform
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +14,7 @@ from statistics import fmean
 
 import numpy as np
 
+from benchmarks.machine import machine
 from bitlm.bits import bytes_to_bits
 from bitlm.data import Corpus
 from bitlm.randomness import counter_seed
@@ -155,17 +153,6 @@ def main() -> None:
     path = options.output / f"{now:%Y-%m-%d}-gate_separation.json"
     path.write_text(json.dumps(record, indent=2) + "\n")
     print(f"written to {path}")
-
-
-def machine() -> dict[str, str | int | None]:
-    """Return what the figures were measured on."""
-    return {
-        "system": platform.platform(),
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": sys.version.split()[0],
-        "numpy": np.__version__,
-    }
 
 
 def _generator(seed: int, index: int, kind: str) -> np.random.Generator:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.gate_separation import machine
+from benchmarks.machine import machine
 from bitlm.bits import encode_frames
 from bitlm.data import Corpus, windows
 from bitlm.model import BitTransformer, ModelConfig
@@ -250,7 +250,7 @@ def _write(options: argparse.Namespace, rows: Sequence[Row], exact: Sequence[Exa
     record = {
         "benchmark": "memory",
         "at": now.isoformat(timespec="seconds"),
-        "machine": machine() | {"torch": torch.__version__, "threads": torch.get_num_threads()},
+        "machine": machine(),
         "settings": settings,
         "rows": [asdict(row) for row in rows],
         "exactness": [asdict(line) for line in exact],

@@ -1,8 +1,8 @@
 """What does the page look like? Trains a real run, steers it, and photographs it for the README.
 
 Starts the real server on an empty folder and works as a reader would: one run from the form, the λK slider
-after a third of the time, the C floor after two thirds, a sample, and, while training goes on, the page in both
-themes at 1280 px and on a phone. `python -m benchmarks.screenshots --seconds 300`
+after a third of the time, the C floor after two thirds, a sample, and, while training goes on, the page in
+both themes at 1280 px and on a phone. `python -m benchmarks.screenshots --seconds 300`
 """
 
 import argparse

@@ -25,9 +25,8 @@ from typing import Any
 from urllib.error import URLError
 
 import numpy as np
-import torch
 
-from benchmarks.gate_separation import machine
+from benchmarks.machine import machine
 
 SAMPLE_BYTES = 64
 MARGIN_S = 0.1
@@ -186,7 +185,7 @@ def _write(options: argparse.Namespace, rows: Sequence[Row], config: dict[str, A
     record = {
         "benchmark": "service_latency",
         "at": now.isoformat(timespec="seconds"),
-        "machine": machine() | {"torch": torch.__version__},
+        "machine": machine(),
         "settings": {name: getattr(options, name) for name in names} | {"sample_bytes": SAMPLE_BYTES},
         "config": config,
         "rows": [asdict(line) | {"passed": line.passed} for line in rows],

@@ -1,6 +1,6 @@
 // What the top of the page says: which run, in which state, how far.
 
-import { prefixed, whole } from "./format.js";
+import { duration, prefixed, whole } from "./format.js";
 import { announcement, stateName } from "./run_state.js";
 
 const CONNECTION_TITLES = {
@@ -42,6 +42,7 @@ export function connectHeader(page, store) {
     write(figure("run"), status?.run_id ?? "no run");
     write(figure("step"), whole(status?.run_id ? status.step : null));
     write(figure("bytes_seen"), prefixed(status?.run_id ? status.bytes_seen : null, "B"));
+    write(figure("elapsed_s"), duration(status?.run_id ? status.elapsed_s : null));
     write(figure("bytes_per_s"), prefixed(name === "training" ? status.bytes_per_s : null, "B/s"));
     write(figure("parameters"), prefixed(status?.parameters));
     write(figure("summary"), status?.run_id ? summary(status) : "No model yet");

@@ -60,7 +60,7 @@ def test_a_body_that_is_not_an_object_is_invalid(client: FlaskClient, body: byte
         ("/init", {"d_model": "128"}, "d_model"),
         ("/init", {"d_model": True}, "d_model"),
         ("/init", {"d_model": 10**9}, "d_model"),
-        ("/init", {"nhead": 3}, "nhead"),
+        ("/init", {"d_model": 64, "nhead": 3}, "nhead"),
         ("/init", {"parity": 1}, "parity"),
         ("/init", {"dropout": 1.0}, "dropout"),
         ("/init", {"learning_rate": 0}, "learning_rate"),

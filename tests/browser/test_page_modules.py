@@ -34,7 +34,7 @@ def test_figures_are_written_as_people_read_them(
     assert evaluate_module("format.js", f"(module) => module.{call}") == expected
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(known=st.sets(st.integers(0, 50)), incoming=st.sets(st.integers(0, 50)))
 def test_merged_metrics_have_every_step_once_in_order_and_the_newer_row_counts(
     evaluate_module: EvaluateModule, known: set[int], incoming: set[int]
@@ -56,7 +56,7 @@ def test_rows_that_a_reopened_run_will_compute_again_are_dropped(evaluate_module
     assert kept == {"step": [1, 2], "K": [0.1, 0.2]}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(values=st.lists(st.integers(-1000, 1000), min_size=1, max_size=300), limit=st.integers(4, 60))
 def test_thinning_keeps_first_last_lowest_and_highest(
     evaluate_module: EvaluateModule, values: list[int], limit: int
@@ -86,7 +86,7 @@ def test_smoothing_of_a_constant_is_the_constant_however_the_steps_lie(
     assert smoothed["y"] == pytest.approx([2.5] * 5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(centres=st.lists(st.integers(0, 200), min_size=1, max_size=14).map(sorted))
 def test_labels_move_apart_in_order_and_stay_inside(
     evaluate_module: EvaluateModule, centres: list[int]
