@@ -9,6 +9,7 @@ BitLMError
 ├── GridOverflowError      an activation left the fixed-point grid
 ├── SafetyGateError        a strict gate refused what was emitted
 ├── RunNotFoundError       no such run in the data folder
+├── RunBusyError           another process is writing this run
 ├── CheckpointError        a checkpoint is missing or damaged
 └── HaltedError            the run stopped itself and will not step
 
@@ -81,6 +82,16 @@ class RunNotFoundError(BitLMError, LookupError):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"there is no run {run_id!r} in this data folder; list the runs to see their names.")
+        self.run_id = run_id
+
+
+class RunBusyError(BitLMError):
+    """Another process is writing this run."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id!r} is being trained by another process; end it there, or make another run."
+        )
         self.run_id = run_id
 
 

@@ -61,6 +61,7 @@ class Live:
 
     def adopt(self, session: Session, state: State, record: RunRecord | None = None) -> None:
         """Hold `session` from now on, in that state; `record` is what is known of its past."""
+        self.release()
         self.session, self.state, self.error = session, state, None
         self._saved_step = session.step_count
         self._status = Status(
@@ -108,6 +109,11 @@ class Live:
         if self.session is not None and self.session.step_count != self._saved_step:
             self.session.checkpoint()
             self._saved_step = self.session.step_count
+
+    def release(self) -> None:
+        """Let others write the run; what it has learned since `save` is not kept."""
+        if self.session is not None:
+            self.session.close()
 
     def _last_event_id(self, run_id: str) -> int:
         last = self._status.events_cursor

@@ -176,6 +176,7 @@ class Worker:
             self._live.publish()
         except (BitLMError, OSError, sqlite3.Error):
             self._log.exception("last_checkpoint_failed")
+        self._live.release()
 
     # Runs
 

@@ -24,6 +24,7 @@ from bitlm.errors import (
     GridOverflowError,
     HaltedError,
     MissingReferenceError,
+    RunBusyError,
     RunNotFoundError,
     SafetyGateError,
 )
@@ -92,6 +93,7 @@ TABLE: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (BitFormatError, HTTPStatus.UNPROCESSABLE_ENTITY, "The bits are not in the model's format"),
     (CorpusError, HTTPStatus.UNPROCESSABLE_ENTITY, "The text cannot be used"),
     (RunNotFoundError, HTTPStatus.NOT_FOUND, "No such run"),
+    (RunBusyError, HTTPStatus.CONFLICT, "The run is being written elsewhere"),
     (NoRunError, HTTPStatus.CONFLICT, "There is no model yet"),
     (StateConflictError, HTTPStatus.CONFLICT, "Not in this state"),
     (HaltedError, HTTPStatus.CONFLICT, "The run has stopped itself"),

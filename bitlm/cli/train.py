@@ -86,6 +86,7 @@ def train(
     _train_with_progress(session, Plan(steps, seconds), console)
     session.checkpoint()
     result = _measure(session)
+    session.close()
     store.close()
     if as_json:
         typer.echo(json.dumps(result))

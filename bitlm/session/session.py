@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bitlm.bits import encode_frames
 from bitlm.data import Corpus, windows
-from bitlm.errors import ConfigError, GridOverflowError, HaltedError
+from bitlm.errors import BitLMError, ConfigError, GridOverflowError, HaltedError
 from bitlm.generation import collect, generate
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.randomness import counter_seed, generator
@@ -27,6 +27,7 @@ from bitlm.session.commands import Anneal, Command, SetTelemetry, TelemetrySetti
 from bitlm.session.config import RunConfig
 from bitlm.session.drift_monitor import DriftMonitor
 from bitlm.session.events import Event, EventKind, Source, StepEvent
+from bitlm.session.run_lock import RunLock
 from bitlm.session.store import RunStore
 from bitlm.telemetry import Measures, measure
 from bitlm.training import (
@@ -64,7 +65,7 @@ class Session:
 
     def __init__(
         self, store: RunStore, run_id: str, config: RunConfig, corpus: Corpus, reference: ReferenceModel,
-        *, clock: Callable[[], float],
+        *, clock: Callable[[], float], lock: RunLock | None,
     ) -> None:  # fmt: skip
         torch.set_num_threads(config.threads)
         self.store = store
@@ -83,6 +84,7 @@ class Session:
         self._trainer = Trainer(self.model, config.training)
         self._drift = DriftMonitor()
         self._clock = clock
+        self._lock = lock
 
     @classmethod
     def create(
@@ -108,9 +110,8 @@ class Session:
         created_at = clock()
         run_id = f"{datetime.fromtimestamp(created_at, UTC):%Y%m%d-%H%M%S}-{token_hex(2)}"
         reference = ReferenceModel.fit(corpus.train)
-        session = cls(store, run_id, config, corpus, reference, clock=clock)
         run_dir = store.run_dir(run_id)
-        run_dir.mkdir(parents=True)
+        session = cls(store, run_id, config, corpus, reference, clock=clock, lock=RunLock(run_dir))
         reference.save(run_dir / REFERENCE_FILE)
         parameters = session.model.parameter_count
         store.add_run(run_id, created_at=created_at, parameters=parameters, config=config)
@@ -129,18 +130,31 @@ class Session:
 
         Raises:
             RunNotFoundError: There is no such run.
+            RunBusyError: It is to be written, and another process is writing it.
             CheckpointError: Its newest checkpoint is missing or damaged.
             CorpusError: Its text is missing or was changed.
         """
         config = store.run(run_id).config
-        corpus = Corpus(config.corpus, store.data(config.corpus_fingerprint))
-        checkpoint = load_newest_checkpoint(store.run_dir(run_id))
-        reference = ReferenceModel.load(store.run_dir(run_id) / REFERENCE_FILE)
-        session = cls(store, run_id, config, corpus, reference, clock=clock)
+        lock = RunLock(store.run_dir(run_id)) if writable else None
+        try:
+            corpus = Corpus(config.corpus, store.data(config.corpus_fingerprint))
+            checkpoint = load_newest_checkpoint(store.run_dir(run_id))
+            reference = ReferenceModel.load(store.run_dir(run_id) / REFERENCE_FILE)
+        except BitLMError:
+            if lock is not None:
+                lock.release()
+            raise
+        session = cls(store, run_id, config, corpus, reference, clock=clock, lock=lock)
         session._restore(checkpoint)
         if writable:
             session._reopen()
         return session
+
+    def close(self) -> None:
+        """Let others write the run; what was learned since the last checkpoint is not saved by this."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def __iter__(self) -> Iterator[StepEvent]:
         """Step until the run halts."""
@@ -327,14 +341,13 @@ class Session:
         self.step_count = state["step"]
         self.bytes_seen = state["bytes_seen"]
         self.elapsed_s = state["elapsed_s"]
-        self.telemetry = TelemetrySettings.model_validate(state["telemetry"])
+        acknowledged = self.store.acknowledged_telemetry(self.run_id)
+        self.telemetry = TelemetrySettings.model_validate(state["telemetry"] | acknowledged)
         self.annealing = Annealing(**state["annealing"]) if state["annealing"] else None
         self._drift.expect_change(self.step_count)
 
     def _reopen(self) -> None:
-        """Say so, keep the settings acknowledged since the checkpoint, and drop the steps to be redone."""
+        """Say so, and drop the metrics of the steps that will be done again."""
         last_step = self.store.run(self.run_id).last_step
         self.store.drop_metrics_after(self.run_id, self.step_count)
-        settings = self.store.acknowledged_telemetry(self.run_id)
-        self.telemetry = self.telemetry.model_copy(update=settings)
         self.record("run_reopened", {"steps_lost": max(0, last_step - self.step_count)})

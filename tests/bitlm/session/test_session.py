@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from bitlm.data import Corpus
-from bitlm.errors import CheckpointError, ConfigError, CorpusError, HaltedError, RunNotFoundError
+from bitlm.errors import (
+    CheckpointError,
+    ConfigError,
+    CorpusError,
+    HaltedError,
+    RunBusyError,
+    RunNotFoundError,
+)
 from bitlm.model import ModelConfig
 from bitlm.session import Anneal, RunStore, Session, SetTelemetry
 from bitlm.training import TrainingConfig
@@ -68,6 +75,7 @@ def test_going_on_from_a_checkpoint_repeats_the_uninterrupted_run_bit_for_bit(
     session.apply(Anneal(steps=8), source="cli")
     session.checkpoint()
     expected = losses(session, 3)
+    session.close()
     reopened = Session.open(store, session.run_id)
     assert reopened.step_count == 6
     assert losses(reopened, 3) == expected
@@ -80,6 +88,7 @@ def test_reopening_says_what_was_lost_and_keeps_acknowledged_settings(
 ) -> None:
     losses(session, 13)
     session.apply(SetTelemetry(c_floor=0.4), source="rest")
+    session.close()
     reopened = Session.open(store, session.run_id)
     assert reopened.step_count == 10
     assert reopened.telemetry.c_floor == 0.4
@@ -88,11 +97,23 @@ def test_reopening_says_what_was_lost_and_keeps_acknowledged_settings(
     assert store.metrics(session.run_id)["step"] == list(range(1, 11))
 
 
+def test_a_run_that_is_being_written_can_be_read_but_not_written_by_another(
+    session: Session, store: RunStore
+) -> None:
+    losses(session, 3)
+    with pytest.raises(RunBusyError, match=session.run_id):
+        Session.open(store, session.run_id)
+    assert Session.open(store, session.run_id, writable=False).step_count == 0
+    store.flush()
+    assert store.metrics(session.run_id)["step"] == [1, 2, 3]
+
+
 def test_a_damaged_checkpoint_is_refused_by_its_hash(session: Session, store: RunStore) -> None:
     weights = next((store.run_dir(session.run_id) / "checkpoints").glob("*/weights.safetensors"))
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
+    session.close()
     with pytest.raises(CheckpointError, match="SHA-256"):
         Session.open(store, session.run_id)
 
