@@ -15,9 +15,9 @@ class DriftMonitor:
     history before it. After an alert the history starts anew, so that one drift is one alert.
     """
 
-    def __init__(self, *, window: int = 100, quiet_until: int = 0) -> None:
+    def __init__(self, *, window: int = 100) -> None:
         self._window = window
-        self._quiet_until = quiet_until
+        self._quiet_until = window
         self._history = {metric: deque[float](maxlen=2 * window) for metric in WATCHED}
 
     def expect_change(self, step: int) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
+from bitlm.session import preset
+
 
 def test_a_run_is_made_trained_steered_and_sampled(client: FlaskClient, tiny_run: dict[str, Any]) -> None:
     made = client.post("/init", json=tiny_run)
@@ -102,4 +104,4 @@ def test_a_size_is_where_the_other_settings_start_from(client: FlaskClient, tiny
     made = client.post("/init", json=request).json
     assert made is not None
     assert made["config"]["num_layers"] == 1
-    assert made["config"]["d_model"] == 64
+    assert made["config"]["d_model"] == preset("tiny")[0].d_model

@@ -26,6 +26,10 @@ def test_a_lasting_shift_is_one_alert() -> None:
     assert 20 < alerts[0] <= 30
 
 
+def test_what_is_learned_at_the_start_is_no_drift() -> None:
+    assert run(DriftMonitor(window=10), [0.0] * 10 + [0.5] * 30) == []
+
+
 def test_a_steady_metric_never_alerts() -> None:
     assert run(DriftMonitor(window=10), [0.5, 0.6] * 100) == []
 
