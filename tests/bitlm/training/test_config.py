@@ -6,11 +6,14 @@ from bitlm.errors import ConfigError
 from bitlm.training import TrainingConfig
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("batch_size", 0),
         ("batch_size", True),
+        ("batch_size", 2.0),
+        ("learning_rate", "3e-4"),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("weight_decay", -0.1),
