@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+TEST_PROCESSES ?= 2
 
 # Idle OpenMP threads must sleep: spinning ones starve whatever else runs on a small machine.
 export OMP_WAIT_POLICY ?= passive
@@ -57,7 +58,8 @@ run: setup ## Start BitLM on http://127.0.0.1:5000 (BITLM_HOST, BITLM_PORT, BITL
 	@exec $(BIN)/python -m app
 
 test: setup-dev chromium ## Run every test, with shapes and types checked while they run; shows coverage.
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile \
+	  --cov --cov-report=term:skip-covered $(ARGS)
 
 check: lint types layers test ## Everything that must be green: lint, types, layers, test.
 

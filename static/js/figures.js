@@ -97,8 +97,8 @@ const levelLine = ({ value, colour, dash }) => ({
   x1: 1,
   y0: value,
   y1: value,
-  line: { color: colour, width: 1, dash },
-  layer: "between",
+  line: { color: colour, width: 1.25, dash },
+  layer: "above",
 });
 
 function markerLabels(input) {
