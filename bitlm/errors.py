@@ -10,7 +10,11 @@ BitLMError
 ├── SafetyGateError        a strict gate refused what was emitted
 ├── RunNotFoundError       no such run in the data folder
 ├── RunBusyError           another process is writing this run
-├── CheckpointError        a checkpoint is missing or damaged
+├── CheckpointError        a checkpoint is damaged, or needed where it is
+│   └── CheckpointNotFoundError  there is none of that step
+├── StorageFullError       the disk is full
+├── StoreVersionError      the data folder was written by a newer BitLM
+├── JournalError           a run's journal cannot be followed, or not as asked
 └── HaltedError            the run stopped itself and will not step
 
 Warnings: MetricDriftWarning, SafetyGateWarning.
@@ -18,6 +22,8 @@ Warnings: MetricDriftWarning, SafetyGateWarning.
 
 from collections.abc import Sequence
 from typing import Any
+
+from pydantic import ValidationError
 
 
 class BitLMError(Exception):
@@ -32,6 +38,15 @@ class ConfigError(BitLMError, ValueError):
         self.field = field
         self.value = value
         self.fix = fix
+
+    @classmethod
+    def of(cls, error: ValidationError) -> "ConfigError":
+        """Return the first complaint of a pydantic model as an error of ours."""
+        complaint = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in complaint["loc"])
+        if complaint["type"] == "extra_forbidden":
+            return cls(field, complaint["input"], "there is no setting of this name here.")
+        return cls(field, complaint["input"], complaint["msg"][:1].lower() + complaint["msg"][1:] + ".")
 
 
 class BitFormatError(BitLMError, ValueError):
@@ -90,13 +105,39 @@ class RunBusyError(BitLMError):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(
-            f"run {run_id!r} is being trained by another process; end it there, or make another run."
+            f"run {run_id!r} is open in another process, a dashboard or a training; "
+            "end it there, or work with another run."
         )
         self.run_id = run_id
 
 
 class CheckpointError(BitLMError):
-    """A checkpoint is missing, or its files do not match their hashes."""
+    """A checkpoint's files do not match their hashes, or it cannot be done without."""
+
+
+class CheckpointNotFoundError(CheckpointError, LookupError):
+    """A run has no checkpoint of that step."""
+
+
+class StorageFullError(BitLMError, OSError):
+    """The disk is full; what was to be written is not, and nothing else changed."""
+
+    def __init__(self) -> None:
+        super().__init__("the disk is full: nothing was changed; make room, then repeat the request.")
+
+
+class StoreVersionError(BitLMError):
+    """The data folder was written by a newer BitLM."""
+
+    def __init__(self, path: object, version: int, known: int) -> None:
+        super().__init__(
+            f"{path} has layout {version} and this BitLM knows layouts up to {known}; "
+            "use the BitLM that wrote it, or another data folder."
+        )
+
+
+class JournalError(BitLMError):
+    """A run's journal does not allow what was asked."""
 
 
 class HaltedError(BitLMError):

@@ -7,14 +7,15 @@ import typer
 
 from bitlm.baselines import baselines
 from bitlm.cli.opening import open_run
-from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Run
+from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
 from bitlm.data import Corpus
 
 
 def evaluate(
     run: Run = "latest",
+    checkpoint: Checkpoint = None,
     corpus: Annotated[
-        str | None, typer.Option(help="Another text (path) [default: the run's held-out part].")
+        str | None, typer.Option(help="Another text (path) (default: the run's held-out part).")
     ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
@@ -29,7 +30,7 @@ def evaluate(
 
       python -m bitlm evaluate --run 20261122-120000-ab12 --corpus other.txt --json
     """
-    session = open_run(data_dir, run)
+    session = open_run(data_dir, run, checkpoint)
     other = Corpus.load(corpus) if corpus else None
     result: dict[str, object] = {
         "run_id": session.run_id,

@@ -9,13 +9,14 @@ from rich.console import Console
 
 from bitlm.bits import text_to_bits
 from bitlm.cli.opening import open_run
-from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Run
+from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
 from bitlm.errors import SafetyGateWarning
 from bitlm.safety import GatedSample, safe_sample_with_retry
 
 
 def generate(
     run: Run = "latest",
+    checkpoint: Checkpoint = None,
     prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "",
     max_new_bytes: Annotated[int, typer.Option(min=1, max=65536, help="Longest answer, in bytes.")] = 256,
     temperature: Annotated[
@@ -36,7 +37,7 @@ def generate(
 
       python -m bitlm generate --run 20261122-120000-ab12 --max-new-bytes 64 --seed 7 --json
     """
-    session = open_run(data_dir, run)
+    session = open_run(data_dir, run, checkpoint)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SafetyGateWarning)  # the verdict is printed below
         answer = safe_sample_with_retry(

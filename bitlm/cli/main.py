@@ -4,8 +4,14 @@ import sys
 
 import typer
 
+from bitlm.cli.branch import compare, fork, journal, twin
+from bitlm.cli.capsule import capsule, verify
+from bitlm.cli.checkpoints import checkpoints
 from bitlm.cli.evaluate import evaluate
+from bitlm.cli.export import export
 from bitlm.cli.generate import generate
+from bitlm.cli.replay import replay
+from bitlm.cli.runs import runs
 from bitlm.cli.train import train
 from bitlm.errors import BitLMError
 
@@ -19,6 +25,16 @@ app = typer.Typer(
 app.command()(train)
 app.command()(generate)
 app.command()(evaluate)
+app.command()(journal)
+app.command()(replay)
+app.command()(fork)
+app.command()(twin)
+app.command()(compare)
+app.command()(export)
+app.command()(capsule)
+app.command()(verify)
+app.add_typer(runs, name="runs")
+app.add_typer(checkpoints, name="checkpoints")
 
 
 def main() -> None:
@@ -27,4 +43,8 @@ def main() -> None:
         app(prog_name="python -m bitlm")
     except BitLMError as error:
         sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"error: {place}{error.strerror or error}; check the path and its permissions.\n")
         sys.exit(2)

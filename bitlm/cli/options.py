@@ -13,6 +13,10 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object as the last line, and nothing else.")
 ]
 Run = Annotated[str, typer.Option(help="The run's name, or 'latest'.")]
+RunArgument = Annotated[str, typer.Argument(help="The run's id, or 'latest'.")]
+Checkpoint = Annotated[
+    int | None, typer.Option(min=0, help="Step of a checkpoint to use instead of the newest.")
+]
 
 DEFAULT_DATA_DIR = Path(".bitlm")
 

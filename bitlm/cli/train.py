@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from bitlm.baselines import baselines
+from bitlm.cli.opening import resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, default_threads
 from bitlm.data import Corpus
 from bitlm.session import Anneal, RunStore, Session, StepEvent, preset
@@ -23,68 +24,86 @@ ANNEAL_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Plan:
-    """When a run ends: after so many steps, or after so many seconds of training."""
+    """When to end: after so many more steps, or after so many more seconds of training.
+
+    Attributes:
+        from_step: The step the plan begins at.
+        from_s: The seconds of training that had been spent by then.
+    """
 
     steps: int | None
     seconds: float | None
+    from_step: int = 0
+    from_s: float = 0.0
 
     def share_done(self, session: Session) -> float:
-        """Return how much of the run is behind it, in [0, 1]."""
+        """Return how much of the plan is behind it, in [0, 1]."""
         if self.steps is not None:
-            return min(1.0, session.step_count / self.steps)
+            return min(1.0, (session.step_count - self.from_step) / self.steps)
         assert self.seconds is not None, "a plan has steps or seconds"
-        return min(1.0, session.elapsed_s / self.seconds)
+        return min(1.0, (session.elapsed_s - self.from_s) / self.seconds)
 
     def steps_left(self, session: Session) -> int:
         """Return the steps still to come, for a plan in seconds at the pace so far."""
+        done = session.step_count - self.from_step
         if self.steps is not None:
-            return self.steps - session.step_count
+            return self.steps - done
         assert self.seconds is not None, "a plan has steps or seconds"
-        return round(session.step_count * (self.seconds - session.elapsed_s) / session.elapsed_s)
+        spent = session.elapsed_s - self.from_s
+        return round(done * (self.seconds - spent) / spent)
 
 
 def run_to_end(session: Session, plan: Plan) -> Iterator[StepEvent]:
     """Step until the plan is fulfilled, annealing over its last quarter."""
     while (done := plan.share_done(session)) < 1.0:
-        if session.annealing is None and done >= 1.0 - ANNEAL_SHARE and session.step_count:
+        if not session.is_annealing and done >= 1.0 - ANNEAL_SHARE and done > 0.0:
             session.apply(Anneal(steps=max(1, plan.steps_left(session))), source="cli")
         yield session.step()
 
 
 def train(
+    run: Annotated[str | None, typer.Option(help="Go on with this run instead of making one.")] = None,
     corpus: Annotated[
         str, typer.Option(help="'embedded', or the path of a text file or folder.")
     ] = "embedded",
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for so long [default: 5].")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for so long (default: 5).")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps instead.")] = None,
     size: Annotated[str, typer.Option(help="tiny, small or base.")] = "small",
     seed: Annotated[int, typer.Option(min=0, help="Key of every random draw.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads [default: cores - 1].")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: cores - 1).")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
     """Train a model and measure it on the held-out tenth of the text.
 
-    The learning rate falls over the last quarter. Ctrl-C ends early and keeps what was learned.
+    The learning rate falls over the last quarter. Ctrl-C ends early and keeps what was learned; --run
+    goes on with a run that was ended, killed or branched off, with the settings it has. A run whose rate
+    has fallen learns little more: `fork` it with --set learning_rate=… first.
 
     Examples:
       python -m bitlm train --minutes 5
 
       python -m bitlm train --corpus book.txt --steps 2000 --size tiny --json
+
+      python -m bitlm train --run latest --minutes 5
     """
     if minutes is not None and steps is not None:
         raise typer.BadParameter("give --minutes or --steps, not both.")
     seconds = None if steps is not None else 60.0 * (minutes if minutes is not None else DEFAULT_MINUTES)
-    text = Corpus.load(corpus)
-    model, training = preset(size)
     store = RunStore(data_dir)
-    session = Session.create(
-        store, model=model, training=training, corpus=text, seed=seed, threads=threads or default_threads()
-    )
+    if run is not None:
+        session = Session.open(store, resolved(store, run))
+    else:
+        model, training = preset(size)
+        session = Session.create(
+            store, model=model, training=training, corpus=Corpus.load(corpus), seed=seed,
+            threads=threads or default_threads(), source="cli",
+        )  # fmt: skip
+    plan = Plan(steps, seconds, session.step_count, session.elapsed_s)
     console = Console(stderr=as_json, quiet=as_json)
     started = time.monotonic()
-    _train_with_progress(session, Plan(steps, seconds), console)
-    session.checkpoint()
+    _train_with_progress(session, plan, console)
+    session.save()
     result = _measure(session)
     session.close()
     store.close()

@@ -3,15 +3,20 @@
 from bitlm.session.commands import Anneal, Command, SetTelemetry, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.events import Event, StepEvent
+from bitlm.session.policy import CheckpointPolicy
 from bitlm.session.presets import SIZES, preset
+from bitlm.session.records import Origin, Planned, RunRecord
 from bitlm.session.session import Session
-from bitlm.session.store import RunRecord, RunStore
+from bitlm.session.store import RunStore
 
 __all__ = [
     "SIZES",
     "Anneal",
+    "CheckpointPolicy",
     "Command",
     "Event",
+    "Origin",
+    "Planned",
     "RunConfig",
     "RunRecord",
     "RunStore",

@@ -1,21 +1,22 @@
 """A run's weights and state on the disk: safetensors and a manifest with their hashes."""
 
 import json
-import re
-import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from bitlm.errors import CheckpointError
-from bitlm.session.durability import write_folder_durably
 
-KEPT = 2
-"""Checkpoints of a run that stay on the disk, the newest ones."""
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+
+WAY_OUT = "use another checkpoint of the run."
 
 
 @dataclass(frozen=True)
@@ -33,58 +34,73 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def folder_of(run_dir: Path, step: int) -> Path:
-    """Return where the checkpoint of that step lies."""
-    return run_dir / "checkpoints" / f"{step:010d}"
+@dataclass(frozen=True)
+class StateHashes:
+    """SHA-256 of the serialized weights and optimizer state: equal when every bit is."""
+
+    weights: str
+    optimizer: str
 
 
-def save_checkpoint(run_dir: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint durably, then drop all but the newest `KEPT`; return its folder."""
-    files = {
-        "weights.safetensors": save(checkpoint.weights),
-        "optimizer.safetensors": save(checkpoint.optimizer),
-    }
+def state_hashes(checkpoint: Checkpoint) -> StateHashes:
+    """Return what the files of this checkpoint would hash to."""
+    return StateHashes(
+        sha256(save(checkpoint.weights)).hexdigest(), sha256(save(checkpoint.optimizer)).hexdigest()
+    )
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """Return the files of a checkpoint by name, the manifest last."""
+    files = {WEIGHTS: save(checkpoint.weights), OPTIMIZER: save(checkpoint.optimizer)}
     manifest = {
         "state": checkpoint.state,
         "sha256": {name: sha256(data).hexdigest() for name, data in files.items()},
     }
-    folder = folder_of(run_dir, checkpoint.state["step"])
-    write_folder_durably(folder, {**files, "manifest.json": json.dumps(manifest, indent=2).encode()})
-    for old in _folders(run_dir)[:-KEPT]:
-        shutil.rmtree(old)
-    return folder
+    return {**files, MANIFEST: json.dumps(manifest, indent=2).encode()}
 
 
-def load_newest_checkpoint(run_dir: Path) -> Checkpoint:
-    """Return the newest checkpoint, verified against its hashes.
+def read_files(folder: Path, manifest_sha256: str) -> dict[str, bytes]:
+    """Return a checkpoint's files by name, every byte of which is what was written.
 
     Raises:
-        CheckpointError: There is none, or its files are not what was written.
+        CheckpointError: A file is missing or damaged.
     """
-    folders = _folders(run_dir)
-    if not folders:
-        raise CheckpointError(f"there is no checkpoint in {run_dir}; train the run first.")
-    manifest = _manifest(folders[-1])
-    weights, optimizer = (
-        _verified(folders[-1] / name, digest) for name, digest in manifest["sha256"].items()
-    )
-    return Checkpoint(load(weights), load(optimizer), manifest["state"])
+    manifest = _verified(folder / MANIFEST, manifest_sha256)
+    hashes = json.loads(manifest)["sha256"]
+    files = {name: _verified(folder / name, hashes[name]) for name in (WEIGHTS, OPTIMIZER)}
+    return {**files, MANIFEST: manifest}
 
 
-def _folders(run_dir: Path) -> list[Path]:
-    return sorted(path for path in (run_dir / "checkpoints").glob("*") if re.fullmatch(r"\d{10}", path.name))
+def read_checkpoint(folder: Path, manifest_sha256: str) -> Checkpoint:
+    """Return a checkpoint, every byte of which is what was written.
 
-
-def _manifest(folder: Path) -> dict[str, Any]:
+    Raises:
+        CheckpointError: A file is missing or damaged.
+    """
+    files = read_files(folder, manifest_sha256)
     try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"the manifest of checkpoint {folder} cannot be read ({error}).") from error
-    return manifest
+        state = json.loads(files[MANIFEST])["state"]
+        return Checkpoint(load(files[WEIGHTS]), load(files[OPTIMIZER]), state)
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder.name} cannot be read ({error}); {WAY_OUT}") from error
+
+
+def read_state(folder: Path, manifest_sha256: str) -> dict[str, Any]:
+    """Return a checkpoint's state without its tensors.
+
+    Raises:
+        CheckpointError: The manifest is missing or damaged.
+    """
+    state: dict[str, Any] = json.loads(_verified(folder / MANIFEST, manifest_sha256))["state"]
+    return state
 
 
 def _verified(path: Path, digest: str) -> bytes:
-    data = path.read_bytes() if path.exists() else b""
+    place = f"{path.parent.name}/{path.name}"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{place} cannot be read ({error.strerror}); {WAY_OUT}") from error
     if sha256(data).hexdigest() != digest:
-        raise CheckpointError(f"{path} is missing or damaged: its SHA-256 is not the one in the manifest.")
+        raise CheckpointError(f"{place} is damaged: its SHA-256 is not the one that was recorded; {WAY_OUT}")
     return data

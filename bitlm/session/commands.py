@@ -1,6 +1,6 @@
 """What one can ask of a running session: one union for page, REST, command line and MCP alike."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,6 +30,14 @@ class TelemetrySettings(BaseModel):
     lambda_S: Share = 0.0
     c_floor: Share = 0.3
     s_floor: Share = 0.5
+
+    def differences(self, new: "TelemetrySettings") -> list[dict[str, Any]]:
+        """Return field, old and new value of each setting that differs."""
+        return [
+            {"field": field, "old": old, "new": getattr(new, field)}
+            for field, old in vars(self).items()
+            if old != getattr(new, field)
+        ]
 
 
 class SetTelemetry(BaseModel):

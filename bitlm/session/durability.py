@@ -2,9 +2,19 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
+
+ASIDE = ".tmp-"
+"""Begins the names of what is not whole yet; whatever bears it may be swept when nobody writes."""
+
+Reached = Callable[[str], None]
+"""Called at each point of a commit, by its name."""
+
+
+def unobserved(*what: object) -> None:
+    """Let a point or a progress pass without telling anyone."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -16,6 +26,22 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Make a file durable that something else has just written, its name included."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, each durable in the one that holds it."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
 def _write_and_sync(path: Path, data: bytes) -> None:
     with path.open("wb") as file:
         file.write(data)
@@ -25,22 +51,46 @@ def _write_and_sync(path: Path, data: bytes) -> None:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file that is never seen half-written and survives a power cut once this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".tmp-{token_hex(4)}")
-    _write_and_sync(aside, data)
-    aside.rename(path)
+    make_folder(path.parent)
+    aside = path.with_name(f"{ASIDE}{token_hex(4)}")
+    try:
+        _write_and_sync(aside, data)
+        aside.rename(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 
-def write_folder_durably(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder of files that appears whole or not at all, in place of any of that name."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder.with_name(f".tmp-{token_hex(4)}")
-    aside.mkdir()
-    for name, data in files.items():
-        _write_and_sync(aside / name, data)
-    sync_folder(aside)
-    if folder.exists():
-        shutil.rmtree(folder)
-    aside.rename(folder)
+def write_folder_durably(
+    folder: Path,
+    files: Mapping[str, bytes],
+    *,
+    reached: Reached = lambda point: None,  # noqa: ARG005
+) -> None:
+    """Write a new folder of files that appears whole or not at all."""
+    make_folder(folder.parent)
+    aside = folder.with_name(f"{ASIDE}{folder.name}")
+    try:
+        aside.mkdir()
+        for name, data in files.items():
+            _write_and_sync(aside / name, data)
+            reached(f"{name} written")
+        sync_folder(aside)
+        reached("folder synced")
+        aside.rename(folder)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    reached("folder renamed")
     sync_folder(folder.parent)
+    reached("parent synced")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what was left half-written in `folder`; nothing else is touched."""
+    for path in folder.glob(f"{ASIDE}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import weakref
 from pathlib import Path
 
 from bitlm.errors import RunBusyError
+from bitlm.session.durability import make_folder, sync_folder
 
 
 class RunLock:
@@ -16,7 +17,7 @@ class RunLock:
     """
 
     def __init__(self, run_dir: Path) -> None:
-        run_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(run_dir)
         descriptor = os.open(run_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         self._release = weakref.finalize(self, os.close, descriptor)
         try:
@@ -24,6 +25,8 @@ class RunLock:
         except BlockingIOError as error:
             self._release()
             raise RunBusyError(run_dir.name) from error
+        for folder in (run_dir.parent, run_dir):
+            sync_folder(folder)  # whoever held it before may have died before it did
 
     def release(self) -> None:
         """Let others write; once is enough, twice does no harm."""

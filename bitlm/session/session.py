@@ -1,49 +1,36 @@
 """A run as a deterministic state machine: commands and steps in, events out.
 
-A run is a function of (config, text, seed, thread count, version, journal). Everything random is
-drawn by counter (bitlm.randomness), so nothing about a generator is part of the state. A session
-knows no thread and no socket; whoever drives it calls it from one thread.
+A run is a function of (config, text, seed, thread count, version, journal). What is computed is the
+learner's; a session adds the memory: every command is durable before it takes effect, and a process
+that died is taken up where it was by following the journal again. A session knows no thread and no
+socket; whoever drives it calls it from one thread.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from secrets import token_hex
 from typing import Any, NoReturn
 
-import torch
-from jaxtyping import UInt8
-from torch import Tensor
-
-from bitlm.bits import encode_frames
-from bitlm.data import Corpus, windows
-from bitlm.errors import BitLMError, ConfigError, GridOverflowError, HaltedError
-from bitlm.generation import collect, generate
-from bitlm.model import BitTransformer, ModelConfig
-from bitlm.randomness import counter_seed, generator
+from bitlm.data import Corpus
+from bitlm.errors import GridOverflowError, HaltedError
+from bitlm.model import ModelConfig
 from bitlm.reference import ReferenceModel
-from bitlm.session.checkpoint import Checkpoint, load_newest_checkpoint, save_checkpoint
 from bitlm.session.commands import Anneal, Command, SetTelemetry, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.drift_monitor import DriftMonitor
+from bitlm.session.durability import Reached, unobserved
 from bitlm.session.events import Event, EventKind, Source, StepEvent
+from bitlm.session.learner import Learner, Update, require_text
+from bitlm.session.observation import probe, probe_is_due, validation
+from bitlm.session.plan import Plan, payload_from
+from bitlm.session.policy import DEFAULT_POLICY, CheckpointPolicy, new_run_id
+from bitlm.session.recorder import Recorder
+from bitlm.session.records import Origin
+from bitlm.session.recovery import Progress, load_state, recompute
 from bitlm.session.run_lock import RunLock
+from bitlm.session.saving import Saving
 from bitlm.session.store import RunStore
-from bitlm.telemetry import Measures, measure
-from bitlm.training import (
-    Annealing,
-    StepResult,
-    Trainer,
-    TrainingConfig,
-    bits_per_byte,
-    held_out_bits_per_byte,
-    learning_rate_factor,
-    validation_bits_per_byte,
-)
+from bitlm.training import TrainingConfig, held_out_bits_per_byte
 from bitlm.version import VERSION
-
-PROBE_BYTES = 128
-"""Length of the sample C and S are measured on; the floors are meant for this length."""
 
 REFERENCE_FILE = "reference.safetensors"
 
@@ -55,43 +42,48 @@ class Session:
         config: What the run is a function of.
         corpus: Its text.
         model: The live model; `model.reference` is the reference S compares with.
-        telemetry: λ and floors in force from the next step on.
-        step_count: Updates done.
-        bytes_seen: Bytes trained on.
         elapsed_s: Seconds spent stepping.
-        annealing: The decay in progress or finished, if one was asked for.
         halted: Why the run stopped itself, or None.
+        last_step: What the newest step of this process measured.
+        is_recovering: Whether entries of the journal wait to be followed again: a checkpoint made meanwhile
+            would be younger than they are, and so pass for one that has them.
     """
 
     def __init__(
-        self, store: RunStore, run_id: str, config: RunConfig, corpus: Corpus, reference: ReferenceModel,
-        *, clock: Callable[[], float], lock: RunLock | None,
+        self, store: RunStore, run_id: str, learner: Learner,
+        *, clock: Callable[[], float], lock: RunLock | None, policy: CheckpointPolicy, reached: Reached,
+        origin: Origin | None = None,
     ) -> None:  # fmt: skip
-        torch.set_num_threads(config.threads)
         self.store = store
         self.run_id = run_id
-        self.config = config
-        self.corpus = corpus
-        self.telemetry = TelemetrySettings()
-        self.step_count = 0
-        self.bytes_seen = 0
+        self.config = learner.config
+        self.corpus = learner.corpus
+        self.model = learner.model
         self.elapsed_s = 0.0
-        self.annealing: Annealing | None = None
         self.halted: str | None = None
-        self.model = BitTransformer(config.model, seed=counter_seed(config.seed, 0, "weights"))
-        self.model.reference = reference
-        self.model.eval()
-        self._trainer = Trainer(self.model, config.training)
+        self.last_step: StepEvent | None = None
+        self._learner = learner
+        self._saving = Saving(
+            store, run_id, interval_steps=self.config.training.checkpoint_interval,
+            policy=policy, clock=clock, reached=reached,
+        )  # fmt: skip
+        self._plan = Plan(store, run_id, origin.until if origin else None)
         self._drift = DriftMonitor()
+        self._recorder = Recorder(store, run_id, clock)
         self._clock = clock
         self._lock = lock
+        self.is_recovering = False
 
     @classmethod
     def create(
         cls, store: RunStore, *, model: ModelConfig, training: TrainingConfig, corpus: Corpus,
         seed: int = 0, threads: int = 1, clock: Callable[[], float] = time.time,
+        policy: CheckpointPolicy = DEFAULT_POLICY, source: Source = "session",
+        asked: dict[str, Any] | None = None, reached: Reached = unobserved,
     ) -> "Session":  # fmt: skip
         """Make a new run in the store, with its text, its reference model and a checkpoint of step 0.
+
+        `asked` is what to remember of the request with the event, such as its idempotency key.
 
         Raises:
             ConfigError: A setting is wrong.
@@ -108,58 +100,103 @@ class Session:
             version=VERSION,
         )
         created_at = clock()
-        run_id = f"{datetime.fromtimestamp(created_at, UTC):%Y%m%d-%H%M%S}-{token_hex(2)}"
+        run_id = new_run_id(created_at)
         reference = ReferenceModel.fit(corpus.train)
-        run_dir = store.run_dir(run_id)
-        session = cls(store, run_id, config, corpus, reference, clock=clock, lock=RunLock(run_dir))
-        reference.save(run_dir / REFERENCE_FILE)
+        lock = RunLock(store.run_dir(run_id))
+        reference.save(store.run_dir(run_id) / REFERENCE_FILE)
+        learner = Learner(config, corpus, reference)
+        session = cls(store, run_id, learner, clock=clock, lock=lock, policy=policy, reached=reached)
         parameters = session.model.parameter_count
-        store.add_run(run_id, created_at=created_at, parameters=parameters, config=config)
-        session.record("run_created", {"parameters": parameters, "corpus": corpus.name})
+        store.add_run(
+            run_id, created_at=created_at, parameters=parameters, config=config, source=source, payload=asked
+        )
         session.checkpoint()
         return session
 
     @classmethod
     def open(
-        cls, store: RunStore, run_id: str, *, clock: Callable[[], float] = time.time, writable: bool = True
-    ) -> "Session":
-        """Take up a run at its newest checkpoint.
+        cls, store: RunStore, run_id: str, *, clock: Callable[[], float] = time.time, writable: bool = True,
+        policy: CheckpointPolicy = DEFAULT_POLICY, progress: Progress = unobserved,
+        reached: Reached = unobserved, step: int | None = None,
+    ) -> "Session":  # fmt: skip
+        """Take up a run where it was: its newest good checkpoint, and its journal from there.
 
-        The λ and floors are those last acknowledged, even if after that checkpoint. With
-        `writable=False` the run is only read: nothing is recorded.
+        Steps that were done after that checkpoint are computed again, bit for bit. With
+        `writable=False` the run is only read, at the checkpoint: nothing is recomputed or recorded.
+
+        `progress` is told the step reached and the step aimed at; `step`, for reading, is the checkpoint
+        to look at instead of the newest; `reached` is told each point of a checkpoint's way to the disk.
 
         Raises:
             RunNotFoundError: There is no such run.
             RunBusyError: It is to be written, and another process is writing it.
-            CheckpointError: Its newest checkpoint is missing or damaged.
+            CheckpointError: A branch has no checkpoint that is whole, or none of that `step`.
             CorpusError: Its text is missing or was changed.
         """
-        config = store.run(run_id).config
+        assert step is None or not writable, "a run's past is read, or branched off; never rewritten"
+        record = store.run(run_id)
+        config = record.config
         lock = RunLock(store.run_dir(run_id)) if writable else None
         try:
             corpus = Corpus(config.corpus, store.data(config.corpus_fingerprint))
-            checkpoint = load_newest_checkpoint(store.run_dir(run_id))
             reference = ReferenceModel.load(store.run_dir(run_id) / REFERENCE_FILE)
-        except BitLMError:
+            learner = Learner(config, corpus, reference)
+            start = load_state(store, run_id, learner, writable=writable, step=step)
+            session = cls(
+                store, run_id, learner,
+                clock=clock, lock=lock, policy=policy, reached=reached, origin=record.origin,
+            )  # fmt: skip
+            session.elapsed_s = start.elapsed_s
+            session._saving.step = start.step if start.event_id else None
+            if writable:
+                recompute(session, learner, start, progress)
+                session._follow_plan()
+        except BaseException:
             if lock is not None:
                 lock.release()
             raise
-        session = cls(store, run_id, config, corpus, reference, clock=clock, lock=lock)
-        session._restore(checkpoint)
-        if writable:
-            session._reopen()
+        session._drift.expect_change(session.step_count)
         return session
 
     def close(self) -> None:
-        """Let others write the run; what was learned since the last checkpoint is not saved by this."""
+        """Let others write the run; what was learned since the last checkpoint is computed again later."""
         if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+            lock, self._lock = self._lock, None
+            try:
+                self._recorder.write_announced()
+                self.store.flush()
+            finally:
+                lock.release()
 
     def __iter__(self) -> Iterator[StepEvent]:
         """Step until the run halts."""
         while self.halted is None:
             yield self.step()
+
+    @property
+    def telemetry(self) -> TelemetrySettings:
+        """λ and floors in force from the next step on."""
+        return self._learner.telemetry
+
+    @property
+    def plan_ends_at(self) -> int | None:
+        """The step up to which a twin repeats its original; None for other runs."""
+        return self._plan.ends_at
+
+    @property
+    def step_count(self) -> int:
+        """Updates done."""
+        return self._learner.step_count
+
+    @property
+    def bytes_seen(self) -> int:
+        """Bytes trained on."""
+        return self._learner.bytes_seen
+
+    @property
+    def is_annealing(self) -> bool:
+        """Whether the learning rate falls, or has fallen, for a good end."""
+        return self._learner.annealing is not None
 
     # Commands
 
@@ -168,142 +205,154 @@ class Session:
 
         Raises:
             ConfigError: The command asks for something this version cannot do; nothing changes.
+            StorageFullError: It could not be recorded; nothing changes.
         """
         if isinstance(command, SetTelemetry):
-            return self._set_telemetry(command, source)
-        return self._anneal(command, source)
+            changes = self.telemetry.differences(command.changed(self.telemetry))
+            return self.enter("telemetry_changed", {"changes": changes}, source=source)
+        assert isinstance(command, Anneal), "a command is one of the union"
+        rate = self._learner.rate_factor() * self.config.training.learning_rate
+        payload = {"steps": command.steps, "from_learning_rate": rate}
+        return self.enter("anneal_started", payload, source=source)
 
-    def _set_telemetry(self, command: SetTelemetry, source: Source) -> Event:
-        old, new = self.telemetry, command.changed(self.telemetry)
-        changes = [
-            {"field": field, "old": getattr(old, field), "new": getattr(new, field)}
-            for field in TelemetrySettings.model_fields
-            if getattr(old, field) != getattr(new, field)
-        ]
-        event = self.record("telemetry_changed", {"changes": changes}, source=source)
-        self.telemetry = new
+    def request_steps(
+        self,
+        steps: int,
+        data: bytes | None = None,
+        *,
+        source: Source,
+        asked: dict[str, Any] | None = None,
+    ) -> Event:
+        """Enter in the journal that the next `steps` steps are asked for; `step` then does them.
+
+        Args:
+            steps: How many, at least 1.
+            data: Text to train on instead of the corpus, at least one byte; kept by its hash.
+            source: Who asks.
+            asked: What to remember of the request, such as its idempotency key.
+
+        Raises:
+            ConfigError: `data` is empty.
+        """
+        payload: dict[str, Any] = {"steps": steps, **(asked or {})}
+        if data is not None:
+            require_text(data)
+            payload |= {"sha256": self.store.put_data(data), "bytes": len(data)}
+        return self.enter("steps_requested", payload, source=source)
+
+    def end_request(self, reason: str) -> None:
+        """End the steps last requested here if they are not done; the journal has it before the next step."""
+        request = self._learner.request
+        if request is not None and self._learner.has_request:
+            payload = {**request.progress(self.step_count), "reason": reason}
+            self.announce("steps_ended", payload)
+            self._learner.follow("steps_ended", payload, self.store.data)
+
+    def enter(
+        self, kind: EventKind, payload: dict[str, Any], *, source: Source, plan_id: int | None = None
+    ) -> Event:
+        """Make an entry of the journal durable, and only then let it take effect."""
+        event = self.record(kind, payload, source=source, plan_id=plan_id)
+        self._learner.follow(kind, payload, self.store.data)
         self._drift.expect_change(self.step_count)
         return event
 
-    def _anneal(self, command: Anneal, source: Source) -> Event:
-        factor = self._rate_factor()
-        payload = {"steps": command.steps, "from_learning_rate": factor * self.config.training.learning_rate}
-        event = self.record("anneal_started", payload, source=source)
-        self.annealing = Annealing(self.step_count, command.steps, factor)
-        self._drift.expect_change(self.step_count)
-        return event
-
-    def record(self, kind: EventKind, payload: dict[str, Any], *, source: Source = "session") -> Event:
+    def record(
+        self,
+        kind: EventKind,
+        payload: dict[str, Any],
+        *,
+        source: Source = "session",
+        plan_id: int | None = None,
+    ) -> Event:
         """Keep an event at this step; it is on the disk when this returns."""
-        return self.store.add_event(
-            self.run_id, step=self.step_count, at=self._clock(), kind=kind, source=source, payload=payload
-        )
+        return self._recorder.record(self.step_count, kind, payload, source, plan_id)
+
+    def announce(self, kind: EventKind, payload: dict[str, Any]) -> None:
+        """Keep an event of the run's own as soon as the disk takes it: at the latest before the next step."""
+        self._recorder.announce(self.step_count, kind, payload)
 
     # Steps
 
     def step(
-        self, data: bytes | None = None, *, probe: bool = False, source: Source = "session"
+        self, data: bytes | None = None, *, probe_now: bool = False, source: Source = "session"
     ) -> StepEvent:
         """Do one update, on the corpus or on `data`, and return what it measured.
 
         Args:
-            data: Text to train on instead of the corpus, at least one byte; kept by its hash.
-            probe: Measure C and S now even if their turn has not come.
+            data: Text to train on instead, for `request_steps(1, data)`.
+            probe_now: Measure C and S now even if their turn has not come.
             source: Who handed over `data`.
 
         Raises:
             HaltedError: The run has stopped itself, now (the loss is not finite) or earlier.
+            StorageFullError: What there was to write did not fit. If that is so after the step was done,
+                `last_step` has it, and the next call writes what is missing first.
         """
         if self.halted is not None:
             raise HaltedError(self.halted)
+        self.settle()
+        self._follow_plan()
+        if data is not None:
+            self.request_steps(1, data, source=source)
         began = self._clock()
-        batch = self._batch(data, source)
-        rate_factor = self._rate_factor()
-        frames = encode_frames(batch, parity=self.config.model.parity)
-        result = self._update(frames, rate_factor)
+        update = self._update()
         updated = self._clock()
-        self.step_count += 1
-        self.bytes_seen += batch.numel()
-        validation = self._validation()
-        measures = self._probe() if probe or self._probe_is_due() else None
+        held_out = validation(self.model, self.corpus, self.config.training, self.step_count)
+        must_probe = probe_now or probe_is_due(self.config.training, self.step_count)
+        measures = probe(self.model, self.config, self.step_count) if must_probe else None
         self.elapsed_s += self._clock() - began
         event = StepEvent(
             step=self.step_count,
             at=self._clock(),
             elapsed_s=self.elapsed_s,
-            bytes_seen=self.bytes_seen,
-            loss=result.loss,
-            bits_per_byte=bits_per_byte(result.loss),
-            validation_bits_per_byte=validation,
-            K=result.negentropy,
+            validation_bits_per_byte=held_out,
             C=measures.C if measures else None,
             S=measures.S if measures else None,
-            gradient_norm=result.gradient_norm,
-            learning_rate=rate_factor * self.config.training.learning_rate,
-            bytes_per_s=batch.numel() / max(updated - began, 1e-9),
+            bytes_per_s=update.batch_bytes / max(updated - began, 1e-9),
+            **update.measured,
         )
+        self.last_step = event
+        self._note(event)
         self.store.add_metrics(self.run_id, event)
-        self._after_step(event)
+        self.settle()
         return event
 
-    def _update(self, frames: UInt8[Tensor, "batch bit"], rate_factor: float) -> StepResult:
+    def _update(self) -> Update:
         """Update the weights, or halt with the weights of the last good step."""
         try:
-            result = self._trainer.update(
-                frames,
-                rate_factor=rate_factor,
-                lambda_K=self.telemetry.lambda_K,
-                dropout_seed=counter_seed(self.config.seed, self.step_count, "dropout"),
-            )
+            update = self._learner.update()
         except GridOverflowError as error:
             self._halt(str(error))
-        if not result.finite:
+        if not update.result.finite:
+            result = update.result
             self._halt(f"the loss ({result.loss}) or its gradient ({result.gradient_norm}) is not finite.")
-        return result
+        return update
 
-    def _batch(self, data: bytes | None, source: Source) -> UInt8[Tensor, "batch byte"]:
-        window = self.config.model.window_bytes
-        rows = self.config.training.batch_size
-        draw = generator(self.config.seed, self.step_count, "batch")
-        if data is None:
-            return windows(self.corpus.train, window, rows, draw)
-        if not data:
-            raise ConfigError(
-                "text", "", "give at least one byte to train on, or leave it out to use the corpus."
-            )
-        self.record("data_supplied", {"sha256": self.store.put_data(data), "bytes": len(data)}, source=source)
-        rows = min(rows, len(data) // window) or 1
-        return windows(data, min(window, len(data)), rows, draw)
+    def _follow_plan(self) -> None:
+        """Give the run the commands that are planned for this step."""
+        for entry in self._plan.due(self.step_count):
+            payload = payload_from(entry, self.telemetry)
+            self.enter(entry.kind, payload, source=entry.source, plan_id=entry.plan_id)
 
-    def _rate_factor(self) -> float:
-        return learning_rate_factor(self.step_count, self.config.training.warmup_steps, self.annealing)
-
-    def _validation(self) -> float | None:
-        if self.step_count % self.config.training.validation_interval:
-            return None
-        return validation_bits_per_byte(self.model, self.corpus.held_out)
-
-    def _probe_is_due(self) -> bool:
-        """Probe densely at first (steps 1, 2, 4, 8, …), then at every interval."""
-        interval, step = self.config.training.probe_interval, self.step_count
-        return step % interval == 0 or (step < interval and step & (step - 1) == 0)
-
-    def _probe(self) -> Measures:
-        """Measure C and S of what the model says when nobody prompts it."""
-        reference = self.model.reference
-        assert reference is not None, "a session's model always carries its reference"
-        nothing = torch.empty(0, dtype=torch.uint8)
-        key = counter_seed(self.config.seed, self.step_count, "probe")
-        emitted = generate(self.model, nothing, max_new_bytes=PROBE_BYTES, seed=key)
-        sample = collect(emitted, parity=self.config.model.parity)
-        return measure(sample.payload_bits, sample.probabilities, reference)
-
-    def _after_step(self, event: StepEvent) -> None:
+    def _note(self, event: StepEvent) -> None:
+        """Take in what a step led to, without writing yet."""
         for drift in self._drift.observe(event):
-            self.record("drift_alert", {"metric": drift.metric, "before": drift.before, "after": drift.after})
-        if self.annealing is not None and self.step_count == self.annealing.end_step:
-            self.record("anneal_finished", {"learning_rate": event.learning_rate})
-        if self.step_count % self.config.training.checkpoint_interval == 0:
+            payload = {"metric": drift.metric, "before": drift.before, "after": drift.after}
+            self.announce("drift_alert", payload)
+        annealing = self._learner.annealing
+        if annealing is not None and self.step_count == annealing.end_step:
+            self.announce("anneal_finished", {"learning_rate": event.learning_rate})
+        self._saving.note_step(self.step_count)
+
+    def settle(self) -> None:
+        """Write what the run has to say for itself, and the checkpoint that is due.
+
+        Raises:
+            StorageFullError: It did not fit; it is kept for the next try.
+        """
+        self._recorder.write_announced()
+        if self._saving.is_due and not self.is_recovering:
             self.checkpoint()
 
     def _halt(self, cause: str) -> NoReturn:
@@ -320,34 +369,32 @@ class Session:
         """Return bits per byte of the whole held-out part, or of `data`, every byte counted once."""
         return held_out_bits_per_byte(self.model, self.corpus.held_out if data is None else data)
 
-    def checkpoint(self) -> Event:
-        """Write weights, optimizer and state to the disk, then record it."""
-        annealing = self.annealing
-        state = {
-            "step": self.step_count,
-            "bytes_seen": self.bytes_seen,
-            "elapsed_s": self.elapsed_s,
-            "telemetry": self.telemetry.model_dump(),
-            "annealing": vars(annealing) if annealing else None,
-        }
-        checkpoint = Checkpoint(dict(self.model.state_dict()), self._trainer.optimizer.tensors(), state)
-        folder = save_checkpoint(self.store.run_dir(self.run_id), checkpoint)
-        return self.record("checkpoint_saved", {"path": str(folder.relative_to(self.store.data_dir))})
+    def checkpoint(self, name: str | None = None, *, source: Source = "session") -> Event:
+        """Write weights, optimizer and state to the disk, then record it; drop what is not to be kept.
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        state = checkpoint.state
-        self.model.load_state_dict(checkpoint.weights)
-        self._trainer.optimizer.load_tensors(checkpoint.optimizer)
-        self.step_count = state["step"]
-        self.bytes_seen = state["bytes_seen"]
-        self.elapsed_s = state["elapsed_s"]
-        acknowledged = self.store.acknowledged_telemetry(self.run_id)
-        self.telemetry = TelemetrySettings.model_validate(state["telemetry"] | acknowledged)
-        self.annealing = Annealing(**state["annealing"]) if state["annealing"] else None
-        self._drift.expect_change(self.step_count)
+        Args:
+            name: What to call it; a named one is kept until it is deleted.
+            source: Who asks.
 
-    def _reopen(self) -> None:
-        """Say so, and drop the metrics of the steps that will be done again."""
-        last_step = self.store.run(self.run_id).last_step
-        self.store.drop_metrics_after(self.run_id, self.step_count)
-        self.record("run_reopened", {"steps_lost": max(0, last_step - self.step_count)})
+        Raises:
+            StorageFullError: It did not fit; the ones before are as they were.
+            HaltedError: The run could not be computed up to where it was.
+        """
+        if self.is_recovering:
+            raise HaltedError(self.halted or "the run is being computed up to where it was.")
+        self._recorder.write_announced()
+        snapshot = self._learner.snapshot()
+        snapshot.state["elapsed_s"] = self.elapsed_s
+        last = self.last_step
+        measured = last.validation_bits_per_byte if last and last.step == self.step_count else None
+        return self._saving.save(snapshot, name=name, validation=measured, source=source)
+
+    def save(self) -> None:
+        """Write a checkpoint, unless this step has one.
+
+        Raises:
+            StorageFullError: It did not fit; it is due, and `settle` tries again.
+        """
+        if self._saving.step != self.step_count and not self.is_recovering:
+            self._saving.is_due = True
+            self.checkpoint()

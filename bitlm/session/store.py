@@ -1,8 +1,8 @@
 """Runs, metrics and events in one SQLite file; texts and checkpoints in folders beside it."""
 
 import json
+import shutil
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,49 +10,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from bitlm.errors import CorpusError, RunNotFoundError
+from bitlm.session.checkpoint_table import CheckpointTable
 from bitlm.session.config import RunConfig
-from bitlm.session.durability import write_durably
-from bitlm.session.events import METRIC_COLUMNS, Event, EventKind, Source, StepEvent
-from bitlm.session.thinning import thin
+from bitlm.session.database import FILE_NAME, Database, full_disk_named
+from bitlm.session.durability import make_folder, sync_folder, write_durably
+from bitlm.session.events import Event, EventKind, Source, StepEvent
+from bitlm.session.metric_pairs import MetricPairs
+from bitlm.session.metric_table import MetricTable
+from bitlm.session.records import Origin, Planned, RunRecord
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    run_id TEXT PRIMARY KEY, created_at REAL NOT NULL, parameters INTEGER NOT NULL, config TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS metrics (
-    run_id TEXT NOT NULL, step INTEGER NOT NULL, at REAL NOT NULL, elapsed_s REAL NOT NULL,
-    bytes_seen INTEGER NOT NULL, loss REAL NOT NULL, bits_per_byte REAL NOT NULL,
-    validation_bits_per_byte REAL, K REAL NOT NULL, C REAL, S REAL, gradient_norm REAL NOT NULL,
-    learning_rate REAL NOT NULL, bytes_per_s REAL NOT NULL, PRIMARY KEY (run_id, step)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS events (
-    event_id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, step INTEGER NOT NULL, at REAL NOT NULL,
-    kind TEXT NOT NULL, source TEXT NOT NULL, payload TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id, event_id);
-CREATE TABLE IF NOT EXISTS baselines (fingerprint TEXT PRIMARY KEY, bits_per_byte TEXT NOT NULL);
-"""
-INSERT_METRICS = (
-    f"INSERT OR REPLACE INTO metrics (run_id, {', '.join(METRIC_COLUMNS)}) "  # noqa: S608 # our own column names
-    f"VALUES (?{', ?' * len(METRIC_COLUMNS)})"
-)
 FLUSH_INTERVAL_S = 0.2
 """Longest time a metric row waits in memory while steps go on; events never wait."""
-
-
-class RunRecord(BaseModel):
-    """A run as the list of runs shows it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    run_id: str
-    created_at: float
-    parameters: int
-    config: RunConfig
-    last_step: int
-    bits_per_byte: float | None
-    validation_bits_per_byte: float | None
 
 
 class RunStore:
@@ -60,60 +29,44 @@ class RunStore:
 
     Everything acknowledged is on the disk first (`synchronous=FULL`): an event is durable when
     `add_event` returns. Metric rows may wait for a moment; a crash costs at most those, and the
-    steps they describe can be computed again.
+    steps they describe are computed again.
+
+    Attributes:
+        checkpoints: What is known of the checkpoints of all runs.
+        pairs: What two runs measured at the same steps.
     """
 
-    FILE_NAME = "bitlm.sqlite3"
+    FILE_NAME = FILE_NAME
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = Path(data_dir)
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._path = self.data_dir / self.FILE_NAME
-        self._lock = threading.RLock()
-        self._pending: list[tuple[Any, ...]] = []
+        make_folder(self.data_dir)
+        sync_folder(self.data_dir)  # whoever wrote here before may have died before it did
+        self._database = Database(self.data_dir)
+        self._metrics = MetricTable(self._database)
         self._flushed_at = time.monotonic()
-        self._writer = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
-        self._writer.execute("PRAGMA journal_mode=WAL")
-        self._writer.execute("PRAGMA synchronous=FULL")
-        self._writer.executescript(SCHEMA)
-        self._writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self.pairs = MetricPairs(self._database)
+        self.checkpoints = CheckpointTable(self._database, self._writing, self.run_dir)
 
     def close(self) -> None:
         """Write what waits and close the file."""
-        with self._lock:
-            self.flush()
-            self._writer.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path)
-        connection.row_factory = sqlite3.Row
-        try:
-            yield connection
-        finally:
-            connection.close()
+        self.flush()
+        self._database.close()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One durable transaction, which also carries the metric rows that wait."""
-        with self._lock:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                self._writer.executemany(INSERT_METRICS, self._pending)
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                self._writer.execute("ROLLBACK")
-                raise
-            self._pending.clear()
-            self._flushed_at = time.monotonic()
+        with self._database.writing() as writer:
+            rows = self._metrics.write_waiting(writer)
+            yield writer
+        self._metrics.forget(rows)
+        self._flushed_at = time.monotonic()
 
     def flush(self) -> None:
         """Write the metric rows that wait."""
-        with self._lock:
-            if self._pending:
-                with self._writing():
-                    pass
+        if self._metrics.waits:
+            with self._writing():
+                pass
 
     # Runs
 
@@ -121,11 +74,68 @@ class RunStore:
         """Return the folder of a run's files."""
         return self.data_dir / "runs" / run_id
 
-    def add_run(self, run_id: str, *, created_at: float, parameters: int, config: RunConfig) -> None:
-        """Record a new run."""
+    def add_run(
+        self,
+        run_id: str,
+        *,
+        created_at: float,
+        parameters: int,
+        config: RunConfig,
+        source: Source = "session",
+        payload: dict[str, Any] | None = None,
+    ) -> None:
+        """Record a new run and the event that it was made, both or neither."""
         with self._writing() as writer:
-            row = (run_id, created_at, parameters, config.model_dump_json())
-            writer.execute("INSERT INTO runs VALUES (?, ?, ?, ?)", row)
+            self._insert_run(writer, run_id, created_at, parameters, config, None)
+            said = {"parameters": parameters, "corpus": config.corpus, **(payload or {})}
+            _insert_event(writer, run_id, 0, created_at, "run_created", source, said)
+
+    def add_branch(
+        self,
+        run_id: str,
+        *,
+        created_at: float,
+        parent: RunRecord,
+        config: RunConfig,
+        origin: Origin,
+        checkpoint: dict[str, Any],
+        plan: list[Planned],
+        source: Source,
+    ) -> None:
+        """Record a run that begins at another's checkpoint, with its metrics so far and a plan.
+
+        `checkpoint` is the row of the copy that already lies in the new run's folder.
+        """
+        with self._writing() as writer:
+            self._insert_run(writer, run_id, created_at, parent.parameters, config, origin)
+            said = origin.model_dump(exclude_none=True)
+            event_id = _insert_event(writer, run_id, origin.step, created_at, "run_forked", source, said)
+            self._metrics.copy(writer, parent.run_id, run_id, until=origin.step)
+            CheckpointTable.insert(writer, event_id, run_id, created_at, checkpoint)
+            writer.executemany(
+                "INSERT INTO plans (run_id, step, kind, source, payload) VALUES (?, ?, ?, ?, ?)",
+                [(run_id, entry.step, entry.kind, entry.source, json.dumps(entry.payload)) for entry in plan],
+            )
+
+    @staticmethod
+    def _insert_run(  # noqa: PLR0917 - the columns, in their order
+        writer: sqlite3.Connection,
+        run_id: str,
+        created_at: float,
+        parameters: int,
+        config: RunConfig,
+        origin: Origin | None,
+    ) -> None:
+        row = (
+            run_id,
+            created_at,
+            parameters,
+            config.model_dump_json(),
+            origin.model_dump_json() if origin else None,
+        )
+        writer.execute(
+            "INSERT INTO runs (run_id, created_at, parameters, config, origin) VALUES (?, ?, ?, ?, ?)", row
+        )
 
     def run(self, run_id: str) -> RunRecord:
         """Return one run.
@@ -133,7 +143,7 @@ class RunStore:
         Raises:
             RunNotFoundError: There is none of that name.
         """
-        with self._reading() as reader:
+        with self._database.reading() as reader:
             row = reader.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             if row is None:
                 raise RunNotFoundError(run_id)
@@ -141,76 +151,115 @@ class RunStore:
 
     def runs(self) -> list[RunRecord]:
         """Return all runs, the newest first."""
-        with self._reading() as reader:
+        with self._database.reading() as reader:
             rows = reader.execute("SELECT * FROM runs ORDER BY created_at DESC, run_id DESC").fetchall()
             return [_run_record(reader, row) for row in rows]
+
+    def last_active_run(self) -> RunRecord | None:
+        """Return the run that something last happened to, archived ones left out, or None."""
+        query = (
+            "SELECT run_id FROM runs WHERE archived = 0 "
+            "ORDER BY (SELECT max(event_id) FROM events WHERE events.run_id = runs.run_id) DESC LIMIT 1"
+        )
+        with self._database.reading() as reader:
+            row = reader.execute(query).fetchone()
+        return self.run(row["run_id"]) if row else None
+
+    def label_run(self, run_id: str, *, name: str | None, tags: tuple[str, ...], archived: bool) -> None:
+        """Set what people call a run, how they sort it, and whether it is put away."""
+        with self._writing() as writer:
+            row = (name, json.dumps(tags), archived, run_id)
+            writer.execute("UPDATE runs SET name = ?, tags = ?, archived = ? WHERE run_id = ?", row)
+
+    def delete_run(self, run_id: str) -> None:
+        """Forget a run for good, its rows first and then its files; texts stay, others may use them."""
+        with self._writing() as writer:
+            self._metrics.delete(writer, run_id)
+            for table in ("events", "plans", "checkpoints", "runs"):
+                writer.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))  # noqa: S608 # our own names
+        shutil.rmtree(self.run_dir(run_id), ignore_errors=True)
 
     # Metrics
 
     def add_metrics(self, run_id: str, step: StepEvent) -> None:
         """Keep one step's metrics, on the disk within moments."""
-        with self._lock:
-            self._pending.append((run_id, *(getattr(step, column) for column in METRIC_COLUMNS)))
-            if time.monotonic() - self._flushed_at >= FLUSH_INTERVAL_S:
-                self.flush()
+        self._metrics.add(run_id, step)
+        if time.monotonic() - self._flushed_at >= FLUSH_INTERVAL_S:
+            self.flush()
 
     def metrics(self, run_id: str, *, since: int = -1, max_points: int | None = None) -> dict[str, list[Any]]:
-        """Return the metrics of steps after `since`, by column, in order of step.
+        """Return the metrics of steps after `since`, by column; at most `max_points` rows if given."""
+        return self._metrics.rows(run_id, since=since, max_points=max_points)
 
-        Args:
-            run_id: The run.
-            since: Only steps above this one.
-            max_points: At most about this many rows, chosen by `thin`; None for all.
-        """
-        names = ", ".join(METRIC_COLUMNS)
-        query = f"SELECT {names} FROM metrics WHERE run_id = ? AND step > ? ORDER BY step"  # noqa: S608 # our own names
-        with self._reading() as reader:
-            rows = reader.execute(query, (run_id, since)).fetchall()
-        columns = dict(zip(METRIC_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}
-        if columns and max_points is not None and len(rows) > max_points:
-            kept = thin(columns, max_points)
-            columns = {name: [values[i] for i in kept] for name, values in columns.items()}
-        return columns or {name: [] for name in METRIC_COLUMNS}
+    def metrics_of_step(self, run_id: str, step: int) -> dict[str, Any] | None:
+        """Return what one step measured, or None if there is no such step."""
+        return self._metrics.row(run_id, step)
 
     def drop_metrics_after(self, run_id: str, step: int) -> None:
-        """Forget the metrics of steps that are about to be computed again."""
+        """Forget the metrics of steps that turned out otherwise."""
         with self._writing() as writer:
-            writer.execute("DELETE FROM metrics WHERE run_id = ? AND step > ?", (run_id, step))
+            self._metrics.drop_after(writer, run_id, step)
 
     # Events
 
     def add_event(
-        self, run_id: str, *, step: int, at: float, kind: EventKind, source: Source, payload: dict[str, Any]
-    ) -> Event:
-        """Keep an event; it is on the disk when this returns."""
+        self, run_id: str, *, step: int, at: float, kind: EventKind, source: Source, payload: dict[str, Any],
+        plan_id: int | None = None,
+    ) -> Event:  # fmt: skip
+        """Keep an event; it is on the disk when this returns. `plan_id` is the plan's entry it fulfils."""
         with self._writing() as writer:
-            row = (run_id, step, at, kind, source, json.dumps(payload))
-            cursor = writer.execute(
-                "INSERT INTO events (run_id, step, at, kind, source, payload) VALUES (?, ?, ?, ?, ?, ?)", row
-            )
+            event_id = _insert_event(writer, run_id, step, at, kind, source, payload)
+            if plan_id is not None:
+                writer.execute("DELETE FROM plans WHERE plan_id = ?", (plan_id,))
         return Event(
-            event_id=cursor.lastrowid or 0,
-            run_id=run_id,
-            step=step,
-            at=at,
-            kind=kind,
-            source=source,
-            payload=payload,
+            event_id=event_id, run_id=run_id, step=step, at=at, kind=kind, source=source, payload=payload
         )
 
-    def events(self, run_id: str, *, since: int = 0, limit: int = 1000) -> list[Event]:
-        """Return the first `limit` events of a run with an id above `since`, oldest first."""
-        query = "SELECT * FROM events WHERE run_id = ? AND event_id > ? ORDER BY event_id LIMIT ?"
-        with self._reading() as reader:
-            rows = reader.execute(query, (run_id, since, limit)).fetchall()
-        return [Event(**{**dict(row), "payload": json.loads(row["payload"])}) for row in rows]
+    def events(
+        self, run_id: str, *, since: int = 0, limit: int = 1000, kinds: tuple[str, ...] = ()
+    ) -> list[Event]:
+        """Return the first `limit` events of a run after `since`, oldest first; of those kinds if any."""
+        chosen = f"AND kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
+        where = f"run_id = ? AND event_id > ? {chosen}"
+        query = f"SELECT * FROM events WHERE {where} ORDER BY event_id LIMIT ?"  # noqa: S608 # question marks
+        with self._database.reading() as reader:
+            rows = reader.execute(query, (run_id, since, *kinds, limit)).fetchall()
+        return [_event(row) for row in rows]
 
-    def acknowledged_telemetry(self, run_id: str) -> dict[str, float]:
-        """Return the λ and floors that were last acknowledged, those that were ever changed."""
-        query = "SELECT payload FROM events WHERE run_id = ? AND kind = 'telemetry_changed' ORDER BY event_id"
-        with self._reading() as reader:
-            payloads = [json.loads(row["payload"]) for row in reader.execute(query, (run_id,))]
-        return {change["field"]: change["new"] for payload in payloads for change in payload["changes"]}
+    def all_events(self, run_id: str, *, kinds: tuple[str, ...] = (), since: int = 0) -> list[Event]:
+        """Return every event of a run with an id above `since`, oldest first."""
+        return self.events(run_id, since=since, kinds=kinds, limit=-1)
+
+    def events_with_key(self, kind: EventKind, idempotency_key: str) -> list[Event]:
+        """Return the events of that kind that carry the key, oldest first, of whatever run."""
+        query = (
+            "SELECT * FROM events WHERE json_extract(payload, '$.idempotency_key') = ? "
+            "AND json_extract(payload, '$.idempotency_key') IS NOT NULL AND kind = ? ORDER BY event_id"
+        )
+        with self._database.reading() as reader:
+            return [_event(row) for row in reader.execute(query, (idempotency_key, kind)).fetchall()]
+
+    def last_event_id(self, run_id: str) -> int:
+        """Return the id of a run's last event, or 0."""
+        query = "SELECT max(event_id) FROM events WHERE run_id = ?"
+        with self._database.reading() as reader:
+            return reader.execute(query, (run_id,)).fetchone()[0] or 0
+
+    def last_known_step(self, run_id: str) -> int:
+        """Return the highest step that metrics or events of a run speak of."""
+        query = (
+            "SELECT max(step) FROM (SELECT max(step) AS step FROM metrics WHERE run_id = :run_id "
+            "UNION ALL SELECT max(step) FROM events WHERE run_id = :run_id)"
+        )
+        with self._database.reading() as reader:
+            return reader.execute(query, {"run_id": run_id}).fetchone()[0] or 0
+
+    def plan(self, run_id: str) -> list[Planned]:
+        """Return the commands that a run is still to be given, in the order of their steps."""
+        query = "SELECT * FROM plans WHERE run_id = ? ORDER BY step, plan_id"
+        with self._database.reading() as reader:
+            rows = reader.execute(query, (run_id,)).fetchall()
+        return [Planned(**{**dict(row), "payload": json.loads(row["payload"])}) for row in rows]
 
     # Baselines
 
@@ -223,7 +272,7 @@ class RunStore:
     def baselines(self, fingerprint: str) -> dict[str, float] | None:
         """Return them, or None when they have not been computed."""
         query = "SELECT bits_per_byte FROM baselines WHERE fingerprint = ?"
-        with self._reading() as reader:
+        with self._database.reading() as reader:
             row = reader.execute(query, (fingerprint,)).fetchone()
         return json.loads(row[0]) if row else None
 
@@ -233,8 +282,11 @@ class RunStore:
         """Keep a text by its SHA-256 and return that; the same text twice is kept once."""
         digest = sha256(data).hexdigest()
         path = self.data_dir / "data" / digest
-        if not path.exists():
-            write_durably(path, data)
+        with full_disk_named():
+            if path.exists():
+                sync_folder(path.parent)  # whoever wrote it may have died before it did
+            else:
+                write_durably(path, data)
         return digest
 
     def data(self, digest: str) -> bytes:
@@ -250,6 +302,26 @@ class RunStore:
                 f"the text {digest[:12]} in {path.parent} is missing or was changed; restore it."
             )
         return data
+
+
+def _insert_event(  # noqa: PLR0917 - the columns, in their order
+    writer: sqlite3.Connection,
+    run_id: str,
+    step: int,
+    at: float,
+    kind: EventKind,
+    source: Source,
+    payload: dict[str, Any],
+) -> int:
+    row = (run_id, step, at, kind, source, json.dumps(payload))
+    cursor = writer.execute(
+        "INSERT INTO events (run_id, step, at, kind, source, payload) VALUES (?, ?, ?, ?, ?, ?)", row
+    )
+    return cursor.lastrowid or 0
+
+
+def _event(row: sqlite3.Row) -> Event:
+    return Event(**{**dict(row), "payload": json.loads(row["payload"])})
 
 
 def _run_record(reader: sqlite3.Connection, row: sqlite3.Row) -> RunRecord:
@@ -270,4 +342,8 @@ def _run_record(reader: sqlite3.Connection, row: sqlite3.Row) -> RunRecord:
         last_step=last["step"] if last else 0,
         bits_per_byte=last["bits_per_byte"] if last else None,
         validation_bits_per_byte=validation[0] if validation else None,
+        name=row["name"],
+        tags=tuple(json.loads(row["tags"])),
+        archived=bool(row["archived"]),
+        origin=Origin.model_validate_json(row["origin"]) if row["origin"] else None,
     )

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bitlm.session.durability import write_durably, write_folder_durably
+from bitlm.session.durability import make_folder, sweep, sync_file, write_durably, write_folder_durably
 
 
 def test_a_file_replaces_the_one_before_and_leaves_nothing_aside(tmp_path: Path) -> None:
@@ -15,10 +15,44 @@ def test_a_file_replaces_the_one_before_and_leaves_nothing_aside(tmp_path: Path)
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
     target = tmp_path / "runs" / "one"
-    for content in (b"old", b"new"):
-        write_folder_durably(target, {"a": content, "b": content})
-    assert {path.name: path.read_bytes() for path in target.iterdir()} == {"a": b"new", "b": b"new"}
+    points: list[str] = []
+    write_folder_durably(target, {"a": b"1", "b": b"2"}, reached=points.append)
+    assert {file.name: file.read_bytes() for file in target.iterdir()} == {"a": b"1", "b": b"2"}
     assert [path.name for path in target.parent.iterdir()] == ["one"]
+    assert points == ["a written", "b written", "folder synced", "folder renamed", "parent synced"]
+
+
+def test_a_folder_is_made_with_those_above_it_and_one_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    """That each is synced in the one above is seen from outside (tests/app/test_commit_order.py)."""
+    target = tmp_path / "one" / "two" / "three"
+    make_folder(target)
+    (target / "file").touch()
+    make_folder(target)
+    assert [path.name for path in target.iterdir()] == ["file"]
+
+
+def test_a_file_in_the_way_of_a_folder_is_an_error_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"1")
+    for folder in (tmp_path / "one", tmp_path / "one" / "two"):
+        with pytest.raises(FileExistsError):
+            make_folder(folder)
+    assert (tmp_path / "one").read_bytes() == b"1"
+
+
+def test_only_a_file_that_is_there_can_be_made_durable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    sync_file(tmp_path / "file")
+    with pytest.raises(FileNotFoundError):
+        sync_file(tmp_path / "none")
+
+
+def test_what_was_left_half_written_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-half").mkdir()
+    (tmp_path / ".tmp-half" / "a").write_bytes(b"")
+    (tmp_path / ".tmp-file").write_bytes(b"")
+    (tmp_path / "unknown").mkdir()
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["unknown"]
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import torch
 
 from bitlm.data import Corpus
 from bitlm.errors import (
-    CheckpointError,
     ConfigError,
     CorpusError,
     HaltedError,
@@ -74,27 +73,33 @@ def test_going_on_from_a_checkpoint_repeats_the_uninterrupted_run_bit_for_bit(
     session.apply(SetTelemetry(lambda_K=0.2), source="cli")
     session.apply(Anneal(steps=8), source="cli")
     session.checkpoint()
-    expected = losses(session, 3)
     session.close()
     reopened = Session.open(store, session.run_id)
     assert reopened.step_count == 6
-    assert losses(reopened, 3) == expected
-    for ours, theirs in zip(session.model.parameters(), reopened.model.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
+    assert losses(reopened, 3) == losses(session, 3)
+    assert is_same(reopened, session)
 
 
-def test_reopening_says_what_was_lost_and_keeps_acknowledged_settings(
-    session: Session, store: RunStore
-) -> None:
-    losses(session, 13)
-    session.apply(SetTelemetry(c_floor=0.4), source="rest")
+def test_reopening_computes_what_was_not_saved_again_and_says_so(session: Session, store: RunStore) -> None:
+    losses(session, 11)
+    session.apply(SetTelemetry(lambda_K=0.4), source="rest")
+    session.apply(Anneal(steps=9), source="rest")
+    losses(session, 2)
     session.close()
+    before = store.metrics(session.run_id)
     reopened = Session.open(store, session.run_id)
-    assert reopened.step_count == 10
-    assert reopened.telemetry.c_floor == 0.4
-    event = store.events(session.run_id)[-1]
-    assert (event.kind, event.payload) == ("run_reopened", {"steps_lost": 3})
-    assert store.metrics(session.run_id)["step"] == list(range(1, 11))
+    assert reopened.step_count == 13
+    assert reopened.telemetry.lambda_K == 0.4
+    assert is_same(reopened, session)
+    assert store.metrics(session.run_id) == before
+    event = next(event for event in store.events(session.run_id) if event.kind == "run_resumed")
+    assert (event.step, event.payload) == (13, {"checkpoint_step": 10, "recomputed": 3})
+    assert losses(reopened, 3) == losses(session, 3)
+
+
+def is_same(ours: Session, theirs: Session) -> bool:
+    pairs = zip(ours.model.parameters(), theirs.model.parameters(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_run_that_is_being_written_can_be_read_but_not_written_by_another(
@@ -108,14 +113,32 @@ def test_a_run_that_is_being_written_can_be_read_but_not_written_by_another(
     assert store.metrics(session.run_id)["step"] == [1, 2, 3]
 
 
-def test_a_damaged_checkpoint_is_refused_by_its_hash(session: Session, store: RunStore) -> None:
-    weights = next((store.run_dir(session.run_id) / "checkpoints").glob("*/weights.safetensors"))
-    data = bytearray(weights.read_bytes())
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(
+    session: Session, store: RunStore
+) -> None:
+    losses(session, 21)
+    newest = max(store.run_dir(session.run_id).glob("checkpoints/*/weights.safetensors"))
+    data = bytearray(newest.read_bytes())
     data[-1] ^= 1
-    weights.write_bytes(data)
+    newest.write_bytes(data)
     session.close()
-    with pytest.raises(CheckpointError, match="SHA-256"):
-        Session.open(store, session.run_id)
+    reopened = Session.open(store, session.run_id)
+    assert is_same(reopened, session)
+    damaged = next(event for event in store.events(session.run_id) if event.kind == "checkpoint_damaged")
+    assert damaged.payload["step"] == 20
+    assert "SHA-256" in damaged.payload["detail"]
+    resumed = next(event for event in store.events(session.run_id) if event.kind == "run_resumed")
+    assert resumed.payload == {"checkpoint_step": 10, "recomputed": 11}
+
+
+def test_without_any_whole_checkpoint_a_run_is_computed_again_from_its_seed(
+    session: Session, store: RunStore
+) -> None:
+    losses(session, 12)
+    for file in store.run_dir(session.run_id).glob("checkpoints/*/*"):
+        file.write_bytes(b"")
+    session.close()
+    assert is_same(Session.open(store, session.run_id), session)
 
 
 def test_an_unknown_run_is_named(store: RunStore) -> None:
@@ -170,7 +193,7 @@ def test_annealing_lowers_the_rate_and_says_when_it_is_done(session: Session, st
 
 
 def test_c_and_s_are_measured_when_due_and_when_asked(session: Session) -> None:
-    events = [session.step(probe=index == 9) for index in range(17)]
+    events = [session.step(probe_now=index == 9) for index in range(17)]
     assert [event.step for event in events if event.C is not None] == [1, 2, 4, 8, 10, 16]
     assert all((event.C is None) == (event.S is None) for event in events)
     assert all(0.0 <= event.K <= 1.0 for event in events)
@@ -185,7 +208,7 @@ def test_text_handed_over_is_what_the_step_trains_on_and_is_kept_by_its_hash(
     for _ in range(30):
         last = session.step(text)
     assert last.loss < first.loss / 2
-    event = next(event for event in store.events(session.run_id) if event.kind == "data_supplied")
+    event = next(event for event in store.events(session.run_id) if event.kind == "steps_requested")
     assert store.data(event.payload["sha256"]) == text
     assert event.source == "rest"
     assert first.bytes_seen == len(text)
@@ -238,6 +261,6 @@ def test_every_layout_trains_and_is_probed(
 ) -> None:
     config = replace(model_config, patch_bits=patch_bits, parity=parity, max_seq_len=144)
     session = Session.create(store, model=config, training=training_config, corpus=corpus)
-    event = session.step(probe=True)
+    event = session.step(probe_now=True)
     assert event.bits_per_byte == pytest.approx(8.0, abs=0.3)
     assert event.bytes_seen == training_config.batch_size * config.window_bytes

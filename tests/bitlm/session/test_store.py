@@ -59,7 +59,7 @@ def test_an_event_is_on_the_disk_when_it_is_acknowledged_and_takes_waiting_metri
         run_id, step=1, at=2.0, kind="telemetry_changed", source="ui", payload={"changes": []}
     )
     second = RunStore(store.data_dir)
-    assert second.events(run_id) == [event]
+    assert second.events(run_id)[-1] == event
     assert second.metrics(run_id)["step"] == [1]
     second.close()
 
@@ -71,6 +71,12 @@ def test_events_are_read_from_a_cursor_and_by_pages(store: RunStore, run_id: str
     ]
     assert ids == sorted(set(ids))
     assert [event.payload["n"] for event in store.events(run_id, since=ids[1], limit=2)] == [2, 3]
+
+
+def test_the_last_event_of_a_run_is_known_by_its_id(store: RunStore, run_id: str) -> None:
+    last = store.add_event(run_id, step=1, at=0.0, kind="sample", source="rest", payload={})
+    assert store.last_event_id(run_id) == last.event_id == store.events(run_id)[-1].event_id
+    assert store.last_event_id("nowhere") == 0
 
 
 def test_dropping_metrics_leaves_the_earlier_ones(store: RunStore, run_id: str) -> None:

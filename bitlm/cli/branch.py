@@ -1,0 +1,187 @@
+"""`bitlm fork`, `twin`, `compare` and `journal`: arguing with a run."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from bitlm.cli.opening import open_store
+from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, RunArgument
+from bitlm.errors import ConfigError
+from bitlm.history.branching import fork as make_fork
+from bitlm.history.branching import twin as make_twin
+from bitlm.history.comparison import Comparison
+from bitlm.history.comparison import compare as compare_runs
+from bitlm.history.narration import TOLD_KINDS, sentence
+from bitlm.session import Session, SetTelemetry, TelemetrySettings
+
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="name=value; repeat it for several settings.")
+]
+
+
+def fork(
+    run: RunArgument = "latest",
+    step: Annotated[int | None, typer.Option(min=0, help="Of the checkpoint (default: the newest).")] = None,
+    settings: Settings = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Make a run that begins at a checkpoint of another, with other settings if you like.
+
+    Settings are those of training, dropout, memory, seed, the λ and the floors. The model's shape stays.
+
+    Examples:
+      python -m bitlm fork latest --step 400 --set learning_rate=0.001
+
+      python -m bitlm fork 20261122-120000-ab12 --set lambda_K=0.1
+    """
+    chosen = _parsed(settings)
+    told = {name: chosen.pop(name) for name in list(chosen) if name in TelemetrySettings.model_fields}
+    with open_store(data_dir, run) as (store, run_id):
+        branch = make_fork(store, run_id, step=step, settings=chosen, telemetry=_command(told), source="cli")
+        session = Session.open(store, branch)
+        session.close()
+        answer = {"run_id": branch, "fork_of": run_id, "step": session.step_count}
+    _tell(
+        answer,
+        f"run {branch} begins at step {session.step_count} of run {run_id}.",
+        data_dir,
+        as_json=as_json,
+    )
+
+
+def twin(
+    run: RunArgument,
+    event: Annotated[int, typer.Argument(help="Id of the change in the run's journal.")],
+    settings: Settings = None,
+    undo: Annotated[bool, typer.Option("--undo", help="End where the change was, and go on freely.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Train the run that would have been without one change, or with another in its place.
+
+    It goes as far as the original did, under the same other commands.
+
+    Examples:
+      python -m bitlm journal latest
+
+      python -m bitlm twin latest 17
+
+      python -m bitlm twin latest 17 --set lambda_K=0.3
+
+      python -m bitlm twin latest 17 --undo
+    """
+    instead = _parsed(settings) or None
+    with open_store(data_dir, run) as (store, run_id):
+        branch = make_twin(store, run_id, event, instead=instead, undo=undo, source="cli")
+        session = Session.open(store, branch)
+        assert session.plan_ends_at is not None, "a twin has a plan"
+        console = Console(stderr=True, quiet=as_json)
+        with console.status("") as status:
+            while session.step_count < session.plan_ends_at:
+                done = session.step()
+                status.update(f"step {done.step} of {session.plan_ends_at}  {done.bits_per_byte:.3f} bpb")
+        session.save()
+        session.close()
+        found = compare_runs(store, [run_id, branch])
+    answer = {"run_id": branch, "twin_of": run_id, "step": session.step_count}
+    answer["first_difference"] = found.first_difference
+    differs = (
+        f"differs from step {found.first_difference} on"
+        if found.first_difference is not None
+        else "differs nowhere"
+    )
+    _tell(answer, f"run {branch} is the twin of {run_id}: of {found.compared_steps} steps it {differs}.",
+          data_dir, as_json=as_json)  # fmt: skip
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Ids of 2 to 8 runs.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Show what differs between runs: settings, commands, figures, and from which step on.
+
+    Examples:
+      python -m bitlm compare 20261122-120000-ab12 20261122-130000-cd34
+    """
+    with open_store(data_dir) as (store, _):
+        found = compare_runs(store, runs)
+    if as_json:
+        typer.echo(found.model_dump_json())
+    else:
+        _print_comparison(found)
+
+
+def journal(run: RunArgument = "latest", data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
+    """List every command a run was given: its id, step, who asked, and what.
+
+    Examples:
+      python -m bitlm journal latest
+    """
+    with open_store(data_dir, run) as (store, run_id):
+        entries = store.all_events(run_id, kinds=TOLD_KINDS)
+    if as_json:
+        said = [entry.model_dump(mode="json") for entry in entries]
+        typer.echo(json.dumps({"run_id": run_id, "entries": said}))
+        return
+    table = Table(title=f"journal of run {run_id}")
+    for title in ("event", "step", "by", "what"):
+        table.add_column(title)
+    for entry in entries:
+        table.add_row(str(entry.event_id), str(entry.step), entry.source, sentence(entry))
+    Console(highlight=False, markup=False).print(table)
+
+
+def _command(told: dict[str, Any]) -> SetTelemetry | None:
+    try:
+        return SetTelemetry(**told) if told else None
+    except ValidationError as error:
+        raise ConfigError.of(error) from error
+
+
+def _parsed(settings: list[str] | None) -> dict[str, Any]:
+    """Return `name=value` pairs, the values being JSON where they can be."""
+    parsed: dict[str, Any] = {}
+    for setting in settings or []:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError("--set", setting, "write name=value, for example learning_rate=0.001.")
+        try:
+            parsed[name] = json.loads(value)
+        except ValueError:
+            parsed[name] = value
+    return parsed
+
+
+def _tell(answer: dict[str, Any], said: str, data_dir: Path, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    typer.echo(said)
+    where = "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {data_dir}"
+    typer.echo(f"next: python -m bitlm train --run {answer['run_id']} --minutes 5{where}")
+
+
+def _print_comparison(found: Comparison) -> None:
+    console = Console(highlight=False, markup=False)
+    table = Table(title="only what differs")
+    table.add_column("")
+    for run in found.runs:
+        table.add_column(run.name or run.run_id)
+    table.add_row("step", *(str(run.step) for run in found.runs))
+    for title, name in (("train bpb", "bits_per_byte"), ("held-out bpb", "validation_bits_per_byte")):
+        figures = [getattr(run, name) for run in found.runs]
+        table.add_row(title, *("" if figure is None else f"{figure:.3f}" for figure in figures))
+    for row in found.config:
+        table.add_row(row.field, *(str(value) for value in row.values))
+    for entry in found.journal:
+        table.add_row(f"step {entry.step} {entry.kind}", *("yes" if told else "" for told in entry.values))
+    console.print(table)
+    where = f"from step {found.first_difference} on" if found.first_difference is not None else "nowhere"
+    console.print(f"{found.compared_steps} steps done by all; the losses differ {where}.")

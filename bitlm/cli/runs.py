@@ -1,0 +1,132 @@
+"""`bitlm runs`: what there is, what it is called, and getting rid of it."""
+
+import json
+from contextlib import closing
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bitlm.cli.opening import open_store
+from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, RunArgument
+from bitlm.errors import ConfigError
+from bitlm.history.narration import branch_of
+from bitlm.session import RunRecord, RunStore
+from bitlm.session.run_lock import RunLock
+
+runs = typer.Typer(help="List, rename, tag, archive and delete runs.", no_args_is_help=True)
+
+
+@runs.command("list")
+def list_runs(
+    everything: Annotated[bool, typer.Option("--all", help="Archived runs as well.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """List the runs, the newest first.
+
+    Examples:
+      python -m bitlm runs list
+
+      python -m bitlm runs list --all --json
+    """
+    with closing(RunStore(data_dir)) as store:
+        records = [record for record in store.runs() if everything or not record.archived]
+    if as_json:
+        typer.echo(json.dumps({"runs": [record.model_dump(mode="json") for record in records]}))
+        return
+    if not records:
+        typer.echo(f"there are no runs in {data_dir} yet; next: python -m bitlm train")
+        return
+    table = Table()
+    for title in ("run", "name", "tags", "step", "held-out bpb", "branch of"):
+        justify: Literal["left", "right"] = "right" if title in {"step", "held-out bpb"} else "left"
+        table.add_column(title, justify=justify, no_wrap=title == "run", overflow="fold")
+    for record in records:
+        table.add_row(*_row(record))
+    Console(highlight=False).print(table)
+
+
+def _row(record: RunRecord) -> tuple[str, ...]:
+    quality, origin = record.validation_bits_per_byte, record.origin
+    return (
+        record.run_id,
+        record.name or "",
+        " ".join(record.tags),
+        str(record.last_step),
+        f"{quality:.3f}" if quality is not None else "",
+        branch_of(origin) if origin else "",
+    )
+
+
+@runs.command()
+def rename(
+    run: RunArgument, name: Annotated[str, typer.Argument(help="What to call it; '' takes the name away.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:  # fmt: skip
+    """Give a run a name.
+
+    Examples:
+      python -m bitlm runs rename latest "higher lambda"
+    """
+    with open_store(data_dir, run) as (store, run_id):
+        record = store.run(run_id)
+        store.label_run(run_id, name=name or None, tags=record.tags, archived=record.archived)
+
+
+@runs.command()
+def tag(
+    run: RunArgument,
+    tags: Annotated[list[str] | None, typer.Argument(help="All its tags; none removes them.")] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:  # fmt: skip
+    """Set a run's tags.
+
+    Examples:
+      python -m bitlm runs tag latest baseline keep
+    """
+    with open_store(data_dir, run) as (store, run_id):
+        record = store.run(run_id)
+        store.label_run(run_id, name=record.name, tags=tuple(tags or ()), archived=record.archived)
+
+
+@runs.command()
+def archive(
+    run: RunArgument,
+    back: Annotated[bool, typer.Option("--back", help="Take it out of the archive.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Put a run away: it is listed only with --all and not taken up by the dashboard.
+
+    Examples:
+      python -m bitlm runs archive 20261122-120000-ab12
+    """
+    with open_store(data_dir, run) as (store, run_id):
+        record = store.run(run_id)
+        store.label_run(run_id, name=record.name, tags=record.tags, archived=not back)
+
+
+@runs.command()
+def delete(
+    run: Annotated[str, typer.Argument(help="The run's id; 'latest' is not taken.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Delete a run for good, with its metrics, journal and checkpoints.
+
+    Examples:
+      python -m bitlm runs delete 20261122-120000-ab12
+    """
+    if run == "latest":
+        raise ConfigError("run", run, "name the run that is to be deleted by its id.")
+    with open_store(data_dir, run) as (store, run_id):
+        record = store.run(run_id)
+        if not yes:
+            typer.confirm(f"Delete run {run_id} ({record.last_step} steps) for good?", abort=True)
+        lock = RunLock(store.run_dir(run_id))
+        try:
+            store.delete_run(run_id)
+        finally:
+            lock.release()
+    typer.echo(f"run {run_id} is deleted.")

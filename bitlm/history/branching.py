@@ -1,0 +1,290 @@
+"""A new run that begins inside another: a fork, a counterfactual twin, an undone change.
+
+A run's past is never rewritten. Going back means a new run that shares the past up to a checkpoint;
+what the other run was told after that is planned for it, with one change left out or made otherwise.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from bitlm.errors import CheckpointError, ConfigError, JournalError
+from bitlm.session import (
+    Anneal,
+    Event,
+    Origin,
+    Planned,
+    RunConfig,
+    RunRecord,
+    RunStore,
+    SetTelemetry,
+    TelemetrySettings,
+)
+from bitlm.session.checkpoint import MANIFEST
+from bitlm.session.checkpoint_table import CheckpointRecord, row_of
+from bitlm.session.durability import write_durably, write_folder_durably
+from bitlm.session.events import Source
+from bitlm.session.learner import JOURNAL_KINDS
+from bitlm.session.policy import new_run_id
+from bitlm.session.records import ChangeLeftOut
+from bitlm.session.session import REFERENCE_FILE
+from bitlm.training import TrainingConfig
+from bitlm.version import VERSION
+
+RATES = frozenset({"learning_rate", "matrix_learning_rate"})
+"""Settings that end an anneal when a fork changes them: who sets a rate wants that rate."""
+
+OF_THE_REQUEST = ("idempotency_key", "request_sha256")
+"""What an event keeps of the request that made it, beside the command."""
+
+CHANGEABLE_MODEL_FIELDS = ("dropout", "memory")
+"""What of the model can differ from a fork on: all that leaves the weights' shapes alone."""
+
+
+def fork(
+    store: RunStore,
+    run_id: str,
+    *,
+    step: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    telemetry: SetTelemetry | None = None,
+    source: Source,
+) -> str:
+    """Make a run that begins at a checkpoint of another, and return its id.
+
+    Args:
+        store: Holds both.
+        run_id: The run to branch off.
+        step: Of the checkpoint; None for the newest.
+        settings: Training settings, dropout, memory or seed that shall differ from here on. A new learning
+            rate also ends an anneal.
+        telemetry: λ and floors that shall differ; they are the new run's first command.
+        source: Who asks.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+        CheckpointError: There is no whole checkpoint of that step.
+        ConfigError: A setting cannot be changed, or not to that value.
+    """
+    parent = store.run(run_id)
+    changes = dict(settings or {})
+    config = _changed(parent.config, changes)
+    told = {} if telemetry is None else _changes(telemetry)
+    if step is None:
+        record = _newest_whole(store, run_id, step=None, event_id=None)
+    else:
+        record = store.checkpoints.at(run_id, step)
+        store.checkpoints.load(record)
+    origin = Origin(run_id=run_id, step=record.step, after_event=record.event_id, config_changes=changes)
+    first = {"run_id": run_id, "step": record.step, "kind": "telemetry_changed", "source": source}
+    plan = [Planned(**first, payload=told)] if told else []
+    return _branch(
+        store, parent=parent, record=record, config=config, origin=origin, plan=plan, source=source
+    )
+
+
+def twin(
+    store: RunStore,
+    run_id: str,
+    event_id: int,
+    *,
+    instead: Mapping[str, Any] | None = None,
+    undo: bool = False,
+    source: Source,
+) -> str:
+    """Make a run that does without one change of another run, or with another in its place; return its id.
+
+    It begins at the newest checkpoint before the change, repeats what led up to it, and then goes on
+    under the same commands as the other did up to its last step. With `undo` it ends where the change was.
+
+    Args:
+        store: Holds both.
+        run_id: The run to differ from.
+        event_id: The entry of its journal to leave out.
+        instead: Fields of the command to give in its place.
+        undo: End there and let the user go on, instead of repeating what came after.
+        source: Who asks.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+        JournalError: There is no such entry, or it is not a change that can be left out.
+        ConfigError: `instead` is not such a command.
+        CheckpointError: No checkpoint before the change is whole.
+    """
+    parent = store.run(run_id)
+    journal = store.all_events(run_id, kinds=JOURNAL_KINDS)
+    change = _change(run_id, journal, event_id)
+    if undo and instead is not None:
+        raise ConfigError("instead", dict(instead), "to undo a change is to put nothing in its place.")
+    record = _newest_whole(store, run_id, step=change.step, event_id=event_id)
+    plan = [_planned(event) for event in journal if record.event_id < event.event_id < event_id]
+    if instead is not None:
+        plan.append(_planned(change).model_copy(update={"payload": _payload(change, instead)}))
+    if not undo:
+        plan += [_planned(event) for event in journal if event.event_id > event_id]
+    store.flush()
+    origin = Origin(
+        run_id=run_id,
+        step=record.step,
+        after_event=record.event_id,
+        change=ChangeLeftOut(event_id=event_id, step=change.step, kind=change.kind, payload=change.payload),
+        instead=dict(instead) if instead is not None else None,
+        undo=undo,
+        until=change.step if undo else max(store.last_known_step(run_id), change.step),
+    )
+    return _branch(
+        store, parent=parent, record=record, config=parent.config, origin=origin, plan=plan, source=source
+    )
+
+
+def _change(run_id: str, journal: Sequence[Event], event_id: int) -> Event:
+    """Return the entry of the journal that a twin does without."""
+    change = next((event for event in journal if event.event_id == event_id), None)
+    if change is None or change.kind == "steps_ended":
+        raise JournalError(
+            f"event {event_id} is not a change in the journal of run {run_id!r}; "
+            "the journal lists those there are."
+        )
+    if change.kind == "steps_requested" and "sha256" not in change.payload:
+        raise JournalError(
+            f"event {event_id} asked for steps on the run's own text; without it they are the same steps."
+        )
+    return change
+
+
+def delete_checkpoint(store: RunStore, run_id: str, step: int, *, source: Source) -> None:
+    """Delete a checkpoint for good; what was measured stays.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+        CheckpointError: It has no checkpoint of that step, or that is the one a branch began at.
+    """
+    record, run = store.checkpoints.at(run_id, step, damaged=True), store.run(run_id)
+    if run.origin is not None and record.event_id == store.checkpoints.of(run_id)[-1].event_id:
+        raise CheckpointError(
+            f"run {run_id!r} began at this checkpoint and cannot be computed again without it; "
+            "delete the run instead."
+        )
+    store.checkpoints.delete(record)
+    last = store.last_known_step(run_id)
+    store.add_event(
+        run_id, step=last, at=time.time(), kind="checkpoint_deleted", source=source, payload={"step": step}
+    )
+
+
+def _changed(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
+    """Return `config` with some settings changed, made by this version."""
+    training = {field.name for field in fields(TrainingConfig)}
+    for name, value in changes.items():
+        if name in TelemetrySettings.model_fields:
+            raise ConfigError(name, value, "it is no setting of training; give it as telemetry.")
+        if name not in {*training, *CHANGEABLE_MODEL_FIELDS, "seed"}:
+            raise ConfigError(
+                name,
+                value,
+                f"a fork can change {', '.join(sorted(training))}, {', '.join(CHANGEABLE_MODEL_FIELDS)} and "
+                "seed; anything else needs a new run, for the weights would not fit.",
+            )
+    chosen = {name: value for name, value in changes.items() if name in training}
+    shape = {name: value for name, value in changes.items() if name in CHANGEABLE_MODEL_FIELDS}
+    update = {
+        "model": replace(config.model, **shape),
+        "training": replace(config.training, **chosen),
+        "seed": changes.get("seed", config.seed),
+        "version": VERSION,
+    }
+    try:
+        return RunConfig(**{**vars(config), **update})
+    except ValidationError as error:
+        raise ConfigError.of(error) from error
+
+
+def _newest_whole(
+    store: RunStore, run_id: str, *, step: int | None, event_id: int | None
+) -> CheckpointRecord:
+    """Return the newest checkpoint whose files are whole, of at most `step` and from before `event_id`."""
+    for record in store.checkpoints.of(run_id):
+        if (step is not None and record.step > step) or (event_id is not None and record.event_id > event_id):
+            continue
+        try:
+            store.checkpoints.load(record)
+        except CheckpointError:
+            continue
+        return record
+    where = "" if step is None else f" up to step {step}"
+    raise CheckpointError(f"run {run_id!r} has no whole checkpoint{where} to branch off from.")
+
+
+def _planned(event: Event) -> Planned:
+    """Return the command as it is to be given again; a request's key stays with the run that was asked."""
+    payload = {name: value for name, value in event.payload.items() if name not in OF_THE_REQUEST}
+    return Planned(
+        run_id=event.run_id, step=event.step, kind=event.kind, source=event.source, payload=payload
+    )
+
+
+def _changes(command: SetTelemetry) -> dict[str, Any]:
+    """Return what the journal says of the command, the old values being filled in when it is given."""
+    command.changed(TelemetrySettings())  # refuses what this version cannot do
+    asked = command.model_dump(exclude={"kind"}, exclude_none=True)
+    if not asked:
+        raise ConfigError("telemetry", asked, f"name one of {', '.join(TelemetrySettings.model_fields)}.")
+    return {"changes": [{"field": name, "old": None, "new": value} for name, value in asked.items()]}
+
+
+def _payload(change: Event, instead: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the journal says of the command that is given in place of `change`."""
+    try:
+        if change.kind == "telemetry_changed":
+            return _changes(SetTelemetry(**instead))
+        if change.kind == "anneal_started":
+            return {**change.payload, "steps": Anneal(**instead).steps}
+    except ValidationError as error:
+        raise ConfigError.of(error) from error
+    raise ConfigError(
+        "instead", dict(instead), f"a {change.kind} can be left out, but not be done otherwise."
+    )
+
+
+def _without_annealing(manifest: bytes) -> bytes:
+    """Return the manifest of a state whose learning rate has not begun to fall."""
+    content = json.loads(manifest)
+    content["state"]["annealing"] = None
+    return json.dumps(content, indent=2).encode()
+
+
+def _branch(
+    store: RunStore,
+    *,
+    parent: RunRecord,
+    record: CheckpointRecord,
+    config: RunConfig,
+    origin: Origin,
+    plan: list[Planned],
+    source: Source,
+) -> str:
+    """Copy the checkpoint and the reference, then record the run and its plan in one transaction."""
+    created_at = time.time()
+    run_id = new_run_id(created_at)
+    files = store.checkpoints.files(record)
+    if RATES & origin.config_changes.keys():
+        files[MANIFEST] = _without_annealing(files[MANIFEST])
+    run_dir = store.run_dir(run_id)
+    write_durably(run_dir / REFERENCE_FILE, (store.run_dir(parent.run_id) / REFERENCE_FILE).read_bytes())
+    write_folder_durably(run_dir / "checkpoints" / record.folder, files)
+    row = row_of(record.folder, files, record.step, None, record.validation_bits_per_byte)
+    store.add_branch(
+        run_id,
+        created_at=created_at,
+        parent=parent,
+        config=config,
+        origin=origin,
+        checkpoint=row,
+        plan=plan,
+        source=source,
+    )
+    return run_id

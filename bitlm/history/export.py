@@ -1,0 +1,133 @@
+"""A run's past for other programs: every step and every event, at full precision, piece by piece."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from bitlm.errors import ConfigError
+from bitlm.session import Event, RunStore
+from bitlm.session.events import METRIC_COLUMNS
+
+PIECE_ROWS = 1000
+EVENTS_AT_ONCE = 1000
+
+TAGS = {
+    "loss": "loss/train",
+    "bits_per_byte": "bits_per_byte/train",
+    "validation_bits_per_byte": "bits_per_byte/validation",
+    "K": "telemetry/K",
+    "C": "telemetry/C",
+    "S": "telemetry/S",
+    "gradient_norm": "optimizer/gradient_norm",
+    "learning_rate": "optimizer/learning_rate",
+    "bytes_per_s": "throughput/bytes_per_s",
+    "bytes_seen": "progress/bytes_seen",
+    "elapsed_s": "progress/elapsed_s",
+}
+"""TensorBoard's tag of each column; `step` and `at` are the step and the wall time of every scalar."""
+
+Row = dict[str, Any]
+
+
+def export_csv(store: RunStore, run_id: str) -> Iterator[str]:
+    """Yield the metrics of every step as CSV, the column names first.
+
+    A figure that was not measured is an empty cell; every float reads back as the same 64 bits.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+    """
+    store.run(run_id)
+    return _csv_pieces(store, run_id)
+
+
+def _csv_pieces(store: RunStore, run_id: str) -> Iterator[str]:
+    yield ",".join(METRIC_COLUMNS) + "\n"
+    yield from _joined(",".join(map(_cell, row.values())) for row in metric_rows(store, run_id))
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else repr(value)
+
+
+def export_jsonl(store: RunStore, run_id: str) -> Iterator[str]:
+    """Yield a run as one JSON object a line: the run, then the metrics of every step, then every event.
+
+    `kind` tells them apart: "run", "metrics", or the event's kind.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+    """
+    record = store.run(run_id)
+    return _jsonl_pieces(store, run_id, {"kind": "run", **record.model_dump(mode="json")})
+
+
+def _jsonl_pieces(store: RunStore, run_id: str, first: Row) -> Iterator[str]:
+    yield json.dumps(first) + "\n"
+    yield from _joined(json.dumps({"kind": "metrics", **row}) for row in metric_rows(store, run_id))
+    yield from _joined(json.dumps(event_line(event)) for event in all_events(store, run_id))
+
+
+def event_line(event: Event) -> Row:
+    """Return an event as a line of JSONL holds it, its kind first."""
+    return {"kind": event.kind, **event.model_dump(mode="json", exclude={"kind"})}
+
+
+def export_tensorboard(store: RunStore, run_id: str, folder: Path) -> Path:
+    """Write a run for TensorBoard below `folder` and return the folder of the run.
+
+    TensorBoard keeps 32-bit floats; `export_csv` keeps them all.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+        ConfigError: The package tensorboard is not installed.
+    """
+    record = store.run(run_id)
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an optional extra
+    except ImportError as error:
+        raise ConfigError(
+            "format", "tensorboard", "the package tensorboard is missing; pip install tensorboard."
+        ) from error
+    place = folder / run_id
+    with SummaryWriter(str(place)) as writer:
+        config = json.dumps(record.config.model_dump(mode="json"), indent=2)
+        writer.add_text("config", _preformatted(config), 0, record.created_at)
+        for row in metric_rows(store, run_id):
+            for column, tag in TAGS.items():
+                if row[column] is not None:
+                    writer.add_scalar(tag, row[column], row["step"], row["at"])
+        for event in all_events(store, run_id):
+            text = _preformatted(json.dumps({"source": event.source, **event.payload}))
+            writer.add_text(f"events/{event.kind}", text, event.step, event.at)
+    return place
+
+
+def _preformatted(text: str) -> str:
+    """Return it as Markdown that shows every character as it is."""
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def metric_rows(store: RunStore, run_id: str) -> Iterator[Row]:
+    """Yield what every step measured, in order of step."""
+    since = -1
+    while (page := store.metrics(run_id, since=since))["step"]:
+        for values in zip(*page.values(), strict=True):
+            yield dict(zip(page, values, strict=True))
+        since = page["step"][-1]
+
+
+def all_events(store: RunStore, run_id: str) -> Iterator[Event]:
+    """Yield every event of a run, oldest first."""
+    since = 0
+    while page := store.events(run_id, since=since, limit=EVENTS_AT_ONCE):
+        yield from page
+        since = page[-1].event_id
+
+
+def _joined(lines: Iterator[str]) -> Iterator[str]:
+    """Yield lines in pieces worth a write each."""
+    while piece := list(islice(lines, PIECE_ROWS)):
+        yield "\n".join(piece) + "\n"

@@ -1,0 +1,148 @@
+"""What happened to a run, in words: one sentence for a table, a few characters for a chart."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bitlm.session import Event, Origin
+from bitlm.session.events import EventKind
+from bitlm.session.learner import JOURNAL_KINDS
+
+FIELD_NAMES = {
+    "lambda_K": "λK",
+    "lambda_C": "λC",
+    "lambda_S": "λS",
+    "c_floor": "C floor",
+    "s_floor": "S floor",
+}
+SOURCE_NAMES = {"ui": "page", "rest": "REST", "cli": "command line", "mcp": "MCP", "session": "run"}
+ALERTS = ("diverged", "checkpoint_damaged", "failed")
+"""Kinds that tell of trouble, beside all that end in _alert."""
+
+TOLD_KINDS: tuple[EventKind, ...] = (
+    *JOURNAL_KINDS,
+    "training_started",
+    "training_paused",
+    "training_stopped",
+)
+"""Commands that decide what is computed, and those that decide when."""
+
+Payload = dict[str, Any]
+
+
+def is_alert(event: Event) -> bool:
+    """Whether the event tells of trouble."""
+    return event.kind.endswith("_alert") or event.kind in ALERTS
+
+
+def sentence(event: Event) -> str:
+    """Return what happened, with the old and the new value of what was changed."""
+    tell = _SENTENCES.get(event.kind)
+    return tell(event.payload) if tell else event.kind.replace("_", " ").capitalize()
+
+
+def branch_of(origin: Origin) -> str:
+    """Return what a run is a branch of, and how it differs."""
+    change = origin.change
+    if change is None:
+        return f"fork of {origin.run_id} at step {origin.step}"
+    told = f"{_SENTENCES[change.kind](change.payload)} (step {change.step})"
+    if origin.undo:
+        return f"{origin.run_id} before {told}"
+    other = "with another value than" if origin.instead is not None else "without"
+    return f"twin of {origin.run_id} {other} {told}"
+
+
+def short_label(event: Event) -> str:
+    """Return a few characters for the line of an event on a chart."""
+    payload = event.payload
+    if event.kind == "telemetry_changed" and payload["changes"]:
+        first, *others = payload["changes"]
+        more = f" +{len(others)}" if others else ""
+        return f"{_field(first['field'])} {_figure(first['new'])}{more}"
+    if event.kind == "drift_alert":
+        return f"drift {payload['metric']}"
+    return _LABELS.get(event.kind, event.kind.replace("_", " "))
+
+
+def source_name(event: Event) -> str:
+    """Return who asked for it."""
+    return SOURCE_NAMES[event.source]
+
+
+def _field(name: str) -> str:
+    return FIELD_NAMES.get(name, name)
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _changes(payload: Payload) -> str:
+    told = [
+        f"{_field(change['field'])}: {_figure(change['old'])} → {_figure(change['new'])}"
+        for change in payload["changes"]
+    ]
+    return ", ".join(told) or "Telemetry settings confirmed, none changed"
+
+
+def _anneal(payload: Payload) -> str:
+    rate = _figure(payload["from_learning_rate"])
+    return f"Learning rate: {rate} → 1 % of it, over {payload['steps']} steps"
+
+
+def _requested(payload: Payload) -> str:
+    asked = f"{payload['steps']} step{'s' if payload['steps'] != 1 else ''} asked for"
+    return f"{asked}, on a text of {payload['bytes']:,} bytes" if payload.get("sha256") else asked
+
+
+def _ended(payload: Payload) -> str:
+    return f"Ended after {payload['done']} of {payload['requested']} steps: {payload['reason']}"
+
+
+def _drifted(payload: Payload) -> str:
+    before, after = _figure(payload["before"]), _figure(payload["after"])
+    return f"The mean of {payload['metric']} drifted: {before} → {after}"
+
+
+def _diverged(payload: Payload) -> str:
+    recorded, recomputed = payload["recorded"], payload["recomputed"]
+    return f"Computed again, {payload['metric']} came out otherwise: {recorded!r} → {recomputed!r}"
+
+
+def _paused(payload: Payload) -> str:
+    return f"Training paused: {payload['reason']}" if "reason" in payload else "Training paused"
+
+
+def _damaged(payload: Payload) -> str:
+    return f"The checkpoint of step {payload['step']} is damaged: {payload['detail']}"
+
+
+def _disk(payload: Payload) -> str:
+    return f"The disk is short of room ({payload['free_bytes']:,} bytes left): {payload.get('detail', '')}"
+
+
+_SENTENCES: dict[str, Callable[[Payload], str]] = {
+    "telemetry_changed": _changes,
+    "anneal_started": _anneal,
+    "steps_requested": _requested,
+    "steps_ended": _ended,
+    "drift_alert": _drifted,
+    "nonfinite_alert": lambda payload: f"Halted: {payload['detail']}",
+    "disk_alert": _disk,
+    "training_started": lambda _: "Training started",
+    "training_paused": _paused,
+    "diverged": _diverged,
+    "checkpoint_damaged": _damaged,
+    "failed": lambda payload: f"Failed: {payload['detail']}",
+}
+_LABELS = {
+    "anneal_started": "anneal",
+    "steps_requested": "steps",
+    "steps_ended": "steps end",
+    "training_started": "start",
+    "training_paused": "pause",
+    "training_stopped": "stop",
+    "nonfinite_alert": "halted",
+    "disk_alert": "disk",
+    "checkpoint_damaged": "damaged",
+}

@@ -1,0 +1,205 @@
+"""A run without its memory: what the weights are a function of, and nothing else.
+
+The same journal followed from the same state gives the same bits; resuming after a crash, replaying a
+run and training a counterfactual twin are therefore one and the same walk (docs/decisions/0004).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from bitlm.bits import encode_frames
+from bitlm.data import Corpus, windows
+from bitlm.errors import ConfigError
+from bitlm.model import BitTransformer
+from bitlm.randomness import counter_seed, generator
+from bitlm.reference import ReferenceModel
+from bitlm.session.checkpoint import Checkpoint
+from bitlm.session.commands import TelemetrySettings
+from bitlm.session.config import RunConfig
+from bitlm.session.events import EventKind
+from bitlm.training import Annealing, StepResult, Trainer, bits_per_byte, learning_rate_factor
+
+JOURNAL_KINDS: tuple[EventKind, ...] = (
+    "telemetry_changed",
+    "anneal_started",
+    "steps_requested",
+    "steps_ended",
+)
+"""The events that decide what the next steps compute; every other kind only tells."""
+
+Texts = Callable[[str], bytes]
+"""Returns a kept text by its SHA-256."""
+
+
+@dataclass(frozen=True)
+class StepsRequest:
+    """Steps that somebody asked for in one request.
+
+    Attributes:
+        began: The step it was made at.
+        until: The step it ends with.
+        sha256: Of the text to train on; None for the corpus.
+        text: That text.
+    """
+
+    began: int
+    until: int
+    sha256: str | None = None
+    text: bytes | None = None
+
+    def progress(self, step: int) -> dict[str, int]:
+        """Return how many steps were requested, and how many are done at `step`."""
+        return {"requested": self.until - self.began, "done": step - self.began}
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one update did.
+
+    Attributes:
+        result: What the trainer measured.
+        batch_bytes: The bytes it saw.
+        measured: The figures that a repetition of this step must repeat to the last bit, by the names
+            they have in a StepEvent.
+    """
+
+    result: StepResult
+    batch_bytes: int
+    measured: dict[str, Any]
+
+
+class Learner:
+    """Model, optimizer and the settings in force.
+
+    Attributes:
+        telemetry: λ and floors in force from the next step on.
+        step_count: Updates done.
+        bytes_seen: Bytes trained on.
+        annealing: The decay in progress or finished, if one was asked for.
+        request: The steps last asked for in one request, until they are done or ended.
+    """
+
+    def __init__(self, config: RunConfig, corpus: Corpus, reference: ReferenceModel) -> None:
+        torch.set_num_threads(config.threads)
+        self.config = config
+        self.corpus = corpus
+        self.telemetry = TelemetrySettings()
+        self.step_count = 0
+        self.bytes_seen = 0
+        self.annealing: Annealing | None = None
+        self.request: StepsRequest | None = None
+        self.model = BitTransformer(config.model, seed=counter_seed(config.seed, 0, "weights"))
+        self.model.reference = reference
+        self.model.eval()
+        self._trainer = Trainer(self.model, config.training)
+
+    # The journal
+
+    def follow(self, kind: EventKind, payload: dict[str, Any], texts: Texts) -> None:
+        """Let an entry of the journal take effect from the next step on; other kinds have none."""
+        if kind == "telemetry_changed":
+            update = {change["field"]: change["new"] for change in payload["changes"]}
+            self.telemetry = self.telemetry.model_copy(update=update)
+        elif kind == "anneal_started":
+            self.annealing = Annealing(self.step_count, payload["steps"], self.rate_factor())
+        elif kind == "steps_requested":
+            until = self.step_count + payload["steps"]
+            self.request = _request(self.step_count, until, payload.get("sha256"), texts)
+        elif kind == "steps_ended":
+            self.request = None
+
+    def rate_factor(self) -> float:
+        """Return the share of the peak learning rates that the next update uses."""
+        return learning_rate_factor(self.step_count, self.config.training.warmup_steps, self.annealing)
+
+    @property
+    def has_request(self) -> bool:
+        """Whether the next step is one that was asked for by number."""
+        return self.request is not None and self.step_count < self.request.until
+
+    # Steps
+
+    def update(self) -> Update:
+        """Do one update; when something is not finite, the weights and the count stay as they are.
+
+        Raises:
+            GridOverflowError: An activation left the range in which the model is exact.
+        """
+        batch = self._batch()
+        rate_factor = self.rate_factor()
+        result = self._trainer.update(
+            encode_frames(batch, parity=self.config.model.parity),
+            rate_factor=rate_factor,
+            lambda_K=self.telemetry.lambda_K,
+            dropout_seed=counter_seed(self.config.seed, self.step_count, "dropout"),
+        )
+        if result.finite:
+            self.step_count += 1
+            self.bytes_seen += batch.numel()
+        measured = {
+            "loss": result.loss,
+            "bits_per_byte": bits_per_byte(result.loss),
+            "K": result.negentropy,
+            "gradient_norm": result.gradient_norm,
+            "learning_rate": rate_factor * self.config.training.learning_rate,
+            "bytes_seen": self.bytes_seen,
+        }
+        return Update(result, batch.numel(), measured)
+
+    def _batch(self) -> UInt8[Tensor, "batch byte"]:
+        window = self.config.model.window_bytes
+        rows = self.config.training.batch_size
+        draw = generator(self.config.seed, self.step_count, "batch")
+        text = self.request.text if self.request is not None and self.has_request else None
+        if text is None:
+            return windows(self.corpus.train, window, rows, draw)
+        rows = min(rows, len(text) // window) or 1
+        return windows(text, min(window, len(text)), rows, draw)
+
+    # State
+
+    def snapshot(self) -> Checkpoint:
+        """Return all that is needed to go on from here."""
+        annealing, request = self.annealing, self.request
+        state = {
+            "step": self.step_count,
+            "bytes_seen": self.bytes_seen,
+            "telemetry": self.telemetry.model_dump(),
+            "annealing": vars(annealing) if annealing else None,
+        }
+        if request is not None and self.has_request:
+            state["request"] = {"began": request.began, "until": request.until, "sha256": request.sha256}
+        return Checkpoint(dict(self.model.state_dict()), self._trainer.optimizer.tensors(), state)
+
+    def restore(self, checkpoint: Checkpoint, texts: Texts) -> None:
+        """Go back, or on, to that state, in the middle of a request if it was."""
+        state = checkpoint.state
+        self.model.load_state_dict(checkpoint.weights)
+        self._trainer.optimizer.load_tensors(checkpoint.optimizer)
+        self.step_count = state["step"]
+        self.bytes_seen = state["bytes_seen"]
+        self.telemetry = TelemetrySettings.model_validate(state["telemetry"])
+        self.annealing = Annealing(**state["annealing"]) if state["annealing"] else None
+        request = state.get("request")
+        self.request = _request(**request, texts=texts) if request else None
+
+
+def _request(began: int, until: int, sha256: str | None, texts: Texts) -> StepsRequest:
+    return StepsRequest(began, until, sha256, texts(sha256) if sha256 else None)
+
+
+def require_text(data: bytes) -> None:
+    """Check that there is something to train on.
+
+    Raises:
+        ConfigError: There is not.
+    """
+    if not data:
+        raise ConfigError(
+            "text", "", "give at least one byte to train on, or leave it out to use the corpus."
+        )

@@ -1,0 +1,109 @@
+"""What every step measured, kept in full and read at the resolution a chart has."""
+
+import sqlite3
+import threading
+from typing import Any
+
+from bitlm.session.database import Database
+from bitlm.session.events import METRIC_COLUMNS, StepEvent
+from bitlm.session.thinning import chosen_steps, refresh_extremes
+
+NAMES = ", ".join(METRIC_COLUMNS)
+MARKS = ", ".join("?" * len(METRIC_COLUMNS))
+INSERT = f"INSERT OR REPLACE INTO metrics (run_id, {NAMES}) VALUES (?, {MARKS})"  # noqa: S608 # our own column names
+COPY = (
+    f"INSERT INTO metrics (run_id, {NAMES}) "  # noqa: S608 # our own column names
+    f"SELECT ?, {NAMES} FROM metrics WHERE run_id = ? AND step <= ?"
+)
+SELECT = f"SELECT {NAMES} FROM metrics WHERE run_id = ? AND"  # noqa: S608 # our own column names
+
+Row = tuple[Any, ...]
+"""A run's id and the values of METRIC_COLUMNS."""
+
+
+class MetricTable:
+    """The rows of all runs; those just measured wait in memory until a transaction takes them along."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._waiting: list[Row] = []
+
+    def add(self, run_id: str, step: StepEvent) -> None:
+        """Keep one step's metrics, to be written by the next `write_waiting`."""
+        with self._lock:
+            self._waiting.append((run_id, *(getattr(step, column) for column in METRIC_COLUMNS)))
+
+    @property
+    def waits(self) -> bool:
+        """Whether rows wait to be written."""
+        return bool(self._waiting)
+
+    def write_waiting(self, writer: sqlite3.Connection) -> list[Row]:
+        """Write the rows that wait and return them; `forget` them once that is committed."""
+        with self._lock:
+            rows = list(self._waiting)
+        writer.executemany(INSERT, rows)
+        for run_id in {row[0] for row in rows}:
+            steps = [row[1] for row in rows if row[0] == run_id]
+            refresh_extremes(writer, run_id, min(steps), max(steps))
+        return rows
+
+    def forget(self, rows: list[Row]) -> None:
+        """Let go of these very rows: they are on the disk.
+
+        Another thread may have written some of them again in the meantime, and more may wait by now.
+        """
+        written = {id(row) for row in rows}
+        with self._lock:
+            self._waiting = [row for row in self._waiting if id(row) not in written]
+
+    def row(self, run_id: str, step: int) -> dict[str, Any] | None:
+        """Return what one step measured, or None."""
+        with self._database.reading() as reader:
+            row = reader.execute(f"{SELECT} step = ?", (run_id, step)).fetchone()
+        return dict(row) if row else None
+
+    def rows(self, run_id: str, *, since: int = -1, max_points: int | None = None) -> dict[str, list[Any]]:
+        """Return the metrics of steps after `since`, by column, in order of step.
+
+        Args:
+            run_id: The run.
+            since: Only steps above this one.
+            max_points: At most this many rows, at least 2: those that `chosen_steps` names. None for all.
+        """
+        with self._database.reading() as reader:
+            reader.row_factory = None  # plain tuples: of a thousand rows, any other kind is felt
+            reader.execute("BEGIN")  # one snapshot: what is chosen is still there, and nothing is added
+            if max_points is None or not _exceeds(reader, run_id, since, max_points):
+                rows = reader.execute(f"{SELECT} step > ? ORDER BY step", (run_id, since)).fetchall()
+            else:
+                steps = chosen_steps(reader, run_id, since, max_points)
+                marks = ", ".join("?" * len(steps))
+                rows = reader.execute(
+                    f"{SELECT} step IN ({marks}) ORDER BY step", (run_id, *steps)
+                ).fetchall()
+        if not rows:
+            return {name: [] for name in METRIC_COLUMNS}
+        return dict(zip(METRIC_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+
+    def drop_after(self, writer: sqlite3.Connection, run_id: str, step: int) -> None:
+        """Forget the metrics of steps above `step`."""
+        writer.execute("DELETE FROM metrics WHERE run_id = ? AND step > ?", (run_id, step))
+        refresh_extremes(writer, run_id, step)
+
+    def copy(self, writer: sqlite3.Connection, source: str, target: str, *, until: int) -> None:
+        """Give run `target` the metrics of run `source` up to step `until`."""
+        writer.execute(COPY, (target, source, until))
+        refresh_extremes(writer, target, 0)
+
+    def delete(self, writer: sqlite3.Connection, run_id: str) -> None:
+        """Forget a run's metrics."""
+        writer.execute("DELETE FROM metrics WHERE run_id = ?", (run_id,))
+        writer.execute("DELETE FROM metric_extremes WHERE run_id = ?", (run_id,))
+
+
+def _exceeds(reader: sqlite3.Connection, run_id: str, since: int, count: int) -> bool:
+    """Whether more than `count` steps come after `since`."""
+    query = "SELECT 1 FROM metrics WHERE run_id = ? AND step > ? ORDER BY step LIMIT 1 OFFSET ?"
+    return reader.execute(query, (run_id, since, count)).fetchone() is not None

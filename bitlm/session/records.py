@@ -1,0 +1,83 @@
+"""What the store knows of a run."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from bitlm.session.config import RunConfig
+from bitlm.session.events import EventKind, Source
+
+
+class ChangeLeftOut(BaseModel):
+    """The entry of another run's journal that a twin does without, or does otherwise."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event_id: int
+    step: int
+    kind: EventKind
+    payload: dict[str, Any]
+
+
+class Origin(BaseModel):
+    """Where a branch comes from.
+
+    Attributes:
+        run_id: The run it began as.
+        step: The step of the checkpoint it began at.
+        after_event: The last event of that run which is this run's past as well.
+        config_changes: Settings that differ from that run's.
+        change: What that run was told and this one was not; None for a fork.
+        instead: What is done in the change's place; None for nothing.
+        undo: Whether the plan ends where the change was, instead of going on as the other did.
+        until: The step up to which the plan reaches, if there is a plan.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    step: int
+    after_event: int
+    config_changes: dict[str, Any] = {}
+    change: ChangeLeftOut | None = None
+    instead: dict[str, Any] | None = None
+    undo: bool = False
+    until: int | None = None
+
+
+class Planned(BaseModel):
+    """A command that a run will be given at a step, as its parent was."""
+
+    model_config = ConfigDict(frozen=True)
+
+    plan_id: int = 0
+    run_id: str
+    step: int
+    kind: EventKind
+    source: Source
+    payload: dict[str, Any]
+
+
+class RunRecord(BaseModel):
+    """A run as the list of runs shows it.
+
+    Attributes:
+        name: What people call it, beside its id.
+        tags: Words to sort by.
+        archived: Put away: not taken up by itself, and listed last.
+        origin: Where it branched off, if it did.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    created_at: float
+    parameters: int
+    config: RunConfig
+    last_step: int
+    bits_per_byte: float | None
+    validation_bits_per_byte: float | None
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    archived: bool = False
+    origin: Origin | None = None

@@ -1,0 +1,119 @@
+"""The database's layout, as the steps that lead to it: `PRAGMA user_version` counts those taken."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+Migration = Callable[[sqlite3.Connection, Path], None]
+"""Takes the connection, inside a transaction, and the data folder."""
+
+FIRST_LAYOUT = """
+CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY, created_at REAL NOT NULL, parameters INTEGER NOT NULL, config TEXT NOT NULL);
+CREATE TABLE metrics (
+    run_id TEXT NOT NULL, step INTEGER NOT NULL, at REAL NOT NULL, elapsed_s REAL NOT NULL,
+    bytes_seen INTEGER NOT NULL, loss REAL NOT NULL, bits_per_byte REAL NOT NULL,
+    validation_bits_per_byte REAL, K REAL NOT NULL, C REAL, S REAL, gradient_norm REAL NOT NULL,
+    learning_rate REAL NOT NULL, bytes_per_s REAL NOT NULL, PRIMARY KEY (run_id, step)) WITHOUT ROWID;
+CREATE TABLE events (
+    event_id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, step INTEGER NOT NULL, at REAL NOT NULL,
+    kind TEXT NOT NULL, source TEXT NOT NULL, payload TEXT NOT NULL);
+CREATE INDEX events_by_run ON events (run_id, event_id);
+CREATE TABLE baselines (fingerprint TEXT PRIMARY KEY, bits_per_byte TEXT NOT NULL);
+"""
+
+CHECKPOINTS_PLANS_AND_NAMES = """
+ALTER TABLE runs ADD COLUMN name TEXT;
+ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE runs ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN origin TEXT;
+CREATE TABLE checkpoints (
+    event_id INTEGER PRIMARY KEY, run_id TEXT NOT NULL, step INTEGER NOT NULL, at REAL NOT NULL,
+    folder TEXT NOT NULL, name TEXT, manifest_sha256 TEXT NOT NULL, weights_sha256 TEXT NOT NULL,
+    optimizer_sha256 TEXT NOT NULL, bytes INTEGER NOT NULL, validation_bits_per_byte REAL,
+    state TEXT NOT NULL DEFAULT 'good');
+CREATE INDEX checkpoints_by_run ON checkpoints (run_id, step);
+CREATE TABLE plans (
+    plan_id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, step INTEGER NOT NULL,
+    kind TEXT NOT NULL, source TEXT NOT NULL, payload TEXT NOT NULL);
+CREATE INDEX plans_by_run ON plans (run_id, step, plan_id);
+CREATE INDEX events_by_key ON events (json_extract(payload, '$.idempotency_key'))
+    WHERE json_extract(payload, '$.idempotency_key') IS NOT NULL;
+CREATE TABLE metric_extremes (
+    run_id TEXT NOT NULL, measure TEXT NOT NULL, width INTEGER NOT NULL, bucket INTEGER NOT NULL,
+    min_step INTEGER NOT NULL, min_value REAL NOT NULL, max_step INTEGER NOT NULL, max_value REAL NOT NULL,
+    PRIMARY KEY (run_id, measure, width, bucket)) WITHOUT ROWID;
+CREATE INDEX metrics_with_validation ON metrics (run_id, step, validation_bits_per_byte)
+    WHERE validation_bits_per_byte IS NOT NULL;
+CREATE INDEX metrics_with_probe ON metrics (run_id, step, C, S) WHERE C IS NOT NULL;
+UPDATE events SET kind = 'run_resumed' WHERE kind = 'run_reopened';
+UPDATE events SET kind = 'steps_requested', payload = json_set(payload, '$.steps', 1)
+    WHERE kind = 'data_supplied';
+"""
+
+
+EXTREMES_OF_ALL = """
+INSERT INTO metric_extremes
+SELECT low.run_id, '{measure}', :width, low.bucket, low.step, low.value, high.step, high.value FROM
+    (SELECT run_id, step / :width AS bucket, step, min({measure}) AS value FROM metrics
+     WHERE {measure} IS NOT NULL GROUP BY run_id, bucket) AS low JOIN
+    (SELECT run_id, step / :width AS bucket, step, max({measure}) AS value FROM metrics
+     WHERE {measure} IS NOT NULL GROUP BY run_id, bucket) AS high
+    ON low.run_id = high.run_id AND low.bucket = high.bucket
+"""
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    """Run a script's statements inside the transaction at hand, which `executescript` would end."""
+    for statement in script.split(";"):
+        if statement.strip():
+            connection.execute(statement)
+
+
+def _first(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG001 - the folder is not needed
+    _run(connection, FIRST_LAYOUT)
+
+
+def _second(connection: sqlite3.Connection, data_dir: Path) -> None:
+    """Add names, plans and extremes, and enter the checkpoints that lie on the disk."""
+    _run(connection, CHECKPOINTS_PLANS_AND_NAMES)
+    for measure in ("bits_per_byte", "validation_bits_per_byte", "C", "S"):
+        for width in (16, 64, 256, 1024, 4096, 16_384):
+            connection.execute(EXTREMES_OF_ALL.format(measure=measure), {"width": width})
+    saved = connection.execute(
+        "SELECT run_id, step, at, max(event_id) FROM events "
+        "WHERE kind = 'checkpoint_saved' GROUP BY run_id, step"
+    ).fetchall()
+    for run_id, step, at, event_id in saved:
+        folder = data_dir / "runs" / run_id / "checkpoints" / f"{step:010d}"
+        try:
+            manifest = (folder / "manifest.json").read_bytes()
+            hashes = json.loads(manifest)["sha256"]
+        except (OSError, ValueError, KeyError):
+            continue  # pruned, or unreadable and thus not to be counted on
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        connection.execute(
+            "INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, NULL, 'good')",
+            (
+                event_id,
+                run_id,
+                step,
+                at,
+                folder.name,
+                sha256(manifest).hexdigest(),
+                hashes["weights.safetensors"],
+                hashes["optimizer.safetensors"],
+                size,
+            ),
+        )
+        connection.execute(
+            "UPDATE events SET payload = json_set(payload, '$.weights_sha256', ?, '$.optimizer_sha256', ?) "
+            "WHERE event_id = ?",
+            (hashes["weights.safetensors"], hashes["optimizer.safetensors"], event_id),
+        )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _second)
+"""Each leads from the layout of its index to the next; never changed once released, only added to."""

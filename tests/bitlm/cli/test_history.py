@@ -1,0 +1,96 @@
+"""Replaying, branching, comparing and keeping order from the command line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bitlm.data import Corpus
+from bitlm.session import RunStore
+
+
+def bitlm(data_dir: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the real program, warnings being errors, and check its exit code."""
+    command = [sys.executable, "-W", "error", "-m", "bitlm", *arguments, "--data-dir", str(data_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def run_id(data_dir: Path) -> str:
+    """A run of 24 steps that was annealed at step 18."""
+    text = data_dir / "text.txt"
+    text.write_bytes(Corpus.embedded().data[:20_000])
+    options = ("--corpus", str(text), "--size", "tiny", "--steps", "24", "--json")
+    return str(answer(data_dir, "train", *options)["run_id"])
+
+
+def answer(data_dir: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(bitlm(data_dir, *arguments, code=code).stdout.splitlines()[-1])
+    return said
+
+
+def test_a_run_is_replayed_and_the_exit_code_says_whether_it_came_out_the_same(
+    data_dir: Path, run_id: str
+) -> None:
+    found = answer(data_dir, "replay", run_id, "--json")
+    assert found["same"] is True
+    assert [one["step"] for one in found["stretches"][0]["checkpoints"]] == [0, 24]
+    assert "every bit came out again" in bitlm(data_dir, "replay", run_id, "--until", "10").stdout
+    assert answer(data_dir, "replay", run_id, "--verify-random", "1", "--json")["same"] is True
+
+
+def test_the_journal_names_the_change_that_a_twin_does_without(data_dir: Path, run_id: str) -> None:
+    entries = answer(data_dir, "journal", run_id, "--json")["entries"]
+    assert [entry["kind"] for entry in entries] == ["training_started", "anneal_started", "training_stopped"]
+    entry = entries[1]
+    assert (entry["kind"], entry["step"], entry["source"]) == ("anneal_started", 18, "cli")
+    twin = answer(data_dir, "twin", run_id, str(entry["event_id"]), "--json")
+    assert (twin["step"], twin["first_difference"]) == (24, 21), "step 20 is the first with a lower rate"
+    found = answer(data_dir, "compare", run_id, twin["run_id"], "--json")
+    assert found["compared_steps"] == 24
+    assert "differ from step 21 on" in bitlm(data_dir, "compare", run_id, twin["run_id"]).stdout
+
+
+def test_a_fork_is_trained_on(data_dir: Path, run_id: str) -> None:
+    options = ("--step", "24", "--set", "learning_rate=0.001", "--set", "lambda_K=0.2", "--json")
+    branch = answer(data_dir, "fork", run_id, *options)
+    assert (branch["fork_of"], branch["step"]) == (run_id, 24)
+    more = answer(data_dir, "train", "--run", branch["run_id"], "--steps", "4", "--json")
+    assert (more["run_id"], more["steps"]) == (branch["run_id"], 28)
+    assert "name=value" in bitlm(data_dir, "fork", run_id, "--set", "seed", code=2).stderr
+
+
+def test_runs_and_checkpoints_are_named_listed_and_deleted(data_dir: Path, run_id: str) -> None:
+    branch = answer(data_dir, "fork", run_id, "--json")["run_id"]
+    bitlm(data_dir, "runs", "rename", branch, "a name")
+    bitlm(data_dir, "runs", "tag", branch, "one", "two")
+    bitlm(data_dir, "runs", "archive", branch)
+    listed = {one["run_id"]: one for one in answer(data_dir, "runs", "list", "--all", "--json")["runs"]}
+    assert listed[branch]["name"] == "a name"
+    assert listed[branch]["tags"] == ["one", "two"]
+    assert branch not in bitlm(data_dir, "runs", "list").stdout
+    bitlm(data_dir, "checkpoints", "name", run_id, "24", "the end")
+    named = answer(data_dir, "checkpoints", "list", run_id, "--json")["checkpoints"]
+    assert [one["name"] for one in named if one["step"] == 24] == ["the end"]
+    bitlm(data_dir, "runs", "delete", branch, "--yes")
+    store = RunStore(data_dir)
+    assert branch not in {record.run_id for record in store.runs()}
+    store.close()
+
+
+def test_an_earlier_checkpoint_can_be_sampled(data_dir: Path, run_id: str) -> None:
+    early = answer(data_dir, "evaluate", "--run", run_id, "--checkpoint", "0", "--json")
+    late = answer(data_dir, "evaluate", "--run", run_id, "--json")
+    assert (early["step"], late["step"]) == (0, 24)
+    assert early["bits_per_byte"] > late["bits_per_byte"]
+    assert "it has 24, 0" in bitlm(data_dir, "generate", "--run", run_id, "--checkpoint", "3", code=2).stderr

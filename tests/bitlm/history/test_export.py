@@ -1,0 +1,102 @@
+import csv
+import json
+import struct
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bitlm.errors import ConfigError, RunNotFoundError
+from bitlm.history.export import PIECE_ROWS, TAGS, export_csv, export_jsonl, export_tensorboard
+from bitlm.session import RunStore, StepEvent
+from bitlm.session.events import METRIC_COLUMNS
+
+
+def bits(value: float) -> bytes:
+    return struct.pack("<d", value)
+
+
+def test_csv_holds_every_figure_of_every_step_to_the_last_bit(kept: RunStore, finished: str) -> None:
+    rows = list(csv.DictReader(StringIO("".join(export_csv(kept, finished)))))
+    recorded = kept.metrics(finished)
+    assert tuple(rows[0]) == METRIC_COLUMNS
+    assert [int(row["step"]) for row in rows] == recorded["step"] == list(range(1, 17))
+    for column, values in recorded.items():
+        read = [row[column] for row in rows]
+        assert [cell == "" for cell in read] == [value is None for value in values]
+        pairs = [(float(cell), value) for cell, value in zip(read, values, strict=True) if cell]
+        assert all(bits(one) == bits(other) for one, other in pairs)
+    assert "" in [row["validation_bits_per_byte"] for row in rows]
+
+
+def test_jsonl_holds_the_run_then_its_metrics_then_its_events(kept: RunStore, finished: str) -> None:
+    lines = [json.loads(line) for line in "".join(export_jsonl(kept, finished)).splitlines()]
+    events = kept.all_events(finished)
+    kinds = [line["kind"] for line in lines]
+    assert kinds == ["run", *["metrics"] * 16, *(event.kind for event in events)]
+    assert lines[0]["run_id"] == finished
+    assert lines[0]["config"]["model"]["d_model"] == 16
+    assert [line["loss"] for line in lines[1:17]] == kept.metrics(finished)["loss"]
+    assert [line["payload"] for line in lines[17:]] == [event.payload for event in events]
+    assert all(next(iter(line)) == "kind" for line in lines)
+
+
+def measured(step: int) -> StepEvent:
+    return StepEvent(
+        step=step, at=1.0 * step, elapsed_s=0.1 * step, bytes_seen=512 * step, loss=0.7,
+        bits_per_byte=1 / step, K=0.1, gradient_norm=1.0, learning_rate=0.01, bytes_per_s=1e3,
+    )  # fmt: skip
+
+
+def test_no_piece_holds_more_than_its_share_of_a_long_run(kept: RunStore, finished: str) -> None:
+    record = kept.run(finished)
+    kept.add_run("long", created_at=0.0, parameters=1, config=record.config)
+    for step in range(1, 2 * PIECE_ROWS + 2):
+        kept.add_metrics("long", measured(step))
+    kept.flush()
+    for pieces in (list(export_csv(kept, "long")), list(export_jsonl(kept, "long"))):
+        assert max(piece.count("\n") for piece in pieces) == PIECE_ROWS
+        assert sum(piece.count("\n") for piece in pieces) == 2 * PIECE_ROWS + 2 + ("run" in pieces[0])
+
+
+@pytest.mark.parametrize("export", [export_csv, export_jsonl])
+def test_a_run_that_is_not_there_is_told_before_anything_is_written(kept: RunStore, export: Any) -> None:
+    with pytest.raises(RunNotFoundError, match="no-such-run"):
+        export(kept, "no-such-run")
+
+
+def test_tensorboard_finds_a_scalar_for_every_column_and_a_text_for_every_event(
+    kept: RunStore, finished: str, tmp_path: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped] # noqa: PLC0415 - takes seconds to import
+        EventAccumulator,
+    )
+
+    place = export_tensorboard(kept, finished, tmp_path)
+    assert place == tmp_path / finished
+    read = EventAccumulator(str(place), {"scalars": 0, "tensors": 0})
+    read.Reload()
+    assert set(read.Tags()["scalars"]) == set(TAGS.values())
+    assert set(TAGS) == set(METRIC_COLUMNS) - {"step", "at"}
+    recorded = kept.metrics(finished)
+    written = read.Scalars("bits_per_byte/train")
+    assert [(one.step, one.wall_time) for one in written] == list(
+        zip(recorded["step"], recorded["at"], strict=True)
+    )
+    assert [one.value for one in written] == pytest.approx(recorded["bits_per_byte"], rel=1e-6)
+    assert [one.step for one in read.Scalars("bits_per_byte/validation")] == [5, 10, 15]
+    changed = read.Tensors("events/telemetry_changed/text_summary")
+    assert [one.step for one in changed] == [4]
+    assert b"lambda_K" in changed[0].tensor_proto.string_val[0]
+
+
+def test_tensorboard_that_is_not_installed_is_named_with_its_fix(
+    kept: RunStore, finished: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ConfigError, match="pip install tensorboard"):
+        export_tensorboard(kept, finished, tmp_path)
