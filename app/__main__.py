@@ -1,9 +1,11 @@
 """`python -m app`: the service under gunicorn, one process with threads, for one model has one owner."""
 
+import errno
 import logging
 import os
 import socket
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -68,8 +70,13 @@ class Server(BaseApplication):
     def load(self) -> Any:
         """Make the service, in the process that serves it; torch is imported only here."""
         from app.factory import create_app  # noqa: PLC0415 - threads must not be made before the fork
+        from bitlm.errors import BitLMError  # noqa: PLC0415 - importing any of bitlm imports torch
 
-        return create_app(self._settings)
+        try:
+            return create_app(self._settings)
+        except BitLMError as error:
+            sys.stderr.write(f"error: {error}\n")
+            sys.exit(Arbiter.APP_LOAD_ERROR)
 
     def _announce(self, worker: ThreadWorker) -> None:  # noqa: ARG002 - gunicorn hands it over
         folder = self._settings.data_dir.resolve()
@@ -137,6 +144,19 @@ def check_free(host: str, port: int) -> None:
         probe.bind(address)
 
 
+def check_makeable(folder: Path) -> None:
+    """Find out now whether the data folder can be written in, or made; the store makes it, durably.
+
+    Raises:
+        OSError: It cannot.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+
+
 def main() -> None:
     """Serve until told to stop; a wrong setting is one sentence and exit code 2."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads would starve the web; before torch
@@ -145,10 +165,11 @@ def main() -> None:
     except ValidationError as error:
         for complaint in error.errors():
             name = "_".join(("BITLM", *(str(part).upper() for part in complaint["loc"])))
-            sys.stderr.write(f"error: {name}={complaint['input']!r}: {complaint['msg']}\n")
+            value = f"{name}={complaint['input']!r}: " if complaint["loc"] else ""
+            sys.stderr.write(f"error: {value}{complaint['msg'].removeprefix('Value error, ')}\n")
         sys.exit(2)
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        check_makeable(settings.data_dir)
         check_free(settings.host, settings.port)
     except OSError as error:
         sys.stderr.write(f"error: {error.filename or settings.authority}: {error.strerror}; {WAYS_OUT}\n")

@@ -6,7 +6,11 @@ from pathlib import Path
 from flask import Flask
 
 from app.service import Broadcaster, ModelManager
+from app.service.disk import DiskLimits
 from app.settings import Settings
+from app.web.branches import BranchRoutes
+from app.web.checkpoints import CheckpointRoutes
+from app.web.exports import Exports
 from app.web.gate import Gate
 from app.web.health import HealthRoutes
 from app.web.inference import InferenceRoutes
@@ -17,7 +21,7 @@ from app.web.runs import RunRoutes
 from app.web.sockets import Sockets
 from app.web.telemetry import TelemetryRoutes
 from app.web.training import TrainingRoutes
-from bitlm.session import RunStore
+from bitlm.session import CheckpointPolicy, RunStore
 
 ROOT = Path(__file__).parents[1]
 EXTENSION = "bitlm"
@@ -53,7 +57,12 @@ def create_app(settings: Settings) -> Flask:
 
     Whoever makes it closes it: `app.extensions["bitlm"].close()`.
     """
-    manager = ModelManager(RunStore(settings.data_dir), torch_threads=settings.computing_threads)
+    manager = ModelManager(
+        RunStore(settings.data_dir),
+        torch_threads=settings.computing_threads,
+        policy=CheckpointPolicy(settings.checkpoint_interval_s, settings.checkpoints_kept),
+        disk_limits=DiskLimits(settings.disk_warn_bytes, settings.disk_pause_bytes),
+    )
     app = Flask("app", template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     sockets = Sockets(app)
@@ -63,11 +72,20 @@ def create_app(settings: Settings) -> Flask:
         listening=lambda: sockets.listening,
         interval_s=settings.update_interval_s,
     )
-    concepts = (TrainingRoutes, InferenceRoutes, TelemetryRoutes, RunRoutes, HealthRoutes)
+    concepts = (
+        TrainingRoutes,
+        InferenceRoutes,
+        TelemetryRoutes,
+        RunRoutes,
+        BranchRoutes,
+        CheckpointRoutes,
+        HealthRoutes,
+    )
     routes = tuple(route for concept in concepts for route in concept(manager).table())
     log_requests(app)
     add_routes(app, routes)
     app.register_blueprint(Pages().blueprint())
+    app.register_blueprint(Exports(manager).blueprint())
     app.after_request(harden)
     handle_errors(app)
     app.wsgi_app = Gate(  # type: ignore[method-assign] # Flask's own way to add middleware

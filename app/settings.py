@@ -34,6 +34,10 @@ class Settings(BaseSettings):
         max_body_bytes: Largest request body in bytes.
         update_interval_s: Shortest time between two updates over the socket, in seconds.
         shutdown_grace_s: Longest wait for open requests and the last checkpoint when stopping, in seconds.
+        checkpoint_interval_s: Longest time between two checkpoints while training, in seconds.
+        checkpoints_kept: Newest checkpoints of a run that stay, beside the best, the first and the named.
+        disk_warn_bytes: Free bytes on the disk below which the page warns.
+        disk_pause_bytes: Free bytes on the disk below which training pauses until there is room.
         log_level: Least severity that is logged.
     """
 
@@ -51,6 +55,10 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**30)] = 16 * 2**20
     update_interval_s: Annotated[float, Field(ge=0.25, le=60, allow_inf_nan=False)] = 0.25
     shutdown_grace_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    checkpoint_interval_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 120
+    checkpoints_kept: Annotated[int, Field(ge=1, le=1000)] = 3
+    disk_warn_bytes: Annotated[int, Field(ge=0)] = 2**30
+    disk_pause_bytes: Annotated[int, Field(ge=0)] = 2**27
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("host")
@@ -62,6 +70,15 @@ class Settings(BaseSettings):
                 "To reach it from elsewhere, forward the port (ssh -L) and name it in allowed_hosts"
             )
         return host
+
+    @model_validator(mode="after")
+    def _warn_before_pausing(self) -> Self:
+        if self.disk_warn_bytes < self.disk_pause_bytes:
+            raise ValueError(
+                f"disk_warn_bytes={self.disk_warn_bytes} is below disk_pause_bytes={self.disk_pause_bytes}: "
+                "the warning would come too late; make it at least as large"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sockets_leave_threads(self) -> Self:

@@ -118,6 +118,13 @@ class RunningServer:
         except (URLError, OSError):
             return False
 
+    def kill(self) -> None:
+        """Send SIGKILL to the server and the process that serves, as a power cut would."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for pid in (*map(int, children), self.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait(timeout=DEADLINE_S)
+
     def stop(self) -> int:
         """Send SIGTERM and return the exit code."""
         if self.process.poll() is None:
@@ -126,25 +133,40 @@ class RunningServer:
 
 
 class Serve(Protocol):
-    def __call__(self, data_dir: Path | None = None, **environment: str) -> RunningServer: ...
+    def __call__(
+        self,
+        data_dir: Path | None = None,
+        *,
+        prefix: tuple[str, ...] = (),
+        **environment: str,
+    ) -> RunningServer: ...
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Serve]:
     """Start real servers, each on a free port, with their files in `folder`; all are stopped at the end.
 
-    A `data_dir` can be passed on to the next server; `environment` is added to theirs.
+    A `data_dir` can be passed on to the next server, and so can BITLM_PORT; `environment` is added to theirs,
+    and `prefix` is a program that execs the server.
     """
     started: list[RunningServer] = []
 
-    def start(data_dir: Path | None = None, **environment: str) -> RunningServer:
-        port = _free_port()
+    def start(
+        data_dir: Path | None = None,
+        *,
+        prefix: tuple[str, ...] = (),
+        **environment: str,
+    ) -> RunningServer:
+        port = environment.get("BITLM_PORT") or str(_free_port())
         data = data_dir or folder / f"server-{len(started)}"
         log = folder / f"server-{len(started)}.log"
-        ours = {"BITLM_HOST": "127.0.0.1", "BITLM_PORT": str(port), "BITLM_DATA_DIR": str(data)}
+        ours = {"BITLM_HOST": "127.0.0.1", "BITLM_PORT": port, "BITLM_DATA_DIR": str(data)}
         with log.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "app"], cwd=ROOT, env=os.environ | ours | environment, stderr=stderr
+                [*prefix, sys.executable, "-m", "app"],
+                cwd=ROOT,
+                env=os.environ | ours | environment,
+                stderr=stderr,
             )
         server = RunningServer(f"http://127.0.0.1:{port}", data, process, log)
         started.append(server)

@@ -5,10 +5,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from app.service.disk import DiskReport
 from bitlm.safety import Attempt, GateVerdict
 from bitlm.session import RunConfig, Session, StepEvent, TelemetrySettings
 
-State = Literal["empty", "initializing", "ready", "training", "paused", "stopped", "halted", "failed"]
+State = Literal[
+    "empty", "initializing", "resuming", "ready", "training", "paused", "stopped", "halted", "failed"
+]
 
 
 class Answered(BaseModel):
@@ -39,6 +42,13 @@ class CorpusSummary(Answered):
         )
 
 
+class Resuming(Answered):
+    """How far a run that is taken up has been computed again."""
+
+    step: int
+    until: int
+
+
 class Status(Answered):
     """The service at one moment.
 
@@ -49,7 +59,12 @@ class Status(Answered):
         elapsed_s: Seconds the run has spent stepping.
         config: The run's settings, flat.
         baselines: Bits per byte of other compressors on the held-out text; None while they are computed.
-        error: What went wrong, in a state of "halted" or "failed".
+        error: What went wrong, in a state of "halted" or "failed", or while the disk is full.
+        name: What people call the run.
+        until: The step at which a twin has caught up with its original and pauses; None for other runs.
+        resuming: How far taking up the run has come, in a state of "resuming".
+        disk: The room that is left; None before the first look.
+        service_started_at: Unix time in seconds; another one means another process, whose word is newer.
         metrics_cursor: The last step that has metrics.
         events_cursor: The id of the run's last event.
     """
@@ -68,6 +83,11 @@ class Status(Answered):
     baselines: dict[str, float] | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
     error: str | None = None
+    name: str | None = None
+    until: int | None = None
+    resuming: Resuming | None = None
+    disk: DiskReport | None = None
+    service_started_at: float = 0.0
     metrics_cursor: int = 0
     events_cursor: int = 0
 

@@ -3,6 +3,8 @@
 BitLMError
 ├── StateConflictError     not in this state
 │   └── NoRunError         there is no run yet
+├── KeyReusedError         an idempotency key came with another request before
+├── NotReadyError          no requests can be taken now
 └── ServiceStoppingError   the service is shutting down
 """
 
@@ -18,6 +20,20 @@ class NoRunError(StateConflictError):
 
     def __init__(self) -> None:
         super().__init__("there is no model yet; make one with POST /init, then repeat this request.")
+
+
+class KeyReusedError(BitLMError):
+    """An idempotency key came with another request before."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"the Idempotency-Key {key!r} came with a different request before; "
+            "choose a new key for a new request."
+        )
+
+
+class NotReadyError(BitLMError):
+    """The service is there, but cannot do its work now."""
 
 
 class ServiceStoppingError(BitLMError):

@@ -1,21 +1,28 @@
 """The run that the service holds, the state it is in, and what everyone is told of it."""
 
+import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
-from app.service.answers import CorpusSummary, State, Status, flat
+from app.service.answers import CorpusSummary, Resuming, State, Status, flat
+from app.service.disk import DiskReport
 from app.service.errors import NoRunError
 from bitlm.errors import HaltedError
 from bitlm.session import RunRecord, RunStore, Session, StepEvent
+from bitlm.session.recovery import telemetry_in_force
 
 
 class Live:
-    """Written by the worker alone; everyone else reads `status`, which is replaced and never changed.
+    """Written by the worker alone, names aside; everyone reads `status`, which is replaced and never changed.
 
     Attributes:
         session: The live run, or None before the first.
         state: What the service is doing.
-        error: Why it is halted or failed, else None.
+        error: Why it is halted or failed, or cannot go on, else None.
+        until: The step at which training pauses by itself.
+        disk: The room on the disk when it was last looked at.
+        resuming: How far taking up a run has come.
     """
 
     def __init__(self, store: RunStore, *, on_change: Callable[[], None]) -> None:
@@ -23,9 +30,13 @@ class Live:
         self.state: State = "initializing"
         self.error: str | None = None
         self._store = store
+        self.until: int | None = None
+        self.disk: DiskReport | None = None
+        self.resuming: Resuming | None = None
         self._on_change = on_change
-        self._saved_step = 0
-        self._status = Status(state=self.state)
+        self._started_at = time.time()
+        self._lock = Lock()
+        self._status = self._blank()
 
     @property
     def status(self) -> Status:
@@ -63,10 +74,17 @@ class Live:
         """Hold `session` from now on, in that state; `record` is what is known of its past."""
         self.release()
         self.session, self.state, self.error = session, state, None
-        self._saved_step = session.step_count
-        self._status = Status(
+        self.resuming, self.until = None, session.plan_ends_at
+        self._status = self._blank(
             run_id=session.run_id,
+            step=session.step_count,
+            bytes_seen=session.bytes_seen,
+            elapsed_s=session.elapsed_s,
+            telemetry=session.telemetry,
+            metrics_cursor=session.step_count,
+            events_cursor=self._store.last_event_id(session.run_id),
             parameters=session.model.parameter_count,
+            name=record.name if record else None,
             config=flat(session.config),
             corpus=CorpusSummary.of(session),
             baselines=self._store.baselines(session.corpus.fingerprint),
@@ -74,24 +92,46 @@ class Live:
             validation_bits_per_byte=record.validation_bits_per_byte if record else None,
         )
 
+    def expect(self, record: RunRecord) -> None:
+        """Tell everyone which run is about to be taken up, so that who watches it keeps what it shows."""
+        last = self._store.metrics_of_step(record.run_id, record.last_step) or {}
+        self._status = self._blank(
+            run_id=record.run_id,
+            name=record.name,
+            parameters=record.parameters,
+            step=record.last_step,
+            bytes_seen=last.get("bytes_seen", 0),
+            elapsed_s=last.get("elapsed_s", 0.0),
+            telemetry=telemetry_in_force(self._store, record.run_id),
+            config=flat(record.config),
+            baselines=self._store.baselines(record.config.corpus_fingerprint),
+            bits_per_byte=record.bits_per_byte,
+            validation_bits_per_byte=record.validation_bits_per_byte,
+            metrics_cursor=record.last_step,
+            events_cursor=self._store.last_event_id(record.run_id),
+        )
+        self.publish()
+
     def note_step(self, event: StepEvent) -> None:
         """Take in what a step measured, to be told with the next publication."""
-        self._status = self._status.model_copy(
-            update={
-                "bits_per_byte": event.bits_per_byte,
-                "bytes_per_s": event.bytes_per_s,
-                "validation_bits_per_byte": event.validation_bits_per_byte
-                or self._status.validation_bits_per_byte,
-            }
-        )
+        update: dict[str, Any] = {"bits_per_byte": event.bits_per_byte, "bytes_per_s": event.bytes_per_s}
+        if event.validation_bits_per_byte is not None:
+            update["validation_bits_per_byte"] = event.validation_bits_per_byte
+        self._replace(update)
 
     def note_baselines(self, bits_per_byte: dict[str, float]) -> None:
         """Take in the baselines of the run's text, to be told with the next publication."""
-        self._status = self._status.model_copy(update={"baselines": bits_per_byte})
+        self._replace({"baselines": bits_per_byte})
 
     def publish(self) -> None:
         """Tell everyone what is true now."""
-        update: dict[str, Any] = {"state": self.state, "error": self.error}
+        update: dict[str, Any] = {
+            "state": self.state,
+            "error": self.error,
+            "until": self.until,
+            "disk": self.disk,
+            "resuming": self.resuming,
+        }
         if self.session is not None:
             update |= {
                 "step": self.session.step_count,
@@ -99,24 +139,35 @@ class Live:
                 "elapsed_s": self.session.elapsed_s,
                 "telemetry": self.session.telemetry,
                 "metrics_cursor": self.session.step_count,
-                "events_cursor": self._last_event_id(self.session.run_id),
+                "events_cursor": self._store.last_event_id(self.session.run_id),
             }
-        self._status = self._status.model_copy(update=update)
+        self._replace(update)
+        self._on_change()
+
+    def _replace(self, update: dict[str, Any]) -> None:
+        with self._lock:
+            self._status = self._status.model_copy(update=update)
+
+    def note_name(self, name: str | None) -> None:
+        """Take in what the run is called now, and tell everyone; any thread may."""
+        self._replace({"name": name})
         self._on_change()
 
     def save(self) -> None:
-        """Write a checkpoint unless this step has one of ours already."""
-        if self.session is not None and self.session.step_count != self._saved_step:
-            self.session.checkpoint()
-            self._saved_step = self.session.step_count
+        """Write a checkpoint unless this step has one."""
+        if self.session is not None:
+            self.session.save()
 
     def release(self) -> None:
         """Let others write the run; what it has learned since `save` is not kept."""
         if self.session is not None:
             self.session.close()
 
-    def _last_event_id(self, run_id: str) -> int:
-        last = self._status.events_cursor
-        while events := self._store.events(run_id, since=last):
-            last = events[-1].event_id
-        return last
+    def forget(self) -> None:
+        """Hold no run any more."""
+        self.release()
+        self.session, self.state, self.error, self.until = None, "empty", None, None
+        self._status = self._blank(disk=self.disk)
+
+    def _blank(self, **known: Any) -> Status:
+        return Status(state=self.state, service_started_at=self._started_at, **known)

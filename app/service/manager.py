@@ -1,15 +1,21 @@
 """The service as the web sees it: ask and be answered; look and never wait."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from app.service.answers import Status
+from app.service.disk import DEFAULT_LIMITS, DiskGuard, DiskLimits, DiskReport
+from app.service.errors import NotReadyError
 from app.service.requests import Request
 from app.service.worker import Worker
 from bitlm.errors import RunNotFoundError
-from bitlm.session import Event, RunRecord, RunStore
+from bitlm.history.comparison import Comparison, Difference, compare, difference
+from bitlm.history.narration import TOLD_KINDS
+from bitlm.session import CheckpointPolicy, Event, RunRecord, RunStore
+from bitlm.session.checkpoint_table import CheckpointRecord
 from bitlm.session.events import Source
+from bitlm.session.policy import DEFAULT_POLICY
 
 RUN_ID = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -19,10 +25,24 @@ Answer = TypeVar("Answer")
 class ModelManager:
     """One live model for many askers. `start` it once, `close` it once."""
 
-    def __init__(self, store: RunStore, *, torch_threads: int) -> None:
+    def __init__(
+        self,
+        store: RunStore,
+        *,
+        torch_threads: int,
+        policy: CheckpointPolicy = DEFAULT_POLICY,
+        disk_limits: DiskLimits = DEFAULT_LIMITS,
+    ) -> None:
         self._store = store
+        self._guard = DiskGuard(store.data_dir, disk_limits)
         self._observers: list[Callable[[], None]] = []
-        self._worker = Worker(store, torch_threads=torch_threads, on_change=self._notify)
+        self._worker = Worker(
+            store,
+            torch_threads=torch_threads,
+            policy=policy,
+            guard=self._guard,
+            on_change=self._notify,
+        )
 
     def observe(self, observer: Callable[[], None]) -> None:
         """Call `observer` after every change, in the worker's thread: it must not wait."""
@@ -51,13 +71,24 @@ class ModelManager:
         """Whether requests are being answered."""
         return self._worker.is_alive
 
+    def disk(self) -> DiskReport:
+        """Return the room there is on the disk now."""
+        return self._guard.look()
+
     def ask(self, request: Request[Answer], source: Source) -> Answer:
         """Return the answer to `request`, between two steps if training runs.
 
         Raises:
             BitLMError: Whatever was wrong with it.
+            NotReadyError: A run is being computed up to where it was, which can take minutes.
             ServiceStoppingError: The service is shutting down.
         """
+        resuming = self.status().resuming
+        if resuming is not None:
+            raise NotReadyError(
+                f"the run is being computed up to where it was: step {resuming.step} of {resuming.until}; "
+                "repeat the request when /readyz answers 200."
+            )
         answer: Answer = self._worker.submit(request, source).result()
         return answer
 
@@ -80,6 +111,75 @@ class ModelManager:
             raise RunNotFoundError(run_id)
         self._store.flush()
         return self._store.run(run_id)
+
+    def label(self, run_id: str, *, name: str | None, tags: tuple[str, ...], archived: bool) -> RunRecord:
+        """Set what a run is called, its tags, and whether it is put away; return it.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        self.run(run_id)
+        self._store.label_run(run_id, name=name, tags=tags, archived=archived)
+        self._worker.note_label(run_id, name)
+        return self._store.run(run_id)
+
+    def journal(self, run_id: str) -> list[Event]:
+        """Return every command a run was given, the oldest first.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        self.run(run_id)
+        return self._store.all_events(run_id, kinds=TOLD_KINDS)
+
+    def compare(self, run_ids: Sequence[str]) -> Comparison:
+        """Return what differs between some runs.
+
+        Raises:
+            RunNotFoundError: One of them is not there.
+            ConfigError: They are fewer than two or too many.
+        """
+        self._store.flush()
+        return compare(self._store, run_ids)
+
+    def difference(self, run_id: str, other_id: str, *, max_points: int) -> Difference:
+        """Return by how much a run's bits per byte differ from another's, step for step.
+
+        Raises:
+            RunNotFoundError: One of them is not there.
+            ConfigError: They are one and the same.
+        """
+        self._store.flush()
+        return difference(self._store, run_id, other_id, max_points=max_points)
+
+    @property
+    def store(self) -> RunStore:
+        """Where everything is kept, to be read from."""
+        return self._store
+
+    # Checkpoints
+
+    def checkpoints(self, run_id: str) -> list[CheckpointRecord]:
+        """Return a run's checkpoints, the newest first.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        self.run(run_id)
+        return self._store.checkpoints.of(run_id)
+
+    def rename_checkpoint(self, run_id: str, step: int, name: str | None) -> CheckpointRecord:
+        """Name a checkpoint, which keeps it, or take the name away; return it.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            CheckpointError: It has no checkpoint of that step.
+        """
+        self.run(run_id)
+        self._store.checkpoints.rename(self._store.checkpoints.at(run_id, step), name)
+        return self._store.checkpoints.at(run_id, step)
+
+    # Looking
 
     def metrics(self, run_id: str, *, since: int, max_points: int) -> dict[str, list[Any]]:
         """Return a run's metrics after step `since` by column, thinned to about `max_points` rows.

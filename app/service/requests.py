@@ -1,16 +1,33 @@
 """What can be asked of the thread that owns the model; each request names the type of its answer."""
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from app.service.answers import InferAnswer, RunCreated, StepAnswer
 from bitlm.model import ModelConfig
-from bitlm.session import Command, TelemetrySettings
+from bitlm.session import Command, SetTelemetry, TelemetrySettings
 from bitlm.session.events import Source
 from bitlm.training import TrainingConfig
 
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """What tells a repeated request from a new one.
+
+    Attributes:
+        key: Chosen by whoever asks.
+        sha256: Of the request's body: the same key must come with the same request.
+    """
+
+    key: str
+    sha256: str
+
+    def remembered(self) -> dict[str, str]:
+        """Return what is kept of it with the request's event."""
+        return {"idempotency_key": self.key, "request_sha256": self.sha256}
 
 
 class Request(Generic[Answer]):
@@ -25,6 +42,7 @@ class Init(Request[RunCreated]):
         corpus: "embedded", or the path of a file or folder.
         text: A text to use instead of `corpus`.
         seed: Key of every random draw of the run.
+        key: What makes a repetition of this request known.
     """
 
     model: ModelConfig
@@ -32,6 +50,63 @@ class Init(Request[RunCreated]):
     corpus: str = "embedded"
     text: str | None = None
     seed: int = 0
+    key: IdempotencyKey | None = None
+
+
+@dataclass(frozen=True)
+class Open(Request[None]):
+    """Take a run live where it was."""
+
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Fork(Request[RunCreated]):
+    """Make a run that begins at a checkpoint of another, and take it live.
+
+    Attributes:
+        step: Of the checkpoint; None for the newest.
+        settings: Settings of training that differ from here on.
+        telemetry: λ and floors to begin with; None for those of the checkpoint.
+    """
+
+    run_id: str
+    step: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    telemetry: SetTelemetry | None = None
+
+
+@dataclass(frozen=True)
+class Twin(Request[RunCreated]):
+    """Make a run that does without one change of another, or with another in its place, and train it."""
+
+    run_id: str
+    event_id: int
+    instead: dict[str, Any] | None = None
+    undo: bool = False
+
+
+@dataclass(frozen=True)
+class SaveCheckpoint(Request[int]):
+    """Save the run now, under a name if there is one; answered with the checkpoint's step."""
+
+    run_id: str
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class DeleteCheckpoint(Request[None]):
+    """Delete a run's checkpoint of that step for good."""
+
+    run_id: str
+    step: int
+
+
+@dataclass(frozen=True)
+class DeleteRun(Request[None]):
+    """Forget a run for good."""
+
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +116,7 @@ class TrainStep(Request[StepAnswer]):
     steps: int = 1
     text: str | None = None
     bits: tuple[int, ...] | None = None
+    key: IdempotencyKey | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import queue
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from threading import Event as Flag
 from threading import Thread
 from typing import Any
@@ -12,48 +11,63 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from app.service.answers import RunCreated, State, Status, StepAnswer, flat
+from app.service.answers import Resuming, RunCreated, State, Status, flat
 from app.service.comparison import Comparison
+from app.service.disk import DiskGuard
 from app.service.errors import ServiceStoppingError, StateConflictError
 from app.service.inference import infer
 from app.service.live import Live
-from app.service.requests import Apply, Control, Infer, Init, RecordBaselines, Request, Ticket, TrainStep
-from bitlm.bits import bits_to_bytes
-from bitlm.data import Corpus
-from bitlm.errors import BitLMError, HaltedError
-from bitlm.session import Anneal, RunRecord, RunStore, Session, SetTelemetry, StepEvent, TelemetrySettings
-from bitlm.session.events import EventKind, Source
-
-STOPPED_BY: dict[str, tuple[State, EventKind]] = {
-    "pause": ("paused", "training_paused"),
-    "stop": ("stopped", "training_stopped"),
-}
-"""State and kind of event of each way to end training."""
-
-
-@dataclass
-class StepGoal:
-    """Steps asked for by one request, done one at a time so that others are answered between them.
-
-    Attributes:
-        remaining: Steps still to do, at least 1.
-        then: The state to go to when they are done.
-    """
-
-    ticket: Ticket
-    data: bytes | None
-    remaining: int
-    then: State
+from app.service.opening import Opening
+from app.service.requests import (
+    Apply,
+    Control,
+    DeleteCheckpoint,
+    DeleteRun,
+    Fork,
+    Infer,
+    Init,
+    Open,
+    RecordBaselines,
+    Request,
+    SaveCheckpoint,
+    Ticket,
+    TrainStep,
+    Twin,
+)
+from app.service.stepping import DISK_INTERVAL_S, Stepping
+from bitlm.errors import BitLMError
+from bitlm.history.branching import delete_checkpoint
+from bitlm.session import (
+    Anneal,
+    CheckpointPolicy,
+    RunRecord,
+    RunStore,
+    Session,
+    SetTelemetry,
+    TelemetrySettings,
+)
+from bitlm.session.events import Source
+from bitlm.session.run_lock import RunLock
 
 
 class Worker:
     """Runs the session in its own thread; other threads `submit` and read `status`."""
 
-    def __init__(self, store: RunStore, *, torch_threads: int, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: RunStore,
+        *,
+        torch_threads: int,
+        policy: CheckpointPolicy,
+        guard: DiskGuard,
+        on_change: Callable[[], None],
+    ) -> None:
         self._store = store
-        self._torch_threads = torch_threads
         self._live = Live(store, on_change=on_change)
-        self._goal: StepGoal | None = None
+        self._opening = Opening(
+            store, torch_threads=torch_threads, policy=policy, progress=self._note_resuming
+        )
+        self._stepping = Stepping(self._live, store, guard)
         self._tickets: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._stopping = Flag()
         self._thread = Thread(target=self._run, name="bitlm-worker")
@@ -71,6 +85,11 @@ class Worker:
     def is_alive(self) -> bool:
         """Whether requests are being answered."""
         return self._thread.is_alive() and not self._stopping.is_set()
+
+    def note_label(self, run_id: str, name: str | None) -> None:
+        """Show the live run under its new name."""
+        if self._live.status.run_id == run_id:
+            self._live.note_name(name)
 
     def start(self) -> None:
         """Take up the newest run, then answer requests until stopped."""
@@ -101,15 +120,19 @@ class Worker:
     # The thread
 
     def _run(self) -> None:
-        self._reopen_newest()
+        self._reopen_last()
         while not self._stopping.is_set():
             self._answer_waiting()
-            if self._live.is_training and not self._stopping.is_set():
-                self._train()
+            if self._stopping.is_set():
+                break
+            if self._live.is_training:
+                self._stepping.train()
+            elif self._stepping.waits_for_disk:
+                self._stepping.look_for_room()
         self._end()
 
     def _answer_waiting(self) -> None:
-        """Answer what has been asked so far; when not training, wait for something to be asked."""
+        """Answer what has been asked so far; when not training, wait for more, or for room."""
         first = self._next_ticket(wait=not self._live.is_training)
         for ticket in [first, *(self._next_ticket(wait=False) for _ in range(self._tickets.qsize()))]:
             if self._stopping.is_set():
@@ -118,8 +141,9 @@ class Worker:
                 self._answer(ticket)
 
     def _next_ticket(self, *, wait: bool) -> Ticket | None:
+        patience = DISK_INTERVAL_S if self._stepping.waits_for_disk else None
         try:
-            return self._tickets.get(block=wait)
+            return self._tickets.get(block=wait, timeout=patience)
         except queue.Empty:
             return None
 
@@ -135,40 +159,61 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, and the thread must live on
             ticket.future.set_exception(error)
         else:
-            if not isinstance(ticket.request, TrainStep):
+            if not isinstance(ticket.request, TrainStep):  # which is answered when its steps are done
                 ticket.future.set_result(answer)
 
     def _perform(self, ticket: Ticket) -> object:
         answers: dict[type[Request[Any]], Callable[[Any, Source], object]] = {
             Init: self._init,
+            Open: self._open,
+            Fork: self._fork,
+            Twin: self._twin,
+            SaveCheckpoint: self._save_checkpoint,
+            DeleteCheckpoint: self._delete_checkpoint,
+            DeleteRun: self._delete_run,
             Infer: lambda request, source: infer(self._live.require(), request, source),
             Apply: self._apply,
             Control: self._control,
             RecordBaselines: self._record_baselines,
-            TrainStep: lambda request, _: self._accept_goal(ticket, request),
+            TrainStep: lambda request, _: self._accept_steps(ticket, request),
         }
         return answers[type(ticket.request)](ticket.request, ticket.source)
 
-    def _reopen_newest(self) -> None:
+    def _accept_steps(self, ticket: Ticket, request: TrainStep) -> None:
+        before = self._opening.asked_before("steps_requested", request.key)
+        self._stepping.accept(ticket, request, before)
+
+    def _reopen_last(self) -> None:
+        """Take up the run that something last happened to."""
         try:
-            runs = self._store.runs()
-            if runs:
-                self._adopt(Session.open(self._store, runs[0].run_id), "paused", runs[0])
+            record = self._store.last_active_run()
+            if record is not None:
+                self._live.expect(record)
+                self._adopt(self._opening.take_up(record.run_id), "paused")
             else:
                 self._live.state = "empty"
+        except ServiceStoppingError:
+            return
         except (BitLMError, ValidationError, OSError, sqlite3.Error) as error:
             self._log.exception("reopening_failed")
+            self._live.forget()
             self._live.state = "failed"
-            self._live.error = (
-                f"the newest run could not be opened again: {error} POST /init makes a new one."
-            )
+            self._live.error = f"the last run could not be opened again: {error} POST /init makes a new one."
+        self._live.resuming = None
         self._live.publish()
+
+    def _note_resuming(self, step: int, until: int) -> None:
+        """Tell everyone how far a run that is taken up has come; stopping stops that, too."""
+        if self._stopping.is_set():
+            raise ServiceStoppingError
+        if step < until:
+            self._live.state, self._live.resuming = "resuming", Resuming(step=step, until=until)
+            self._live.publish()
 
     def _end(self) -> None:
         """Leave nothing unsaved and nobody waiting."""
-        if self._goal is not None:
-            self._refuse(self._goal.ticket)
         try:
+            self._stepping.abandon()
             if self._live.is_training:
                 self._live.require().record("training_paused", {})
                 self._live.state = "paused"
@@ -181,38 +226,77 @@ class Worker:
     # Runs
 
     def _init(self, request: Init, source: Source) -> RunCreated:
-        self._refuse_while_training("POST /init")
+        before = self._opening.asked_before("run_created", request.key)
+        if before:
+            record = self._store.run(before[0].run_id)
+            return _created(record)
+        return self._switch("POST /init", lambda: self._opening.create(request, source), "ready")
+
+    def _fork(self, request: Fork, source: Source) -> RunCreated:
+        return self._switch("a fork", lambda: self._opening.fork(request, source), "ready")
+
+    def _twin(self, request: Twin, source: Source) -> RunCreated:
+        created = self._switch("a twin", lambda: self._opening.twin(request, source), "paused")
+        if self._live.require().step_count < (self._live.until or 0):
+            self._stepping.start(source)
+        return created
+
+    def _open(self, request: Open, source: Source) -> None:
+        session = self._live.session
+        if session is not None and session.run_id == request.run_id:
+            return
+        self._store.run(request.run_id)
+        self._switch("opening a run", lambda: self._opening.take_up(request.run_id), "paused")
+        self._log.info("run_opened", run_id=request.run_id, source=source)
+
+    def _switch(self, what: str, make: Callable[[], Session], state: State) -> RunCreated:
+        """Let go of the live run, safely saved, and take another live; if that fails, the first stays."""
+        self._stepping.refuse_while_training(what)
+        self._live.save()
         before = self._live.state
         self._live.state = "initializing"
         self._live.publish()
         try:
-            session = self._create(request)
-            self._live.save()
+            session = make()
         except BaseException:
-            self._live.state = before
+            self._live.state, self._live.resuming = before, None
             self._live.publish()
             raise
-        self._adopt(session, "ready")
-        self._log.info("run_created", run_id=session.run_id, source=source)
-        parameters = session.model.parameter_count
-        return RunCreated(run_id=session.run_id, parameters=parameters, config=flat(session.config), step=0)
+        self._stepping.waits_for_disk = False
+        self._adopt(session, state)
+        self._log.info("run_live", run_id=session.run_id)
+        return _created(self._store.run(session.run_id), step=session.step_count)
 
-    def _create(self, request: Init) -> Session:
-        if request.text is None:
-            corpus = Corpus.load(request.corpus)
-        else:
-            corpus = Corpus("pasted text", request.text.encode())
-        return Session.create(
-            self._store,
-            model=request.model,
-            training=request.training,
-            corpus=corpus,
-            seed=request.seed,
-            threads=self._torch_threads,
-        )
+    def _save_checkpoint(self, request: SaveCheckpoint, source: Source) -> int:
+        session = self._live.require()
+        if session.run_id != request.run_id:
+            raise StateConflictError(
+                f"run {request.run_id!r} is not live, so there is nothing new to save; open it first."
+            )
+        newest = next(iter(self._store.checkpoints.of(session.run_id)), None)
+        if newest is None or newest.step != session.step_count or newest.state != "good":
+            session.checkpoint(request.name, source=source)
+        elif request.name is not None:
+            self._store.checkpoints.rename(newest, request.name)
+        return session.step_count
 
-    def _adopt(self, session: Session, state: State, record: RunRecord | None = None) -> None:
-        self._live.adopt(session, state, record)
+    def _delete_checkpoint(self, request: DeleteCheckpoint, source: Source) -> None:
+        delete_checkpoint(self._store, request.run_id, request.step, source=source)
+
+    def _delete_run(self, request: DeleteRun, source: Source) -> None:
+        session = self._live.session
+        if session is not None and session.run_id == request.run_id:
+            self._stepping.refuse_while_training("deleting the live run")
+            self._live.forget()
+        lock = RunLock(self._store.run_dir(request.run_id))
+        try:
+            self._store.delete_run(request.run_id)
+        finally:
+            lock.release()
+        self._log.info("run_deleted", run_id=request.run_id, source=source)
+
+    def _adopt(self, session: Session, state: State) -> None:
+        self._live.adopt(session, state, self._store.run(session.run_id))
         if self._live.status.baselines is None:
             assert session.model.reference is not None, "a session's model always carries its reference"
             self._comparison.start(session.corpus, session.model.reference)
@@ -241,90 +325,12 @@ class Worker:
 
     def _control(self, request: Control, source: Source) -> None:
         if request.action == "start":
-            self._start_training(source)
+            self._stepping.start(source)
         else:
-            self._stop_training(request.action, source)
+            self._stepping.stop(request.action, source)
 
-    def _start_training(self, source: Source) -> None:
-        session = self._live.require_steppable()
-        if self._live.is_training and (self._goal is None or self._goal.then == "training"):
-            return
-        session.record("training_started", {}, source=source)
-        if self._goal is not None:
-            self._goal.then = "training"
-        self._live.state, self._live.error = "training", None
 
-    def _stop_training(self, action: str, source: Source) -> None:
-        """Pause or stop; steps asked for by a request end with the one that comes next."""
-        session = self._live.require()
-        state, kind = STOPPED_BY[action]
-        if self._live.state in {state, "halted", "failed"}:
-            return
-        session.record(kind, {}, source=source)
-        if self._goal is not None:
-            self._goal.then, self._goal.remaining = state, 1
-        else:
-            self._live.state = state
-            self._live.save()
-
-    # Steps
-
-    def _accept_goal(self, ticket: Ticket, request: TrainStep) -> None:
-        session = self._live.require_steppable()
-        self._refuse_while_training("POST /train-step")
-        data = request.text.encode() if request.text is not None else None
-        if request.bits is not None:
-            data = bits_to_bytes(request.bits, parity=session.config.model.parity)
-        self._goal = StepGoal(ticket, data, request.steps, self._live.state)
-        self._live.state, self._live.error = "training", None
-
-    def _refuse_while_training(self, what: str) -> None:
-        if self._live.is_training:
-            raise StateConflictError(f"{what} has to wait: training is under way; POST /train/pause first.")
-
-    def _train(self) -> None:
-        session, goal = self._live.require(), self._goal
-        try:
-            if goal is None:
-                event = session.step()
-            else:
-                event = session.step(goal.data, probe=goal.remaining == 1, source=goal.ticket.source)
-            self._finish_step(session, event)
-        except HaltedError as error:
-            self._fail("halted", error)
-        except Exception as error:  # noqa: BLE001 - logged and told to everyone; the thread must live on
-            self._fail("failed", error)
-
-    def _finish_step(self, session: Session, event: StepEvent) -> None:
-        """Publish a step, and answer the request that it completes."""
-        self._live.note_step(event)
-        goal = self._goal
-        if goal is not None:
-            goal.remaining -= 1
-        if goal is None or goal.remaining:
-            self._live.publish()
-            return
-        self._goal, self._live.state = None, goal.then
-        try:
-            self._live.publish()
-        finally:
-            goal.ticket.future.set_result(StepAnswer.of(session.run_id, event))
-
-    def _fail(self, state: State, error: Exception) -> None:
-        """End training for a reason that everyone can read; the service goes on."""
-        self._log.error("training_ended", state=state, exc_info=error)
-        goal, self._goal = self._goal, None
-        is_ours = isinstance(error, BitLMError)
-        self._live.state = state
-        self._live.error = (
-            str(error) if is_ours else f"an unexpected {type(error).__name__}; the log has the details."
-        )
-        try:
-            if state == "failed":
-                self._live.require().record("failed", {"detail": self._live.error})
-            self._live.publish()
-        except (OSError, sqlite3.Error):
-            self._log.exception("failure_not_recorded")
-        finally:
-            if goal is not None:
-                goal.ticket.future.set_exception(error)
+def _created(record: RunRecord, step: int = 0) -> RunCreated:
+    return RunCreated(
+        run_id=record.run_id, parameters=record.parameters, config=flat(record.config), step=step
+    )

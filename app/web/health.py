@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from app.service import ModelManager, ServiceStoppingError
+from app.service.errors import NotReadyError
 from app.web.routes import Route
 from app.web.schemas import Health
 from bitlm.version import VERSION
@@ -16,10 +17,26 @@ class HealthRoutes:
 
     def table(self) -> list[Route]:
         """Return these routes."""
-        return [Route("GET", "/healthz", self.health, Health, errors=(HTTPStatus.SERVICE_UNAVAILABLE,))]
+        stopping = (HTTPStatus.SERVICE_UNAVAILABLE,)
+        return [
+            Route("GET", "/healthz", self.health, Health, errors=stopping),
+            Route("GET", "/readyz", self.ready, Health, errors=stopping),
+        ]
 
     def health(self) -> Health:
         """Say that requests are being answered."""
         if not self._manager.is_alive:
             raise ServiceStoppingError
         return Health(status="ok", version=VERSION)
+
+    def ready(self) -> Health:
+        """Say that the service can do its work: it has taken up its run, and the disk has room."""
+        health, status = self.health(), self._manager.status()
+        if status.state in {"initializing", "resuming"}:
+            raise NotReadyError("the last run is being taken up; ask again in a moment.")
+        disk = self._manager.disk()
+        if disk.state == "full" or (status.disk is not None and status.disk.state == "full"):
+            raise NotReadyError(
+                status.error or f"the disk is full ({disk.free_bytes:,} bytes free); make room."
+            )
+        return health

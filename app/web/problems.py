@@ -15,18 +15,22 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from app.service import NoRunError, ServiceStoppingError, StateConflictError
 from app.service.answers import GateReport
+from app.service.errors import KeyReusedError, NotReadyError
 from bitlm.errors import (
     BitFormatError,
     BitLMError,
     CheckpointError,
+    CheckpointNotFoundError,
     ConfigError,
     CorpusError,
     GridOverflowError,
     HaltedError,
+    JournalError,
     MissingReferenceError,
     RunBusyError,
     RunNotFoundError,
     SafetyGateError,
+    StorageFullError,
 )
 
 CONTENT_TYPE = "application/problem+json"
@@ -71,6 +75,10 @@ class MalformedJSONError(Exception):
     """The body is not JSON at all."""
 
 
+class MalformedHeaderError(Exception):
+    """A header is not what it should be."""
+
+
 class InvalidRequestError(Exception):
     """A body or query is not what its schema says.
 
@@ -87,16 +95,22 @@ class InvalidRequestError(Exception):
 
 TABLE: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (MalformedJSONError, HTTPStatus.BAD_REQUEST, "Malformed JSON"),
+    (MalformedHeaderError, HTTPStatus.BAD_REQUEST, "Malformed header"),
+    (KeyReusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "The idempotency key was used before"),
     (InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed"),
     (SafetyGateError, HTTPStatus.UNPROCESSABLE_ENTITY, "The safety gate refused the sample"),
     (ConfigError, HTTPStatus.UNPROCESSABLE_ENTITY, "A setting is wrong"),
     (BitFormatError, HTTPStatus.UNPROCESSABLE_ENTITY, "The bits are not in the model's format"),
     (CorpusError, HTTPStatus.UNPROCESSABLE_ENTITY, "The text cannot be used"),
     (RunNotFoundError, HTTPStatus.NOT_FOUND, "No such run"),
+    (CheckpointNotFoundError, HTTPStatus.NOT_FOUND, "No such checkpoint"),
     (RunBusyError, HTTPStatus.CONFLICT, "The run is being written elsewhere"),
     (NoRunError, HTTPStatus.CONFLICT, "There is no model yet"),
     (StateConflictError, HTTPStatus.CONFLICT, "Not in this state"),
     (HaltedError, HTTPStatus.CONFLICT, "The run has stopped itself"),
+    (JournalError, HTTPStatus.CONFLICT, "The journal does not allow it"),
+    (StorageFullError, HTTPStatus.INSUFFICIENT_STORAGE, "The disk is full"),
+    (NotReadyError, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready"),
     (CheckpointError, HTTPStatus.CONFLICT, "The checkpoint cannot be used"),
     (MissingReferenceError, HTTPStatus.CONFLICT, "The model has no reference"),
     (GridOverflowError, HTTPStatus.CONFLICT, "The model's arithmetic overflowed"),
@@ -169,7 +183,10 @@ def _field_error(complaint: ErrorDetails, schema: type[BaseModel]) -> FieldError
     place = [str(part) for part in complaint["loc"]]
     detail, value = complaint["msg"].removeprefix("Value error, "), complaint["input"]
     if complaint["type"] == "extra_forbidden":
-        detail = f"there is no field of this name; the fields are {', '.join(schema.model_fields)}."
+        fields = ", ".join(schema.model_fields)
+        detail = (
+            f"there is no field of this name; {f'the fields are {fields}' if fields else 'it takes none'}."
+        )
     pointer = "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in place)
     return FieldError(pointer=pointer, field=".".join(place), value=_shown(value), detail=detail)
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Literal
 
@@ -10,9 +11,13 @@ import structlog
 from flask import Flask, Response, g, request
 from pydantic import BaseModel, ValidationError
 
-from app.web.problems import InvalidRequestError, MalformedJSONError
+from app.service.requests import IdempotencyKey
+from app.web.problems import InvalidRequestError, MalformedHeaderError, MalformedJSONError
 from app.web.schemas import Body, Query
 from bitlm.session.events import Source
+
+LONGEST_KEY = 255
+"""Characters of an Idempotency-Key."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Route:
         errors: Statuses of the problems it may answer, beside those of every route.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     handler: Callable[..., BaseModel]
     response: type[BaseModel]
@@ -44,6 +49,24 @@ class Route:
 def asked_by() -> Source:
     """Return "ui" for a page (browsers send Origin with every write) and "rest" for a script."""
     return "ui" if "Origin" in request.headers else "rest"
+
+
+def idempotency_key() -> IdempotencyKey | None:
+    """Return the Idempotency-Key header with the hash of the body it came with, or None.
+
+    Source: Jena and Dalal, "The Idempotency-Key HTTP Header Field", IETF draft, 2025.
+
+    Raises:
+        MalformedHeaderError: The key is empty or too long.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= LONGEST_KEY:
+        raise MalformedHeaderError(
+            f"Idempotency-Key has {len(key)} characters; use 1 to {LONGEST_KEY}, for example a UUID."
+        )
+    return IdempotencyKey(key, sha256(request.get_data()).hexdigest())
 
 
 def add_routes(app: Flask, routes: Iterable[Route]) -> None:
@@ -96,7 +119,7 @@ def _parsed(route: Route) -> dict[str, BaseModel]:
 def _parsed_body(schema: type[Body]) -> Body:
     """Return the body; none at all is an empty object."""
     try:
-        return schema.model_validate_json(request.get_data(cache=False) or b"{}")
+        return schema.model_validate_json(request.get_data() or b"{}")
     except ValidationError as error:
         complaint = error.errors(include_url=False, include_input=False)[0]
         if complaint["type"] == "json_invalid":

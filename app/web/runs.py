@@ -4,8 +4,24 @@ from http import HTTPStatus
 
 from app.service import ModelManager, Status
 from app.service.answers import flat
-from app.web.routes import Route
-from app.web.schemas import EventsAnswer, EventsQuery, MetricsAnswer, MetricsQuery, RunList, RunSummary
+from app.service.requests import DeleteRun
+from app.web.routes import Route, asked_by
+from app.web.schemas import (
+    CompareQuery,
+    DeleteRequest,
+    DifferenceQuery,
+    EventsAnswer,
+    EventsQuery,
+    JournalAnswer,
+    LabelRequest,
+    MetricsAnswer,
+    MetricsQuery,
+    RunDeleted,
+    RunList,
+    RunSummary,
+)
+from bitlm.errors import ConfigError
+from bitlm.history.comparison import Comparison, Difference
 from bitlm.session import RunRecord
 
 
@@ -23,6 +39,20 @@ class RunRoutes:
             Route("GET", "/status", self.status, Status),
             Route("GET", "/runs", self.runs, RunList),
             Route("GET", one, self.run, RunSummary, errors=missing),
+            Route("PATCH", one, self.label, RunSummary, body=LabelRequest, errors=missing),
+            Route(
+                "DELETE",
+                one,
+                self.delete,
+                RunDeleted,
+                body=DeleteRequest,
+                errors=(*missing, HTTPStatus.CONFLICT),
+            ),
+            Route("GET", f"{one}/journal", self.journal, JournalAnswer, errors=missing),
+            Route("GET", "/compare", self.compare, Comparison, query=CompareQuery, errors=missing),
+            Route(
+                "GET", f"{one}/difference", self.difference, Difference, query=DifferenceQuery, errors=missing
+            ),
             Route("GET", f"{one}/metrics", self.metrics, MetricsAnswer, query=MetricsQuery, errors=missing),
             Route("GET", f"{one}/events", self.events, EventsAnswer, query=EventsQuery, errors=missing),
         ]
@@ -38,6 +68,39 @@ class RunRoutes:
     def run(self, run_id: str) -> RunSummary:
         """Return one run."""
         return self._summary(self._manager.run(run_id))
+
+    def label(self, run_id: str, body: LabelRequest) -> RunSummary:
+        """Name, tag or archive a run; what is left out stays as it is."""
+        given, record = body.model_fields_set, self._manager.run(run_id)
+        record = self._manager.label(
+            run_id,
+            name=body.name if "name" in given else record.name,
+            tags=body.tags if "tags" in given else record.tags,
+            archived=body.archived if "archived" in given else record.archived,
+        )
+        return self._summary(record)
+
+    def delete(self, run_id: str, body: DeleteRequest) -> RunDeleted:
+        """Forget a run for good, if whoever asks repeats its name."""
+        self._manager.run(run_id)
+        if body.confirm != run_id:
+            raise ConfigError(
+                "confirm", body.confirm, f"repeat the run's id, {run_id!r}, to delete it for good."
+            )
+        self._manager.ask(DeleteRun(run_id), asked_by())
+        return RunDeleted(run_id=run_id)
+
+    def journal(self, run_id: str) -> JournalAnswer:
+        """Return every command a run was given: who, when, at which step, what."""
+        return JournalAnswer(run_id=run_id, entries=self._manager.journal(run_id))
+
+    def compare(self, query: CompareQuery) -> Comparison:
+        """Return what differs between runs."""
+        return self._manager.compare([run_id.strip() for run_id in query.runs.split(",")])
+
+    def difference(self, run_id: str, query: DifferenceQuery) -> Difference:
+        """Return by how much a run's bits per byte differ from another's."""
+        return self._manager.difference(run_id, query.other, max_points=query.max_points)
 
     def metrics(self, run_id: str, query: MetricsQuery) -> MetricsAnswer:
         """Return a run's metrics by column, thinned for a chart."""
@@ -60,5 +123,9 @@ class RunRoutes:
             bits_per_byte=record.bits_per_byte,
             validation_bits_per_byte=record.validation_bits_per_byte,
             config=flat(record.config),
+            name=record.name,
+            tags=record.tags,
+            archived=record.archived,
+            origin=record.origin,
             live=record.run_id == self._manager.status().run_id,
         )

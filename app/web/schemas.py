@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from bitlm.session import Event
+from bitlm.session import Event, Origin
 from bitlm.session.presets import DEFAULT_SIZE
 
 Bit = Annotated[int, Field(strict=True, ge=0, le=1)]
@@ -126,6 +126,63 @@ class AnnealRequest(Body):
     steps: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+
+class LabelRequest(Body):
+    """What a run is called, how it is sorted, and whether it is put away; null takes a name away."""
+
+    name: Name | None = None
+    tags: Annotated[tuple[Tag, ...], Field(max_length=20, strict=False)] = ()
+    archived: bool = False
+
+    @field_validator("tags")
+    @classmethod
+    def _each_once(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(tags))
+
+
+class DeleteRequest(Body):
+    """The id once more, by whoever is sure."""
+
+    confirm: str
+
+
+class ForkRequest(Body):
+    """Where to branch off, and what shall differ from there on.
+
+    Attributes:
+        step: Of a checkpoint; None for the newest.
+        settings: Settings of training, dropout, memory or seed, by the names POST /init takes.
+        telemetry: λ and floors.
+    """
+
+    step: Annotated[int, Field(ge=0)] | None = None
+    settings: dict[str, Any] = {}
+    telemetry: TelemetryRequest | None = None
+
+
+class TwinRequest(Body):
+    """The change to do without; what to do in its place; or to go back to before it."""
+
+    event_id: Annotated[int, Field(ge=1)]
+    instead: dict[str, Any] | None = None
+    undo: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.undo and self.instead is not None:
+            raise ValueError("undo and instead exclude each other: give one of them")
+        return self
+
+
+class CheckpointRequest(Body):
+    """What a checkpoint is called; a named one is kept until it is deleted."""
+
+    name: Name | None = None
+
+
 class Query(BaseModel):
     """A query string: no unknown names."""
 
@@ -145,6 +202,19 @@ class EventsQuery(Query):
     since: Annotated[int, Field(ge=0)] = 0
 
 
+class CompareQuery(Query):
+    """Ids of runs, with commas between."""
+
+    runs: Annotated[str, Field(max_length=600)]
+
+
+class DifferenceQuery(Query):
+    """The run to compare with, and how many stretches of steps at most."""
+
+    other: Annotated[str, Field(max_length=64)]
+    max_points: Annotated[int, Field(ge=2, le=3000)] = 500
+
+
 class RunSummary(BaseModel):
     """A run as the list shows it.
 
@@ -152,6 +222,7 @@ class RunSummary(BaseModel):
         created_at: Unix time in seconds.
         step: The last step that has metrics.
         config: The run's settings, flat.
+        origin: Where it branched off, if it did.
         live: Whether it is the run the service holds.
     """
 
@@ -162,7 +233,51 @@ class RunSummary(BaseModel):
     bits_per_byte: float | None
     validation_bits_per_byte: float | None
     config: dict[str, Any]
+    name: str | None
+    tags: tuple[str, ...]
+    archived: bool
+    origin: Origin | None
     live: bool
+
+
+class RunDeleted(BaseModel):
+    """The run that is no more."""
+
+    run_id: str
+
+
+class JournalAnswer(BaseModel):
+    """Every command a run was given, the oldest first."""
+
+    run_id: str
+    entries: list[Event]
+
+
+class CheckpointSummary(BaseModel):
+    """A checkpoint as the list shows it.
+
+    Attributes:
+        bytes: Size of its files.
+        validation_bits_per_byte: The quick estimate on held-out text at this very step, if one was made.
+        state: "damaged" once its files were found to be other than recorded.
+        is_best: Whether its estimate is the lowest of those kept.
+    """
+
+    step: int
+    at: float
+    name: str | None
+    bytes: int
+    validation_bits_per_byte: float | None
+    state: Literal["good", "damaged"]
+    weights_sha256: str
+    is_best: bool
+
+
+class CheckpointList(BaseModel):
+    """A run's checkpoints, the newest first."""
+
+    run_id: str
+    checkpoints: list[CheckpointSummary]
 
 
 class RunList(BaseModel):

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.service import ModelManager, RunCreated, Status, StepAnswer
 from app.service.requests import Apply, Control, Init, Request, TrainStep
-from app.web.routes import Route, asked_by
+from app.web.routes import Route, asked_by, idempotency_key
 from app.web.schemas import AnnealRequest, Empty, InitRequest, TrainStepRequest
 from bitlm.session import Anneal, preset
 
@@ -39,13 +39,15 @@ class TrainingRoutes:
     def init(self, body: InitRequest) -> RunCreated:
         """Make a run and take it live."""
         model, training = preset(body.size, **body.changes())
-        request = Init(model, training, corpus=body.corpus, text=body.text, seed=body.seed)
+        request = Init(
+            model, training, corpus=body.corpus, text=body.text, seed=body.seed, key=idempotency_key()
+        )
         return self._manager.ask(request, asked_by())
 
     def train_step(self, body: TrainStepRequest) -> StepAnswer:
         """Do some steps and say what the last one measured."""
         bits = None if body.bits is None else tuple(body.bits)
-        return self._manager.ask(TrainStep(body.steps, body.text, bits), asked_by())
+        return self._manager.ask(TrainStep(body.steps, body.text, bits, idempotency_key()), asked_by())
 
     def start(self, body: Empty) -> Status:  # noqa: ARG002 - checked to be empty
         """Train until told otherwise."""

@@ -222,7 +222,7 @@ def test_a_run_that_stops_itself_says_so_and_the_service_goes_on(app: Flask, rea
 
 def test_a_mistake_of_ours_is_told_without_its_insides(app: Flask, ready: FlaskClient) -> None:
     session = app.extensions["bitlm"].manager._worker._live.session
-    session.corpus = None  # what no request can do
+    session._learner.corpus = None  # what no request can do
     problem = assert_problem(
         ready.post("/train-step", json={}), 500, "unexpected AttributeError; the log has"
     )

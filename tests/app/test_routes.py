@@ -10,7 +10,7 @@ from app.web.schemas import InitRequest
 from bitlm.model import ModelConfig
 from bitlm.training import TrainingConfig
 
-FILES = {"static", "pages.dashboard", "pages.vendored"}
+FILES = {"static", "pages.dashboard", "pages.vendored", "exports.export"}
 """Endpoints that answer with files instead of JSON."""
 
 

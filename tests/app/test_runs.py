@@ -99,13 +99,13 @@ def test_a_service_started_anew_shows_the_run_paused_at_its_last_checkpoint(
         assert after[name] == before[name]
 
 
-def test_a_damaged_checkpoint_is_told_and_does_not_keep_the_service_down(
+def test_a_text_that_was_lost_is_told_and_does_not_keep_the_service_down(
     client: FlaskClient, run_id: str, settings: Settings, tiny_run: dict[str, Any], wait_until: "WaitUntil"
 ) -> None:
     client.post("/train/stop")
     client.application.extensions["bitlm"].close()
-    for manifest in Path(settings.data_dir).glob("runs/*/checkpoints/*/manifest.json"):
-        manifest.write_text("{")
+    for text in Path(settings.data_dir).glob("data/*"):
+        text.write_text("another text")
     second = create_app(settings)
     try:
         again = second.test_client()

@@ -106,7 +106,7 @@ def test_a_server_told_to_end_keeps_the_step_and_the_next_one_shows_it_paused(
     columns = call(second, f"/runs/{run_id}/metrics")["columns"]
     assert columns["step"] == list(range(1, status["step"] + 1))
     events = call(second, f"/runs/{run_id}/events")["events"]
-    assert [event["payload"]["steps_lost"] for event in events if event["kind"] == "run_reopened"] == [0]
+    assert [event["payload"]["recomputed"] for event in events if event["kind"] == "run_resumed"] == [0]
     assert call(second, "/train-step", {"steps": 1})["step"] == status["step"] + 1
     assert second.stop() == 0
 

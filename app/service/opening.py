@@ -1,0 +1,83 @@
+"""How a run comes to be the live one: made, branched off, or taken up where it was."""
+
+from collections.abc import Callable
+
+from app.service.errors import KeyReusedError
+from app.service.requests import Fork, IdempotencyKey, Init, Twin
+from bitlm.data import Corpus
+from bitlm.history.branching import fork, twin
+from bitlm.session import CheckpointPolicy, Event, RunStore, Session
+from bitlm.session.events import EventKind, Source
+
+Progress = Callable[[int, int], None]
+
+
+class Opening:
+    """Makes sessions with the service's settings; `progress` is told how far a resumption has come."""
+
+    def __init__(
+        self, store: RunStore, *, torch_threads: int, policy: CheckpointPolicy, progress: Progress
+    ) -> None:
+        self._store = store
+        self._torch_threads = torch_threads
+        self._policy = policy
+        self._progress = progress
+
+    def create(self, request: Init, source: Source) -> Session:
+        """Make a new run."""
+        if request.text is None:
+            corpus = Corpus.load(request.corpus)
+        else:
+            corpus = Corpus("pasted text", request.text.encode())
+        return Session.create(
+            self._store,
+            model=request.model,
+            training=request.training,
+            corpus=corpus,
+            seed=request.seed,
+            threads=self._torch_threads,
+            policy=self._policy,
+            source=source,
+            asked=request.key.remembered() if request.key else None,
+        )
+
+    def take_up(self, run_id: str) -> Session:
+        """Open a run where it was."""
+        return Session.open(self._store, run_id, policy=self._policy, progress=self._progress)
+
+    def fork(self, request: Fork, source: Source) -> Session:
+        """Branch off a checkpoint, with the λ and floors asked for."""
+        run_id = fork(
+            self._store,
+            request.run_id,
+            step=request.step,
+            settings=request.settings,
+            telemetry=request.telemetry,
+            source=source,
+        )
+        return self.take_up(run_id)
+
+    def twin(self, request: Twin, source: Source) -> Session:
+        """Branch off before a change."""
+        run_id = twin(
+            self._store,
+            request.run_id,
+            request.event_id,
+            instead=request.instead,
+            undo=request.undo,
+            source=source,
+        )
+        return self.take_up(run_id)
+
+    def asked_before(self, kind: EventKind, key: IdempotencyKey | None) -> list[Event]:
+        """Return the events of the same request made earlier.
+
+        Raises:
+            KeyReusedError: The key came with another request.
+        """
+        if key is None:
+            return []
+        events = self._store.events_with_key(kind, key.key)
+        if any(event.payload["request_sha256"] != key.sha256 for event in events):
+            raise KeyReusedError(key.key)
+        return events

@@ -1,0 +1,64 @@
+"""A run as a file: its figures in full, a report to read, a capsule to hand over."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from flask import Blueprint, Response, abort
+
+from app.service import ModelManager
+from bitlm.history.capsule import write_capsule
+from bitlm.history.export import export_csv, export_jsonl
+from bitlm.history.report import report_html
+
+FORMATS = ("csv", "jsonl", "report", "capsule")
+PIECE_BYTES = 2**16
+
+
+class Exports:
+    """The downloads."""
+
+    def __init__(self, manager: ModelManager) -> None:
+        self._manager = manager
+
+    def blueprint(self) -> Blueprint:
+        """Return the route that answers with files instead of JSON."""
+        exports = Blueprint("exports", __name__)
+        exports.add_url_rule("/runs/<run_id>/export/<name>", "export", self.export)
+        return exports
+
+    def export(self, run_id: str, name: str) -> Response:
+        """Return a run in one of the formats, piece by piece."""
+        self._manager.run(run_id)
+        store = self._manager.store
+        if name == "csv":
+            return _download(export_csv(store, run_id), "text/csv; charset=utf-8", f"{run_id}.csv")
+        if name == "jsonl":
+            return _download(export_jsonl(store, run_id), "application/jsonl", f"{run_id}.jsonl")
+        if name == "report":
+            page = report_html(store, run_id)
+            return _download(iter([page]), "text/html; charset=utf-8", f"{run_id}.html")
+        if name != "capsule":
+            abort(404, f"there is no format {name!r}; use one of {', '.join(FORMATS)}.")
+        return _download(_pieces(self._capsule(run_id)), "application/zip", f"{run_id}.capsule.zip")
+
+    def _capsule(self, run_id: str) -> BinaryIO:
+        """Write the capsule before anything is answered, so that what is wrong can still be said."""
+        with tempfile.TemporaryDirectory(prefix="bitlm-") as folder:
+            path = Path(folder) / "capsule.zip"
+            write_capsule(self._manager.store, run_id, path)
+            return path.open("rb")  # readable until closed, though its name is gone with the folder
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+
+
+def _download(pieces: Iterator[str] | Iterator[bytes], content_type: str, file_name: str) -> Response:
+    response = Response(pieces, content_type=content_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    response.headers["Cache-Control"] = "no-store"
+    return response

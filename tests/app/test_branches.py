@@ -1,0 +1,271 @@
+"""Forks, twins, other runs and their names, over REST."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from bitlm.history.replay import Replay
+
+if TYPE_CHECKING:
+    from tests.conftest import WaitUntil
+
+
+def get(client: FlaskClient, path: str, code: int = 200) -> dict[str, Any]:
+    return _checked(client.get(path), code)
+
+
+def post(
+    client: FlaskClient, path: str, body: dict[str, Any] | None = None, code: int = 200
+) -> dict[str, Any]:
+    return _checked(client.post(path, json=body or {}), code)
+
+
+def _checked(answer: Any, code: int) -> dict[str, Any]:
+    assert answer.status_code == code, answer.data
+    content: dict[str, Any] = answer.json
+    return content
+
+
+def losses(client: FlaskClient, run_id: str) -> list[float]:
+    column: list[float] = get(client, f"/runs/{run_id}/metrics")["columns"]["loss"]
+    return column
+
+
+@pytest.fixture
+def run_id(client: FlaskClient, tiny_run: dict[str, Any]) -> str:
+    """A run of 14 steps, steered from a page at steps 4 and 9."""
+    made = post(client, "/init", {**tiny_run, "checkpoint_interval": 6}, code=201)["run_id"]
+    post(client, "/train-step", {"steps": 4})
+    page = {"Origin": "http://127.0.0.1:5000"}
+    client.post("/config/telemetry", json={"lambda_K": 0.4}, headers=page)
+    post(client, "/train-step", {"steps": 5})
+    client.post("/config/telemetry", json={"lambda_K": 0.1, "c_floor": 0.2}, headers=page)
+    post(client, "/train-step", {"steps": 5})
+    return str(made)
+
+
+def changes(client: FlaskClient, run_id: str) -> list[dict[str, Any]]:
+    entries = get(client, f"/runs/{run_id}/journal")["entries"]
+    return [entry for entry in entries if entry["kind"] == "telemetry_changed"]
+
+
+def test_the_journal_says_who_when_at_which_step_and_what(client: FlaskClient, run_id: str) -> None:
+    first, second = changes(client, run_id)
+    assert (first["step"], first["source"]) == (4, "ui")
+    assert second["payload"]["changes"] == [
+        {"field": "lambda_K", "old": 0.4, "new": 0.1},
+        {"field": "c_floor", "old": 0.3, "new": 0.2},
+    ]
+    asked = [e for e in get(client, f"/runs/{run_id}/journal")["entries"] if e["kind"] == "steps_requested"]
+    assert [(e["step"], e["payload"]["steps"], e["source"]) for e in asked] == [
+        (0, 4, "rest"), (4, 5, "rest"), (9, 5, "rest"),
+    ]  # fmt: skip
+
+
+def test_a_twin_trains_by_itself_to_where_the_original_is_and_pauses(
+    client: FlaskClient, run_id: str, wait_until: "WaitUntil"
+) -> None:
+    made = post(
+        client, f"/runs/{run_id}/twin", {"event_id": changes(client, run_id)[0]["event_id"]}, code=201
+    )
+    twin = wait_until(lambda: _paused(client))
+    assert (twin["run_id"], twin["step"], twin["until"]) == (made["run_id"], 14, 14)
+    ours, theirs = losses(client, run_id), losses(client, made["run_id"])
+    assert ours[:5] == theirs[:5]
+    assert all(a != b for a, b in zip(ours[5:], theirs[5:], strict=True))
+    found = get(client, f"/compare?runs={run_id},{made['run_id']}")
+    assert (found["first_difference"], found["compared_steps"]) == (6, 14)
+    assert [row["values"][1] for row in found["journal"]] == [None]
+    apart = get(client, f"/runs/{made['run_id']}/difference?other={run_id}&max_points=7")
+    assert apart["training"]["step"] == [2, 4, 6, 8, 10, 12, 14]
+    assert [value == 0.0 for value in apart["training"]["mean"]] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+        False,
+    ]
+    get(client, f"/runs/{run_id}/difference?other=no-such-run", code=404)
+    assert post(client, "/train-step", {"steps": 1})["step"] == 15, "from there on it is a run like others"
+
+
+@pytest.mark.parametrize(
+    ("instead", "sentence"),
+    [
+        ({"lambda_C": 0.3}, "no differentiable form"),
+        ({"lambda_K": 7}, "less than or equal to 1"),
+        ({}, "name one of"),
+        ({"steps": 3}, "there is no setting of this name"),
+    ],
+)
+def test_a_twin_with_something_impossible_instead_is_refused(
+    client: FlaskClient, run_id: str, instead: dict[str, Any], sentence: str
+) -> None:
+    body = {"event_id": changes(client, run_id)[0]["event_id"], "instead": instead}
+    assert sentence in post(client, f"/runs/{run_id}/twin", body, code=422)["detail"]
+    assert len(get(client, "/runs")["runs"]) == 1
+
+
+def test_steps_on_the_runs_own_text_cannot_be_left_out(client: FlaskClient, run_id: str) -> None:
+    entries = get(client, f"/runs/{run_id}/journal")["entries"]
+    asked = next(entry for entry in entries if entry["kind"] == "steps_requested")
+    body = {"event_id": asked["event_id"]}
+    assert "the same steps" in post(client, f"/runs/{run_id}/twin", body, code=409)["detail"]
+
+
+def test_undo_makes_the_run_of_before_the_change(
+    client: FlaskClient, run_id: str, wait_until: "WaitUntil"
+) -> None:
+    event_id = changes(client, run_id)[1]["event_id"]
+    post(client, f"/runs/{run_id}/twin", {"event_id": event_id, "undo": True}, code=201)
+    undone = wait_until(lambda: _paused(client))
+    assert (undone["step"], undone["telemetry"]["lambda_K"]) == (9, 0.4)
+    assert losses(client, undone["run_id"]) == losses(client, run_id)[:9]
+
+
+def test_a_fork_begins_at_its_checkpoint_with_other_settings(client: FlaskClient, run_id: str) -> None:
+    body = {"step": 6, "settings": {"learning_rate": 1e-3}, "telemetry": {"c_floor": 0.9}}
+    made = post(client, f"/runs/{run_id}/fork", body, code=201)
+    assert (made["step"], made["config"]["learning_rate"]) == (6, 1e-3)
+    status = get(client, "/status")
+    assert (status["state"], status["step"], status["telemetry"]["c_floor"]) == ("ready", 6, 0.9)
+    origin = get(client, f"/runs/{made['run_id']}")["origin"]
+    assert (origin["run_id"], origin["step"]) == (run_id, 6)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "sentence"),
+    [
+        ({"step": 5}, 404, "no checkpoint of step 5"),
+        ({"settings": {"seed": -1}}, 422, "greater than or equal to 0"),
+        ({"settings": {"lambda_K": 0.2}}, 422, "give it as telemetry"),
+        ({"telemetry": {"lambda_C": 0.2}}, 422, "no differentiable form"),
+        ({"settings": {"num_layers": 9}}, 422, "a fork can change"),
+        ({"telemetry": {"lambda_K": 3.0}}, 422, "less than or equal to 1"),
+        ({"at": 3}, 422, "there is no field of this name"),
+    ],
+)
+def test_a_wrong_fork_is_refused_and_the_run_stays_live(
+    client: FlaskClient, run_id: str, body: dict[str, Any], code: int, sentence: str
+) -> None:
+    assert sentence in post(client, f"/runs/{run_id}/fork", body, code=code)["detail"]
+    assert get(client, "/status")["run_id"] == run_id
+    assert len(get(client, "/runs")["runs"]) == 1
+    assert post(client, "/train-step", {"steps": 1})["step"] == 15
+
+
+def test_another_run_is_opened_where_it_was(
+    client: FlaskClient, run_id: str, tiny_run: dict[str, Any]
+) -> None:
+    second = post(client, "/init", tiny_run, code=201)["run_id"]
+    opened = post(client, f"/runs/{run_id}/open")
+    assert (opened["run_id"], opened["state"], opened["step"]) == (run_id, "paused", 14)
+    assert opened["telemetry"]["lambda_K"] == 0.1
+    assert get(client, f"/runs/{second}")["live"] is False
+    post(client, "/train/start")
+    assert "POST /train/pause first" in post(client, f"/runs/{second}/open", code=409)["detail"]
+    post(client, "/train/pause")
+    post(client, "/runs/no-such-run/open", code=404)
+
+
+def test_a_run_is_named_tagged_and_archived_one_at_a_time(client: FlaskClient, run_id: str) -> None:
+    path = f"/runs/{run_id}"
+    _checked(client.patch(path, json={"name": "sharper"}), 200)
+    _checked(client.patch(path, json={"tags": ["lambda", "keep"]}), 200)
+    summary = _checked(client.patch(path, json={"archived": True}), 200)
+    assert (summary["name"], summary["tags"], summary["archived"]) == ("sharper", ["lambda", "keep"], True)
+    assert get(client, "/status")["name"] == "sharper"
+    assert _checked(client.patch(path, json={"name": None}), 200)["name"] is None
+    _checked(client.patch(path, json={"name": ""}), 422)
+
+
+def test_a_run_is_deleted_only_by_who_repeats_its_name(client: FlaskClient, run_id: str) -> None:
+    path = f"/runs/{run_id}"
+    assert run_id in _checked(client.delete(path, json={"confirm": "yes"}), 422)["detail"]
+    post(client, "/train/start")
+    _checked(client.delete(path, json={"confirm": run_id}), 409)
+    post(client, "/train/pause")
+    _checked(client.delete(path, json={"confirm": run_id}), 200)
+    get(client, path, code=404)
+    assert get(client, "/status")["state"] == "empty"
+    store = client.application.extensions["bitlm"].manager.store
+    assert not store.run_dir(run_id).exists()
+
+
+def test_checkpoints_are_saved_named_listed_and_deleted(client: FlaskClient, run_id: str) -> None:
+    path = f"/runs/{run_id}/checkpoints"
+    saved = post(client, path, {"name": "before the fork"}, code=201)
+    assert (saved["step"], saved["name"], saved["state"]) == (14, "before the fork", "good")
+    assert [one["step"] for one in get(client, path)["checkpoints"]] == [14, 12, 6, 0]
+    renamed = _checked(client.patch(f"{path}/6", json={"name": "early"}), 200)
+    assert renamed["name"] == "early"
+    left = _checked(client.delete(f"{path}/12", json={}), 200)["checkpoints"]
+    assert [one["step"] for one in left] == [14, 6, 0]
+    _checked(client.delete(f"{path}/12", json={}), 404)
+    assert _checked(client.patch(f"{path}/6", json={}), 200)["name"] == "early", "nothing was said of it"
+    assert _checked(client.patch(f"{path}/6", json={"name": None}), 200)["name"] is None
+    events = get(client, f"/runs/{run_id}/events")["events"]
+    assert [e["payload"] for e in events if e["kind"] == "checkpoint_deleted"] == [{"step": 12}]
+
+
+def test_a_step_is_saved_once(client: FlaskClient, run_id: str) -> None:
+    path = f"/runs/{run_id}/checkpoints"
+    post(client, "/train-step", {"steps": 4})
+    post(client, path, {"name": "by hand"}, code=201)
+    post(client, path, code=201)
+    post(client, "/train/stop")
+    post(client, f"/runs/{run_id}/fork", {"step": 18}, code=201)
+    assert [one["step"] for one in get(client, path)["checkpoints"]].count(18) == 1
+
+
+def test_a_capsule_without_its_text_is_a_problem_and_no_half_file(client: FlaskClient, run_id: str) -> None:
+    store = client.application.extensions["bitlm"].manager.store
+    for text in (store.data_dir / "data").iterdir():
+        text.unlink()
+    assert "restore it" in get(client, f"/runs/{run_id}/export/capsule", code=422)["detail"]
+
+
+def test_the_first_checkpoint_of_a_branch_cannot_be_deleted(client: FlaskClient, run_id: str) -> None:
+    branch = post(client, f"/runs/{run_id}/fork", {"step": 6}, code=201)["run_id"]
+    answer = _checked(client.delete(f"/runs/{branch}/checkpoints/6", json={}), 409)
+    assert "delete the run instead" in answer["detail"]
+
+
+@pytest.mark.parametrize("name", ["csv", "jsonl", "report", "capsule"])
+def test_a_run_is_handed_over_as_a_file(client: FlaskClient, run_id: str, name: str) -> None:
+    answer = client.get(f"/runs/{run_id}/export/{name}")
+    assert answer.status_code == 200
+    assert "attachment" in answer.headers["Content-Disposition"]
+    begins = {"csv": b"step,", "jsonl": b"{", "report": b"<!doctype html>", "capsule": b"PK"}
+    assert answer.data.startswith(begins[name])
+    assert client.get(f"/runs/{run_id}/export/pickle").status_code == 404
+    assert client.get(f"/runs/no-such-run/export/{name}").status_code == 404
+
+
+def test_what_a_page_did_is_replayed_to_the_same_hashes(client: FlaskClient, run_id: str) -> None:
+    """Sliders, a pause, an anneal, a text of one's own and a fork, as a page sends them."""
+    page = {"Origin": "http://127.0.0.1:5000"}
+    for value in (0.2, 0.3, 0.0):
+        client.post("/config/telemetry", json={"lambda_K": value}, headers=page)
+        client.post("/train-step", json={"steps": 2}, headers=page)
+    client.post("/train/pause", json={}, headers=page)
+    client.post("/train-step", json={"steps": 2, "text": "a text of one's own " * 9}, headers=page)
+    client.post("/train/anneal", json={"steps": 4}, headers=page)
+    client.post("/train-step", json={"steps": 5}, headers=page)
+    post(client, f"/runs/{run_id}/checkpoints", code=201)
+    branch = post(client, f"/runs/{run_id}/fork", {}, code=201)["run_id"]
+    post(client, "/train-step", {"steps": 3})
+    post(client, f"/runs/{branch}/checkpoints", code=201)
+    store = client.application.extensions["bitlm"].manager.store
+    for run, saved in ((run_id, 6), (branch, 2)):
+        again = Replay(store, run).all()
+        assert again.same
+        assert len(again.comparisons) >= saved - 1
+
+
+def _paused(client: FlaskClient) -> dict[str, Any] | None:
+    status = get(client, "/status")
+    return status if status["state"] == "paused" else None
