@@ -32,12 +32,13 @@ async function request(path, options = {}) {
 
 const get = (path) => request(path);
 
-const post = (path, body = {}) =>
+const send = (method) => (path, body = {}) =>
   request(path, {
-    method: "POST",
+    method,
     headers: { Accept: "application/json", "Content-Type": "application/json" },
     body: JSON.stringify(body),
   });
+const [post, patch, remove] = ["POST", "PATCH", "DELETE"].map(send);
 
 const run = (runId) => `/runs/${encodeURIComponent(runId)}`;
 
@@ -48,6 +49,34 @@ export const api = {
   metrics: (runId, since) => get(`${run(runId)}/metrics?since=${since}&max_points=2000`),
   /** @param {string} runId @param {number} since Only events above it. @returns {Promise<object>} */
   events: (runId, since) => get(`${run(runId)}/events?since=${since}`),
+  /** @returns {Promise<object>} All runs, the newest first. */
+  runs: () => get("/runs"),
+  /** @param {string} runId @returns {Promise<object>} One run as the list shows it. */
+  run: (runId) => get(run(runId)),
+  /** @param {string} runId @param {object} label Name, tags, archived: any of them. @returns {Promise<object>} */
+  label: (runId, label) => patch(run(runId), label),
+  /** @param {string} runId @returns {Promise<object>} For good. */
+  deleteRun: (runId) => remove(run(runId), { confirm: runId }),
+  /** @param {string} runId @returns {Promise<object>} The Status, with that run live. */
+  open: (runId) => post(`${run(runId)}/open`),
+  /** @param {string} runId @param {object} branch Step, settings, telemetry. @returns {Promise<object>} */
+  fork: (runId, branch) => post(`${run(runId)}/fork`, branch),
+  /** @param {string} runId @param {object} change Event, and what instead, or undo. @returns {Promise<object>} */
+  twin: (runId, change) => post(`${run(runId)}/twin`, change),
+  /** @param {string} runId @returns {Promise<object>} The newest first. */
+  checkpoints: (runId) => get(`${run(runId)}/checkpoints`),
+  /** @param {string} runId @returns {Promise<object>} The checkpoint of this step. */
+  saveCheckpoint: (runId) => post(`${run(runId)}/checkpoints`),
+  /** @param {string} runId @param {number} step @param {?string} name @returns {Promise<object>} */
+  nameCheckpoint: (runId, step, name) => patch(`${run(runId)}/checkpoints/${step}`, { name }),
+  /** @param {string} runId @param {number} step @returns {Promise<object>} Those that are left. */
+  deleteCheckpoint: (runId, step) => remove(`${run(runId)}/checkpoints/${step}`),
+  /** @param {string[]} runIds @returns {Promise<object>} What differs between them. */
+  compare: (runIds) => get(`/compare?runs=${runIds.map(encodeURIComponent).join(",")}`),
+  /** @param {string} runId @param {string} otherId @returns {Promise<object>} The first minus the other. */
+  difference: (runId, otherId) => get(`${run(runId)}/difference?other=${encodeURIComponent(otherId)}&max_points=150`),
+  /** @param {string} runId @param {string} format csv, jsonl, report or capsule. @returns {string} Its address. */
+  exportUrl: (runId, format) => `${run(runId)}/export/${format}`,
   /** @param {object} settings @returns {Promise<object>} */
   init: (settings) => post("/init", settings),
   /** @returns {Promise<object>} The Status after the command. */

@@ -1,11 +1,16 @@
 // The chart panel: draws the figures into the page, at most four times a second, visible ones only.
 
-import { lossFigure, readings, telemetryFigure, throughputFigure } from "./figures.js";
+import { differenceFigure, lossFigure, readings, telemetryFigure, throughputFigure } from "./figures.js";
 import { markersOf } from "./markers.js";
 
-const FIGURES = { loss: lossFigure, telemetry: telemetryFigure, throughput: throughputFigure };
+const FIGURES = {
+  loss: lossFigure,
+  difference: differenceFigure,
+  telemetry: telemetryFigure,
+  throughput: throughputFigure,
+};
 const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput",
-  "compressor", "order", "marker", "alert"];
+  "compressor", "order", "marker", "alert", "beside"];
 const FRAME_INTERVAL_MS = 250;
 const PLOT_CONFIG = { displayModeBar: false, doubleClick: false, responsive: false, showTips: false };
 
@@ -33,8 +38,10 @@ export class ChartPanel {
    * @param {HTMLElement} panel
    * @param {{get: function(): object, subscribe: function(function): void}} store
    * @param {Promise<object>} plotly Resolves to the Plotly library.
+   * @param {function(number, DOMRect): void} onMarker Called when the marker of a step is clicked.
    */
-  constructor(panel, store, plotly) {
+  constructor(panel, store, plotly, onMarker) {
+    this.onMarker = onMarker;
     this.panel = panel;
     this.store = store;
     this.elements = [...panel.querySelectorAll("[data-chart]")];
@@ -89,8 +96,8 @@ export class ChartPanel {
     });
   }
 
-  #showReadings({ status, metrics }) {
-    for (const [name, text] of Object.entries(readings(status, metrics))) {
+  #showReadings({ status, metrics, difference }) {
+    for (const [name, text] of Object.entries(readings(status, metrics, difference))) {
       const place = this.panel.querySelector(`[data-reading="${name}"]`);
       if (place.textContent !== text) place.textContent = text;
     }
@@ -98,9 +105,11 @@ export class ChartPanel {
 
   #drawVisible() {
     if (document.hidden) return;
-    const { status, metrics, events } = this.store.get();
+    const { status, metrics, events, overlays, difference } = this.store.get();
     const shared = {
       metrics,
+      overlays,
+      difference,
       markers: markersOf(events),
       baselines: status?.baselines ?? null,
       telemetry: status?.run_id ? status.telemetry : null,
@@ -125,6 +134,10 @@ export class ChartPanel {
         `${axis}.range[0]` in change ? [change[`${axis}.range[0]`], change[`${axis}.range[1]`]] : null,
       );
       if (x || y) this.#setZoom({ x: x ?? this.zoom.x, y: y ? { ...this.zoom.y, [name]: y } : this.zoom.y });
+    });
+    element.on("plotly_click", ({ points, event }) => {
+      const marker = points.find(({ data }) => data.yaxis === "y2");
+      if (marker) this.onMarker(marker.x, new DOMRect(event.clientX, event.clientY, 0, 0));
     });
     element.on("plotly_doubleclick", () => this.#setZoom({ x: null, y: {} }));
   }

@@ -35,21 +35,49 @@ function baselineSentence(payload) {
   return best ? `Baselines computed; the best is ${best[0]} at ${fixed(best[1])} bits per byte` : "Baselines computed";
 }
 
+function resumedSentence({ recomputed, checkpoint_step: from }, step) {
+  const resumed = `Resumed at step ${whole(step)}`;
+  if (!recomputed) return resumed;
+  return `${resumed}: ${whole(recomputed)} steps since checkpoint ${whole(from)} computed again, bit for bit`;
+}
+
+function forkedSentence({ run_id: parent, step, change: other, undo, instead }) {
+  const begun = `Branched off ${parent} at step ${whole(step)}`;
+  if (!other) return begun;
+  const told = `${sentence({ ...other, event_id: 0 })} at step ${whole(other.step)}`;
+  if (undo) return `${begun}, to undo ${told}`;
+  return instead ? `${begun}, with another value than ${told}` : `${begun}, to do without ${told}`;
+}
+
+function requestSentence({ steps, bytes }) {
+  const asked = `${whole(steps)} ${steps === 1 ? "step" : "steps"} asked for`;
+  return bytes === undefined ? asked : `${asked} on a text handed in (${prefixed(bytes, "B")})`;
+}
+
 const SENTENCES = {
   run_created: ({ parameters, corpus }) => `Run created: ${prefixed(parameters)} parameters on ${corpus ?? "its text"}`,
-  run_reopened: ({ steps_lost: lost }) =>
-    lost ? `Run reopened at its last checkpoint; ${whole(lost)} steps to be done again` : "Run reopened",
+  run_forked: forkedSentence,
   training_started: () => "Training started",
-  training_paused: () => "Training paused",
+  run_resumed: resumedSentence,
+  training_paused: ({ reason }) => (reason ? `Training paused: ${reason}` : "Training paused"),
   training_stopped: () => "Training stopped",
   telemetry_changed: ({ changes }) =>
     changes?.length ? changes.map(change).join(", ") : "Telemetry settings confirmed, none changed",
   anneal_started: ({ steps }) => `Annealing over ${whole(steps)} steps`,
   anneal_finished: () => "Annealing finished",
-  data_supplied: ({ bytes }) => `Trained on a text handed in (${prefixed(bytes, "B")})`,
+  steps_requested: requestSentence,
+  steps_ended: ({ done, requested, reason }) => `Ended after ${whole(done)} of ${whole(requested)} steps: ${reason}`,
   drift_alert: ({ metric, before, after }) => `Drift: mean ${metric} went from ${fixed(before)} to ${fixed(after)}`,
   nonfinite_alert: ({ detail }) => `Halted: ${detail}`,
-  checkpoint_saved: () => "Checkpoint saved",
+  checkpoint_saved: ({ name }) => (name ? `Checkpoint saved: ${name}` : "Checkpoint saved"),
+  checkpoint_deleted: ({ step }) => `Checkpoint of step ${whole(step)} deleted`,
+  checkpoint_damaged: ({ step }) => `Checkpoint of step ${whole(step)} is damaged; the one before it is used`,
+  disk_alert: ({ state, free_bytes: free }) =>
+    state === "full" ? `Disk full (${prefixed(free, "B")} free): training waits for room`
+      : `Disk getting full: ${prefixed(free, "B")} free`,
+  disk_recovered: ({ free_bytes: free }) => `There is room on the disk again: ${prefixed(free, "B")} free`,
+  diverged: ({ metric, recorded, recomputed }) =>
+    `Computed again, ${metric} came out otherwise: ${recorded} → ${recomputed}`,
   evaluated: ({ bits_per_byte: bpb }) => `Held-out text evaluated: ${fixed(bpb, 3)} bits per byte`,
   baselines_computed: baselineSentence,
   sample: sampleSentence,
@@ -57,10 +85,23 @@ const SENTENCES = {
 };
 
 /** @param {RunEvent} event @returns {string} What happened, as one sentence. */
-export const sentence = (event) => SENTENCES[event.kind]?.(event.payload) ?? event.kind.replaceAll("_", " ");
+export const sentence = (event) => SENTENCES[event.kind]?.(event.payload, event.step) ?? event.kind.replaceAll("_", " ");
 
-const ALERTS = new Set(["drift_alert", "nonfinite_alert", "failed"]);
-const INTERVENTIONS = new Set(["telemetry_changed", "anneal_started", "data_supplied"]);
+const ALERTS = new Set(["drift_alert", "nonfinite_alert", "disk_alert", "checkpoint_damaged", "diverged", "failed"]);
+const CHANGES = new Set(["telemetry_changed", "anneal_started", "steps_requested"]);
+
+/** Steps on the run's own text would be the same steps without having been asked for by number. */
+function changesSomething({ kind, payload }) {
+  if (kind === "telemetry_changed") return payload.changes?.length > 0;
+  return kind !== "steps_requested" || payload.sha256 !== undefined;
+}
+
+/**
+ * Whether the run could have done without it: an entry of its journal that decided what it computed.
+ * @param {RunEvent} event
+ * @returns {boolean}
+ */
+export const isChange = (event) => CHANGES.has(event.kind) && changesSomething(event);
 
 /**
  * Whether an event is something somebody did to the run, something that went wrong, or neither.
@@ -69,9 +110,16 @@ const INTERVENTIONS = new Set(["telemetry_changed", "anneal_started", "data_supp
  */
 export function weight(event) {
   if (ALERTS.has(event.kind)) return "alert";
-  if (event.kind === "telemetry_changed" && !event.payload.changes?.length) return "note";
-  return INTERVENTIONS.has(event.kind) ? "intervention" : "note";
+  return isChange(event) ? "intervention" : "note";
 }
+
+const LABELS = {
+  anneal_started: "anneal",
+  steps_requested: "own text",
+  nonfinite_alert: "halted",
+  disk_alert: "disk",
+  checkpoint_damaged: "damaged",
+};
 
 /** @param {RunEvent} event @returns {string} A few characters for a chart's marker. */
 export function shortLabel({ kind, payload }) {
@@ -80,8 +128,6 @@ export function shortLabel({ kind, payload }) {
     const label = `${fieldName(first.field)} ${setting(first.new)}`;
     return others.length ? `${label} +${others.length}` : label;
   }
-  if (kind === "anneal_started") return "anneal";
-  if (kind === "data_supplied") return "own text";
   if (kind === "drift_alert") return `drift ${payload.metric}`;
-  return kind === "nonfinite_alert" ? "halted" : kind;
+  return LABELS[kind] ?? kind.replaceAll("_", " ");
 }

@@ -3,6 +3,7 @@
 import { fixed, prefixed, setting } from "./format.js";
 import { markerTrace, placeLabels, spread } from "./markers.js";
 import { lastStep, quantile, series, smooth, thin, within } from "./metrics.js";
+import { besideTraces, differenceRange, differenceReadings, differenceTraces } from "./overlay_figures.js";
 
 const MOST_POINTS = 1000;
 const MARGIN = { left: 46, right: 84, top: 16, bottom: 20 };
@@ -11,6 +12,8 @@ const LABEL_HEIGHT_PX = 12;
 /**
  * @typedef {object} ChartInput
  * @property {import("./metrics.js").Columns} metrics
+ * @property {Array<import("./overlays.js").Overlay>} overlays Runs drawn beside.
+ * @property {?object} difference This run minus the first of them.
  * @property {Array<import("./markers.js").Marker>} markers
  * @property {?Object<string, number>} baselines Bits per byte by name.
  * @property {?{c_floor: number, s_floor: number}} telemetry
@@ -21,7 +24,15 @@ const LABEL_HEIGHT_PX = 12;
  */
 
 /** @param {ChartInput} input @returns {[number, number]} Steps shown. */
-export const stepRange = ({ metrics, zoom }) => zoom.x ?? [0, Math.max(20, lastStep(metrics)) * 1.01];
+export const stepRange = (input) => input.zoom.x ?? [0, Math.max(20, farthest(input)) * 1.01];
+
+/** The last step of the run, or of one beside it that went further. */
+const farthest = ({ metrics, overlays }) => Math.max(lastStep(metrics), ...overlays.map((other) => lastStep(other.metrics)));
+
+const smoothingSpan = (input) => input.smoothing * Math.max(50, farthest(input));
+
+const beside = (input, column, colour) =>
+  besideTraces(input, column, colour, stepRange(input), smoothingSpan(input));
 
 const plotWidth = (size) => Math.max(40, size.width - MARGIN.left - MARGIN.right);
 const plotHeight = (size) => Math.max(40, size.height - MARGIN.top - MARGIN.bottom);
@@ -42,7 +53,7 @@ function line(name, points, colour, extra = {}) {
 function rawAndSmooth(input, name, column, colour, hover = "%{y:.3f}") {
   const range = stepRange(input);
   const raw = series(input.metrics, column);
-  const smoothed = smooth(raw, input.smoothing * Math.max(50, lastStep(input.metrics)));
+  const smoothed = smooth(raw, smoothingSpan(input));
   const view = (points) => thin(within(points, range), MOST_POINTS);
   const faint = line(name, view(raw), colour, {
     opacity: input.smoothing ? 0.28 : 1,
@@ -196,7 +207,8 @@ export function lossFigure(input) {
   const { colours, baselines } = input;
   const training = rawAndSmooth(input, "training", "bits_per_byte", colours.training);
   const validation = sparse(input, "validation", "validation_bits_per_byte", colours.validation);
-  const values = [...training.at(-1).y, ...validation.y];
+  const others = beside(input, "bits_per_byte", colours.beside);
+  const values = [...training.at(-1).y, ...validation.y, ...others.flatMap(({ y }) => y)];
   const levels = Object.entries(baselines ?? {}).map(([name, value]) => ({
     value,
     label: `${name} ${fixed(value)}`,
@@ -205,7 +217,7 @@ export function lossFigure(input) {
   }));
   const yRange = input.zoom.y.loss ?? bitsPerByteRange(values, levels.map(({ value }) => value));
   return {
-    data: [...training, validation, ...markerTraces(input)],
+    data: [...training, ...others, validation, ...markerTraces(input)],
     layout: layout(input, { levels, yRange, yAxis: { tickformat: ".2~f" } }),
   };
 }
@@ -222,6 +234,7 @@ export function telemetryFigure(input) {
   return {
     data: [
       ...rawAndSmooth(input, "K", "K", colours.K),
+      ...["K", "C", "S"].flatMap((name) => beside(input, name, colours[name])),
       sparse(input, "C", "C", colours.C),
       sparse(input, "S", "S", colours.S),
       ...markerTraces(input),
@@ -230,6 +243,20 @@ export function telemetryFigure(input) {
       levels,
       yRange: input.zoom.y.telemetry ?? telemetryRange(input.metrics),
       yAxis: { tickformat: ".2~f", dtick: 0.25 },
+    }),
+  };
+}
+
+/** @param {ChartInput} input @returns {{data: object[], layout: object}} This run minus the one beside it. */
+export function differenceFigure(input) {
+  const { colours, difference } = input;
+  const shown = difference ?? { training: { step: [], mean: [], low: [], high: [] }, validation: { step: [], difference: [] } };
+  return {
+    data: [...differenceTraces(shown, colours), ...markerTraces(input)],
+    layout: layout(input, {
+      levels: [{ value: 0, label: "the same", colour: colours.order, dash: "dash" }],
+      yRange: input.zoom.y.difference ?? differenceRange(shown),
+      yAxis: { nticks: 4, tickformat: ".3~f" },
     }),
   };
 }
@@ -267,9 +294,11 @@ export function throughputFigure(input) {
  * The latest figures, for beside the charts' titles.
  * @param {?object} status
  * @param {import("./metrics.js").Columns} metrics
+ * @param {?object} difference
  * @returns {Object<string, string>}
  */
-export function readings(status, metrics) {
+export function readings(status, metrics, difference) {
+  const apart = differenceReadings(difference);
   const latest = (name) => metrics[name]?.findLast((value) => value !== null) ?? null;
   return {
     training: fixed(latest("bits_per_byte") ?? status?.bits_per_byte),
@@ -277,6 +306,8 @@ export function readings(status, metrics) {
     K: fixed(latest("K")),
     C: fixed(latest("C")),
     S: fixed(latest("S")),
+    difference: apart.mean,
+    difference_validation: apart.validation,
     throughput: prefixed(status?.bytes_per_s ?? latest("bytes_per_s"), "B/s"),
   };
 }

@@ -1,7 +1,7 @@
 // What the top of the page says: which run, in which state, how far.
 
 import { duration, prefixed, whole } from "./format.js";
-import { announcement, stateName } from "./run_state.js";
+import { announcement, banner, stateName } from "./run_state.js";
 
 const CONNECTION_TITLES = {
   connecting: "Connecting to BitLM",
@@ -28,7 +28,7 @@ export function connectHeader(page, store) {
   const pill = page.querySelector("[data-state]");
   const dot = page.querySelector("[data-connection]");
   const live = page.querySelector("[data-announcement]");
-  const banner = page.querySelector("[data-banner]");
+  const warning = page.querySelector("[data-banner]");
   const welcome = page.querySelector("[data-welcome]");
 
   store.subscribe((state) => {
@@ -39,17 +39,18 @@ export function connectHeader(page, store) {
     dot.dataset.connection = connection;
     write(dot.querySelector("[data-label]"), CONNECTION_TITLES[connection]);
     dot.title = CONNECTION_TITLES[connection];
-    write(figure("run"), status?.run_id ?? "no run");
+    write(figure("run"), status?.name ?? status?.run_id ?? "no run");
     write(figure("step"), whole(status?.run_id ? status.step : null));
     write(figure("bytes_seen"), prefixed(status?.run_id ? status.bytes_seen : null, "B"));
     write(figure("elapsed_s"), duration(status?.run_id ? status.elapsed_s : null));
     write(figure("bytes_per_s"), prefixed(name === "training" ? status.bytes_per_s : null, "B/s"));
     write(figure("parameters"), prefixed(status?.parameters));
     write(figure("summary"), status?.run_id ? summary(status) : "No model yet");
-    write(banner.querySelector("[data-label]"), announcement(name, status));
-    banner.dataset.banner = name;
-    banner.hidden = !["halted", "failed", "disconnected"].includes(name);
+    const said = banner(state);
+    write(warning.querySelector("[data-label]"), said?.text ?? "");
+    warning.dataset.banner = said?.kind ?? "";
     welcome.hidden = !["empty", "initializing"].includes(name) || Boolean(status?.run_id);
+    warning.hidden = said === null || !welcome.hidden;
     welcome.dataset.welcome = name;
   });
   store.subscribe((state, previous) => {

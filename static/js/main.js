@@ -1,13 +1,19 @@
 // Wires the page once.
 
 import { api, ProblemError } from "./api.js";
+import { Branching, ChangeMenu } from "./branching.js";
 import { ChartPanel } from "./charts.js";
+import { CheckpointList, connectTabs } from "./checkpoints.js";
+import { connectConfirmation, ForkDialog } from "./dialogs.js";
 import { connectEventList } from "./event_list.js";
 import { connectGeneration } from "./generation.js";
 import { connectHeader } from "./header.js";
 import { connectHelp } from "./help.js";
+import { connectOverlayChips } from "./overlay_chips.js";
+import { Overlays } from "./overlays.js";
 import { connectRunControls } from "./run_controls.js";
 import { RunFeed } from "./run_feed.js";
+import { RunsDialog } from "./runs_dialog.js";
 import { connectSetupForm } from "./setup_form.js";
 import { SocketClient } from "./socket_client.js";
 import { createStore, emptyState } from "./store.js";
@@ -38,14 +44,27 @@ const context = { store, api, feed, toasts };
 
 const plotly = loadPlotly(pageData.plotly_url);
 plotly.catch(toasts.problem);
-const charts = new ChartPanel(page.querySelector("[data-charts]"), store, plotly);
+const branching = new Branching(context);
+const overlays = new Overlays(store, api, toasts.problem);
+const confirm = connectConfirmation(page.querySelector("[data-confirmation]"));
+const record = page.querySelector(".record");
+const checkpoints = new CheckpointList(record, context, (step) => forkDialog.open(step), confirm);
+const forkDialog = new ForkDialog(page.querySelector("[data-fork]"), context, () => checkpoints.whole);
+const changeMenu = new ChangeMenu(page.querySelector("[data-change-menu]"), store, branching, (step) => forkDialog.open(step));
+const runsDialog = new RunsDialog(page.querySelector("[data-runs-dialog]"), context, branching, overlays, confirm);
+const charts = new ChartPanel(page.querySelector("[data-charts]"), store, plotly, (step, anchor) => changeMenu.openStep(step, anchor));
 
 connectHeader(page, store);
 connectRunControls(page, context);
 connectTelemetryControls(page, context);
 connectGeneration(page, context);
-connectEventList(page.querySelector("[data-events]"), page.querySelector("[data-no-events]"), store);
+connectEventList(record.querySelector("[data-events]"), record.querySelector("[data-no-events]"), store, (event, anchor) =>
+  changeMenu.open([event], anchor));
+connectTabs(record);
+connectOverlayChips(page.querySelector("[data-overlays]"), page.querySelector(".chart-difference"), store, branching, overlays);
+for (const opener of page.querySelectorAll('[data-action="runs"]')) opener.addEventListener("click", () => runsDialog.open());
 connectSetupForm(page, pageData.presets, context);
 connectHelp(page);
 connectThemeSwitch(page.querySelector("[data-theme-switch]"), () => charts.recolour());
+overlays.start();
 feed.start();

@@ -18,12 +18,21 @@ import { whole } from "./format.js";
  */
 export function markersOf(events) {
   const byStep = new Map();
-  for (const event of events.filter((one) => weight(one) !== "note")) {
-    const marker = byStep.get(event.step) ?? { step: event.step, story: [], isAlert: false };
-    marker.label = shortLabel(event);
-    marker.story.push(`${sentence(event)} · ${sourceName(event.source)}`);
-    marker.isAlert ||= weight(event) === "alert";
-    byStep.set(event.step, marker);
+  const mark = (step, label, line, isAlert) => {
+    const marker = byStep.get(step) ?? { step, story: [], isAlert: false };
+    marker.label = label;
+    marker.story.push(line);
+    marker.isAlert ||= isAlert;
+    byStep.set(step, marker);
+  };
+  for (const event of events) {
+    if (event.kind === "run_forked") {
+      const other = event.payload.change;
+      if (other) mark(other.step, `not ${shortLabel(other)}`, `${sentence(event)} · ${sourceName(event.source)}`, false);
+      else mark(event.step, "fork", `${sentence(event)} · ${sourceName(event.source)}`, false);
+    } else if (weight(event) !== "note") {
+      mark(event.step, shortLabel(event), `${sentence(event)} · ${sourceName(event.source)}`, weight(event) === "alert");
+    }
   }
   return [...byStep.values()].sort((one, other) => one.step - other.step);
 }

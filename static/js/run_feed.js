@@ -25,6 +25,8 @@ export function mergeEvents(known, incoming) {
  */
 export function newerStatus(known, incoming) {
   if (known?.run_id !== incoming.run_id || !incoming.run_id) return incoming;
+  const started = [known, incoming].map(({ service_started_at: at }) => at ?? 0);
+  if (started[0] !== started[1]) return started[1] > started[0] ? incoming : known;
   const age = ({ events_cursor: event, metrics_cursor: step }) => [event ?? 0, step ?? 0];
   const [[knownEvent, knownStep], [event, step]] = [age(known), age(incoming)];
   return event > knownEvent || (event === knownEvent && step >= knownStep) ? incoming : known;
@@ -86,13 +88,27 @@ export class RunFeed {
     const kept = dropAfter(known.metrics, status.metrics_cursor ?? status.step);
     const wentBack = rowCount(kept) < rowCount(known.metrics);
     const metrics = await this.api.metrics(runId, lastStep(kept));
-    const events = await this.#eventsSince(runId, known.events.at(-1)?.event_id ?? 0);
+    const past = isSameRun ? [] : await this.#past(runId);
+    const events = [...past, ...(await this.#eventsSince(runId, known.events.at(-1)?.event_id ?? 0))];
     const now = isSameRun ? this.store.get() : NOTHING;
     this.store.update({
       status: newerStatus(now.status ?? null, status),
       metrics: mergeColumns(wentBack ? kept : now.metrics, metrics.columns),
       events: mergeEvents(now.events, events),
     });
+  }
+
+  /** What a branch was told as another run, before it was one: part of its curves, so part of its story. */
+  async #past(runId) {
+    const { origin } = await this.api.run(runId);
+    if (!origin) return [];
+    try {
+      const before = [...(await this.#past(origin.run_id)), ...(await this.#eventsSince(origin.run_id, 0))];
+      return before.filter(({ event_id: id }) => id <= origin.after_event);
+    } catch (error) {
+      if (error.problem?.status === 404) return []; // that run was deleted since
+      throw error;
+    }
   }
 
   async #eventsSince(runId, since) {

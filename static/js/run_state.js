@@ -1,9 +1,12 @@
 // The state of the service as the page names it, and what one can do in it.
 
+import { prefixed, whole } from "./format.js";
+
 const NAMES = {
   loading: "loading",
   empty: "empty",
   initializing: "initializing",
+  resuming: "resuming",
   ready: "ready",
   training: "training",
   paused: "paused",
@@ -15,7 +18,9 @@ const NAMES = {
 
 const ANNOUNCEMENTS = {
   empty: () => "There is no run yet.",
-  initializing: () => "A run is being made.",
+  initializing: () => "A run is being taken live …",
+  resuming: ({ resuming }) =>
+    resuming ? `Resuming: step ${whole(resuming.step)} of ${whole(resuming.until)} computed again.` : "Resuming.",
   ready: () => "The run is ready to train.",
   training: () => "Training.",
   paused: ({ step }) => `Paused at step ${step}.`,
@@ -37,12 +42,31 @@ export function stateName({ connection, status }) {
 /** @param {string} name @param {?object} status @returns {string} The state as a sentence to be read out. */
 export const announcement = (name, status) => ANNOUNCEMENTS[name]?.(status ?? {}) ?? "";
 
+const LOUD = new Set(["initializing", "resuming", "halted", "failed", "disconnected"]);
+
+/**
+ * What must not be overlooked, or null.
+ * @param {import("./store.js").PageState} state
+ * @returns {?{kind: string, text: string}}
+ */
+export function banner(state) {
+  const [name, { status }] = [stateName(state), state];
+  if (LOUD.has(name)) return { kind: name, text: announcement(name, status) };
+  if (status?.error) return { kind: "waiting", text: `Waiting: ${status.error}` };
+  if (status?.disk?.state !== "low") return null;
+  const room = prefixed(status.disk.free_bytes, "B");
+  return { kind: "low", text: `The disk is getting full: ${room} free. Training pauses before it is.` };
+}
+
 const RESUMABLE = new Set(["ready", "paused", "stopped"]);
+
+const OCCUPIED = new Set(["training", "initializing", "resuming", "loading", "disconnected"]);
 
 const WHY_NOT = {
   loading: "The page is still loading",
   empty: "There is no run yet: start one first",
-  initializing: "The run is being made; this takes a few seconds",
+  initializing: "The run is being taken live; this takes a few seconds",
+  resuming: "The run is being computed up to where it was",
   ready: "Training has not started",
   training: "Training is running: pause it first",
   paused: "Training is already paused",
@@ -68,7 +92,9 @@ export function obstacles(state) {
     pause: unless(name === "training"),
     stop: unless(name === "training" || name === "paused"),
     anneal: unless(hasModel),
-    setup: unless(name !== "training" && name !== "initializing" && name !== "loading" && name !== "disconnected"),
+    setup: unless(!OCCUPIED.has(name)),
+    branch: unless(!OCCUPIED.has(name) && Boolean(state.status?.run_id)),
+    save: unless(hasModel || name === "halted"),
     steer: unless(hasModel),
     generate: hasModel || name === "halted" ? null : WHY_NOT[name],
   };

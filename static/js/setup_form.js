@@ -72,7 +72,7 @@ function showProblem(form, error) {
  * @param {import("./run_feed.js").RunFeed} context.feed
  */
 export function connectSetupForm(page, presets, { api, feed }) {
-  const dialog = page.querySelector("dialog");
+  const dialog = page.querySelector("[data-setup]");
   const form = dialog.querySelector("form");
   for (const opener of page.querySelectorAll('[data-action="setup"]')) {
     opener.addEventListener("click", () => {

@@ -7,10 +7,20 @@
  * @property {Object<string, Array<?number>>} metrics Columns of equal length, ordered by step.
  * @property {Array<object>} events Oldest first, each once.
  * @property {?{id: string, title: string}} busy A command that waits for its answer.
+ * @property {Array<import("./overlays.js").Overlay>} overlays Other runs that are drawn beside this one.
+ * @property {?object} difference This run minus the first of them, as the service says.
  */
 
 /** @returns {PageState} */
-export const emptyState = () => ({ connection: "connecting", status: null, metrics: {}, events: [], busy: null });
+export const emptyState = () => ({
+  connection: "connecting",
+  status: null,
+  metrics: {},
+  events: [],
+  busy: null,
+  overlays: [],
+  difference: null,
+});
 
 /**
  * @param {PageState} initial

@@ -6,6 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenWindow
+from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
 from tests.conftest import RunningServer, Serve
 
 CHARTS = ("loss", "telemetry", "throughput")
@@ -16,40 +17,8 @@ COUNT_DRAWINGS = """() => {
 }"""
 
 
-def state(page: Page) -> Locator:
-    return page.locator("[data-state]").first
-
-
 def chart_texts(page: Page, chart: str) -> Locator:
     return page.locator(f'[data-chart="{chart}"] .annotation-text')
-
-
-def open_form(page: Page) -> None:
-    """Open the form of a new run; a run that an earlier test left training is paused first."""
-    expect(state(page)).not_to_have_text("loading")
-    if state(page).inner_text() == "training":
-        page.get_by_role("button", name="Pause").click()
-    page.locator('.run [data-action="setup"]').click()
-
-
-def start_tiny_run(page: Page, corpus: Path) -> None:
-    """Fill in the form for a run whose steps take milliseconds, and train it."""
-    open_form(page)
-    page.get_by_role("radio", name="tiny").check()
-    page.get_by_role("radio", name="File or folder").check()
-    page.get_by_label("Path of a text file or a folder").fill(str(corpus))
-    page.get_by_text("Every setting").click()
-    sizes = {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 256, "batch_size": 2}
-    for field, value in sizes.items():
-        page.locator(f'dialog input[name="{field}"]').fill(str(value))
-    page.get_by_role("button", name="Make it and train").click()
-    expect(state(page)).to_have_text("training")
-
-
-def set_exactly(page: Page, name: str, value: str) -> None:
-    field = page.get_by_label(f"{name}, exact value")
-    field.fill(value)
-    field.press("Enter")
 
 
 def test_one_click_trains_on_the_embedded_text(serve: Serve, open_window: OpenWindow) -> None:
@@ -129,10 +98,10 @@ def test_a_wrong_setting_is_explained_in_the_form(server: RunningServer, open_wi
     page = open_window(server.url).page
     open_form(page)
     page.get_by_text("Every setting").click()
-    page.locator('dialog input[name="d_model"]').fill("33")
+    page.locator('[data-setup] input[name="d_model"]').fill("33")
     page.get_by_role("button", name="Make the run").click()
-    expect(page.locator("dialog [data-problem]")).to_contain_text("divides d_model=33")
-    expect(page.locator('dialog input[name="nhead"]')).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("[data-setup] [data-problem]")).to_contain_text("divides d_model=33")
+    expect(page.locator('[data-setup] input[name="nhead"]')).to_have_attribute("aria-invalid", "true")
 
 
 def test_zoom_is_shared_by_all_charts_and_survives_live_updates(

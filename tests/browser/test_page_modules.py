@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.browser.conftest import EvaluateModule
 
+SAME_BEFORE = "and are the same to the last bit before it"
 SPREAD = "(module, [centres, sizes]) => module.spread(centres, sizes, [0, 200])"
 
 
@@ -174,3 +175,113 @@ def test_the_range_of_the_loss_shows_the_next_line_to_beat(evaluate_module: Eval
     assert low < 4.7
     assert low > 3.3
     assert high > 5.2
+
+
+def test_the_word_of_a_service_that_was_started_again_is_the_newer_one(
+    evaluate_module: EvaluateModule,
+) -> None:
+    """After a crash it knows fewer steps than the page does, and is right."""
+    before = {"run_id": "a", "service_started_at": 1, "events_cursor": 9, "metrics_cursor": 90}
+    after = {"run_id": "a", "service_started_at": 2, "events_cursor": 9, "metrics_cursor": 80}
+    expression = "(module, [known, incoming]) => module.newerStatus(known, incoming).metrics_cursor"
+    assert evaluate_module("run_feed.js", expression, [before, after]) == 80
+    assert evaluate_module("run_feed.js", expression, [after, before]) == 80
+
+
+def test_a_twin_marks_the_change_it_does_without(evaluate_module: EvaluateModule) -> None:
+    change = {
+        "event_id": 4,
+        "step": 30,
+        "kind": "telemetry_changed",
+        "payload": {"changes": [{"field": "lambda_K", "old": 0, "new": 0.2}]},
+    }
+    payload = {"run_id": "other", "step": 20, "change": change, "instead": None, "undo": False}
+    forked = {"event_id": 9, "step": 20, "at": 0, "kind": "run_forked", "source": "ui", "payload": payload}
+    (marker,) = evaluate_module("markers.js", "(module, events) => module.markersOf(events)", [forked])
+    assert (marker["step"], marker["label"]) == (30, "not λK 0.2")
+    assert marker["story"] == ["Branched off other at step 20, to do without λK 0 → 0.2 at step 30 · page"]
+
+
+@pytest.mark.parametrize(
+    ("hash_", "expected"),
+    [("", None), ("#beside=", []), ("#beside=a,b", ["a", "b"]), ("#else=1", None)],
+)
+def test_the_address_says_which_runs_are_beside(
+    evaluate_module: EvaluateModule, hash_: str, expected: list[str] | None
+) -> None:
+    assert evaluate_module("overlays.js", "(module, hash) => module.besideOf(hash)", hash_) == expected
+
+
+def test_a_difference_is_written_with_its_sign_and_none_is_said_in_words(
+    evaluate_module: EvaluateModule,
+) -> None:
+    apart = {
+        "compared_steps": 9,
+        "first_difference": 5,
+        "mean": -0.0314,
+        "validation": {"step": [4, 8], "difference": [0, 0.25]},
+    }
+    expression = "(module, difference) => module.differenceReadings(difference)"
+    assert evaluate_module("overlay_figures.js", expression, apart) == {
+        "mean": "−0.031",
+        "validation": "+0.250",
+    }
+    same = apart | {"first_difference": None, "mean": None}
+    assert evaluate_module("overlay_figures.js", expression, same)["mean"] == "none"
+    assert evaluate_module("overlay_figures.js", expression, None)["mean"] == "–"
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        ((5, 9), f"Of 9 shared steps, the losses differ from step 5 on, {SAME_BEFORE}."),
+        ((1, 9), "Of 9 shared steps, the losses differ from step 1 on."),
+        ((None, 9), "The losses of all 9 shared steps are the same to the last bit."),
+        ((None, 0), "There is no step that all of them did."),
+    ],
+)
+def test_where_runs_part_is_a_sentence(
+    evaluate_module: EvaluateModule, found: tuple[int | None, int], sentence: str
+) -> None:
+    argument = {"first_difference": found[0], "compared_steps": found[1]}
+    assert evaluate_module("comparison.js", "(module, found) => module.parting(found)", argument) == sentence
+
+
+def test_a_fork_asks_only_for_what_was_filled_in(evaluate_module: EvaluateModule) -> None:
+    expression = """(module, fields) => {
+        const filled = new FormData();
+        for (const [name, value] of Object.entries(fields)) filled.set(name, value);
+        return module.forkRequest(filled);
+    }"""
+    filled = {"step": "400", "learning_rate": "0.001", "dropout": "", "lambda_K": "", "c_floor": "0"}
+    assert evaluate_module("dialogs.js", expression, filled) == {
+        "step": 400,
+        "settings": {"learning_rate": 0.001},
+        "telemetry": {"c_floor": 0},
+    }
+    assert evaluate_module("dialogs.js", expression, {"step": "0"}) == {"step": 0, "settings": {}}
+
+
+def test_tags_are_split_at_commas_once_each(evaluate_module: EvaluateModule) -> None:
+    tags = evaluate_module("runs_dialog.js", "(module, typed) => module.tagsOf(typed)", " keep, λ ,,keep ")
+    assert tags == ["keep", "λ"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ({"state": "training", "disk": {"state": "ok", "free_bytes": 1}}, None),
+        ({"state": "training", "disk": {"state": "low", "free_bytes": 1}}, "low"),
+        ({"state": "paused", "error": "the disk is full"}, "waiting"),
+        ({"state": "resuming", "resuming": {"step": 3, "until": 9}}, "resuming"),
+        ({"state": "halted", "error": "not finite"}, "halted"),
+    ],
+)
+def test_what_must_not_be_overlooked_has_a_banner(
+    evaluate_module: EvaluateModule, status: dict[str, Any], kind: str | None
+) -> None:
+    state = {"connection": "connected", "status": status}
+    assert (
+        evaluate_module("run_state.js", "(module, state) => module.banner(state)?.kind ?? null", state)
+        == kind
+    )

@@ -1,0 +1,93 @@
+// What comparing adds to the charts: the other runs' courses, and the difference to the first of them.
+
+import { series, smooth, thin, within } from "./metrics.js";
+
+const MOST_POINTS = 600;
+
+/** How the runs beside are told apart: by their dash, the same on every chart and on their label. */
+export const DASHES = ["dash", "dot", "dashdot", "longdash", "longdashdot", "4px 2px 1px 2px 1px 2px", "1px 5px"];
+
+/**
+ * The smoothed course of one column in every run beside.
+ * @param {import("./figures.js").ChartInput} input
+ * @param {string} column
+ * @param {string} colour
+ * @param {[number, number]} range Steps shown.
+ * @param {number} span Steps a smoothed value looks back on.
+ * @returns {object[]} Plotly traces.
+ */
+export function besideTraces({ overlays }, column, colour, range, span) {
+  return overlays.map(({ label, metrics }, index) => {
+    const course = thin(within(smooth(series(metrics, column), span), range), MOST_POINTS);
+    return {
+      type: "scatter",
+      mode: "lines",
+      name: label,
+      ...course,
+      line: { color: colour, width: 1.4, dash: DASHES[index] },
+      hovertemplate: `${escapeMarkup(label)} ${column === "bits_per_byte" ? "" : `${column} `}%{y:.3f}<extra></extra>`,
+    };
+  });
+}
+
+const escapeMarkup = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
+/**
+ * The difference as traces: a band from its lowest to its highest, its mean, and that of held-out text.
+ * @param {object} difference As the service says it.
+ * @param {Object<string, string>} colours
+ * @returns {object[]} Plotly traces.
+ */
+export function differenceTraces({ training, validation }, colours) {
+  const edge = { type: "scatter", mode: "lines", x: training.step, line: { width: 0 }, hoverinfo: "skip" };
+  return [
+    { ...edge, name: "lowest", y: training.low },
+    { ...edge, name: "highest", y: training.high, fill: "tonexty", fillcolor: faint(colours.training) },
+    {
+      type: "scatter",
+      mode: "lines",
+      name: "training",
+      x: training.step,
+      y: training.mean,
+      line: { color: colours.training, width: 1.6 },
+      hovertemplate: "training %{y:+.4f}<extra></extra>",
+    },
+    {
+      type: "scatter",
+      mode: "lines+markers",
+      name: "validation",
+      x: validation.step,
+      y: validation.difference,
+      line: { color: colours.validation, width: 1.2 },
+      marker: { color: colours.validation, size: 5 },
+      hovertemplate: "validation %{y:+.4f}<extra></extra>",
+    },
+  ];
+}
+
+const faint = (colour) => colour.replace(/^rgb\((.*)\)$/, "rgba($1, 0.18)");
+
+/**
+ * A range that shows the difference and the line of no difference, never so near that rounding looks like news.
+ * @param {object} difference
+ * @returns {[number, number]}
+ */
+export function differenceRange({ training, validation }) {
+  const values = [0, ...training.mean, ...validation.difference];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const pad = Math.max((high - low) * 0.12, 0.005);
+  return [low - pad, high + pad];
+}
+
+/**
+ * The difference in figures, for beside the chart's title.
+ * @param {?object} difference
+ * @returns {{mean: string, validation: string}}
+ */
+export function differenceReadings(difference) {
+  const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
+  if (!difference || difference.compared_steps === 0) return { mean: "–", validation: "–" };
+  if (difference.first_difference === null) return { mean: "none", validation: "none" };
+  const last = difference.validation.difference.at(-1);
+  return { mean: signed(difference.mean), validation: last === undefined ? "–" : signed(last) };
+}

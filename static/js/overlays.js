@@ -1,0 +1,136 @@
+// Other runs beside the live one: fetched, kept up to date while somebody trains them, remembered in the address.
+
+import { lastStep, mergeColumns } from "./metrics.js";
+
+const POLL_MS = 2000;
+const REST_SHARE = 10; // the service spends at most a tenth of its time on answering for a comparison
+const MOST = 7;
+const KEY = "beside";
+
+/**
+ * @typedef {object} Overlay
+ * @property {string} run_id
+ * @property {string} label What people call it.
+ * @property {import("./metrics.js").Columns} metrics
+ */
+
+/** @param {string} hash Of the address. @returns {?string[]} Ids of the runs to show beside; null if it does not say. */
+export function besideOf(hash) {
+  const value = new URLSearchParams(hash.replace(/^#/, "")).get(KEY);
+  return value === null ? null : value.split(",").filter(Boolean).slice(0, MOST);
+}
+
+/** Fetches what is drawn beside the live run, and the difference to the first of it. */
+export class Overlays {
+  /**
+   * @param {object} store
+   * @param {object} api
+   * @param {function(Error): void} onError
+   */
+  constructor(store, api, onError) {
+    this.store = store;
+    this.api = api;
+    this.onError = onError;
+    this.wanted = besideOf(window.location.hash);
+    this.working = Promise.resolve();
+  }
+
+  /** Follow the live run: a branch is drawn beside the run it came from, unless the address says otherwise. */
+  start() {
+    this.store.subscribe(({ status }, previous) => {
+      const runId = status?.run_id ?? null;
+      if (!runId || runId === this.runId) return;
+      if (this.runId) this.wanted = null;
+      this.runId = runId;
+      this.#show(this.wanted);
+      void previous;
+    });
+    this.#poll();
+  }
+
+  /** @returns {string[]} Ids of the runs that are shown beside. */
+  get shown() {
+    return this.store.get().overlays.map(({ run_id: runId }) => runId);
+  }
+
+  /** @param {string} runId @param {boolean} isShown @returns {Promise<void>} */
+  toggle(runId, isShown) {
+    const others = this.shown.filter((other) => other !== runId);
+    return this.#show(isShown ? [...others, runId].slice(-MOST) : others);
+  }
+
+  #show(runIds) {
+    this.working = this.working.then(() => this.#fetch(runIds)).catch(this.onError);
+    return this.working;
+  }
+
+  async #fetch(wanted) {
+    const { runId } = this;
+    const runIds = (wanted ?? (await this.#parents(runId))).filter((other) => other !== runId);
+    const known = new Map(this.store.get().overlays.map((overlay) => [overlay.run_id, overlay]));
+    const overlays = [];
+    for (const other of runIds) overlays.push(known.get(other) ?? (await this.#overlay(other)));
+    if (runId !== this.runId) return;
+    this.store.update({ overlays: overlays.filter(Boolean), difference: null });
+    if (wanted) this.#remember();
+    await this.#refreshDifference();
+  }
+
+  async #parents(runId) {
+    const { origin } = await this.api.run(runId);
+    return origin ? [origin.run_id] : [];
+  }
+
+  /** A run may have been deleted since somebody wrote down its name: then there is nothing to draw. */
+  async #overlay(runId) {
+    try {
+      const { name } = await this.api.run(runId);
+      const { columns } = await this.api.metrics(runId, -1);
+      return { run_id: runId, label: name ?? runId, metrics: columns };
+    } catch (error) {
+      if (error.problem?.status === 404) return null;
+      throw error;
+    }
+  }
+
+  #remember() {
+    const address = new URL(window.location.href);
+    address.hash = `${KEY}=${this.shown.join(",")}`;
+    window.history.replaceState(null, "", address);
+  }
+
+  async #poll() {
+    let restMs = POLL_MS;
+    if (!document.hidden && this.store.get().overlays.length > 0) {
+      const began = performance.now();
+      this.working = this.working.then(() => this.#update()).catch(() => {}); // the header shows a lost connection
+      await this.working;
+      restMs = Math.max(POLL_MS, REST_SHARE * (performance.now() - began));
+    }
+    setTimeout(() => this.#poll(), restMs);
+  }
+
+  async #update() {
+    const { overlays: before } = this.store.get();
+    const news = await Promise.all(before.map(({ run_id: id, metrics }) => this.api.metrics(id, lastStep(metrics))));
+    if (news.some(({ columns }) => columns.step.length > 0)) {
+      const overlays = before.map((overlay, index) =>
+        ({ ...overlay, metrics: mergeColumns(overlay.metrics, news[index].columns) }));
+      this.store.update({ overlays });
+    }
+    await this.#refreshDifference();
+  }
+
+  /** Twins see the same batches, so the service subtracts them step for step. */
+  async #refreshDifference() {
+    const { overlays, status, difference, metrics } = this.store.get();
+    if (overlays.length === 0) return;
+    const steps = Math.min(lastStep(metrics), lastStep(overlays[0].metrics));
+    const isKnown = difference?.other_id === overlays[0].run_id && difference.compared_steps === steps;
+    if (isKnown || difference?.asked_at === status.step) return;
+    const found = await this.api.difference(status.run_id, overlays[0].run_id);
+    if (this.shown[0] === found.other_id && this.runId === found.run_id) {
+      this.store.update({ difference: { ...found, asked_at: status.step } });
+    }
+  }
+}
