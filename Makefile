@@ -8,12 +8,14 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 TEST_PROCESSES ?= 2
+# Debian's packages that the tests drive; each is named like its program.
+PACKAGES := chromium strace
 
 # Idle OpenMP threads must sleep: spinning ones starve whatever else runs on a small machine.
 export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: setup setup-dev chromium run test check lint types layers bench docs help
+.PHONY: setup setup-dev packages run test check lint types layers bench docs help
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,20 +46,24 @@ setup-dev: setup
 	  cat requirements.txt requirements-dev.txt > $(VENV)/installed-dev.txt; \
 	fi
 
-chromium:
-	@[ ! -x /usr/bin/chromium ] || exit 0; \
+packages:
+	@missing=""; \
+	for program in $(PACKAGES); do [ -x /usr/bin/$$program ] || missing="$$missing $$program"; done; \
+	[ -n "$$missing" ] || exit 0; \
 	as_root=""; [ "$$(id -u)" = 0 ] || as_root="sudo -n"; \
 	if command -v apt-get >/dev/null && $$as_root true 2>/dev/null; then \
 	  $$as_root apt-get update -qq </dev/null || true; \
-	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium </dev/null || true; \
+	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing </dev/null || true; \
 	fi; \
-	[ -x /usr/bin/chromium ] || echo "The browser tests will fail: they need /usr/bin/chromium," \
-	  "which is in Debian's package 'chromium' (apt-get install chromium)." >&2
+	for program in $$missing; do \
+	  [ -x /usr/bin/$$program ] || echo "Some tests will fail: they need /usr/bin/$$program," \
+	    "which is in Debian's package '$$program' (apt-get install $$program)." >&2; \
+	done
 
 run: setup ## Start BitLM on http://127.0.0.1:5000 (BITLM_HOST, BITLM_PORT, BITLM_DATA_DIR).
 	@exec $(BIN)/python -m app
 
-test: setup-dev chromium ## Run every test, with shapes and types checked while they run; shows coverage.
+test: setup-dev packages ## Run every test, with shapes and types checked while they run; shows coverage.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile \
 	  --cov --cov-report=term:skip-covered $(ARGS)
 
@@ -75,8 +81,7 @@ layers: setup-dev ## Check that imports point down only (import-linter).
 	$(BIN)/lint-imports --no-logo --no-cache
 
 bench: setup-dev ## Run every benchmark, one after the other.
-	@for script in benchmarks/*.py; do \
-	  case "$$script" in */machine.py) continue ;; esac; \
+	@for script in $$(grep -l '^if __name__ == "__main__":' benchmarks/*.py); do \
 	  name="$$(basename "$$script" .py)"; \
 	  echo "== benchmarks.$$name"; \
 	  $(BIN)/python -m "benchmarks.$$name"; \

@@ -17,7 +17,7 @@ from bitlm.reference import ReferenceModel
 from bitlm.session.commands import Anneal, Command, SetTelemetry, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.drift_monitor import DriftMonitor
-from bitlm.session.durability import Reached, unobserved
+from bitlm.session.durability import Reached, sync_file, unobserved
 from bitlm.session.events import Event, EventKind, Source, StepEvent
 from bitlm.session.learner import Learner, Update, require_text
 from bitlm.session.observation import probe, probe_is_due, validation
@@ -104,12 +104,13 @@ class Session:
         reference = ReferenceModel.fit(corpus.train)
         lock = RunLock(store.run_dir(run_id))
         reference.save(store.run_dir(run_id) / REFERENCE_FILE)
+        sync_file(store.run_dir(run_id) / REFERENCE_FILE)
         learner = Learner(config, corpus, reference)
         session = cls(store, run_id, learner, clock=clock, lock=lock, policy=policy, reached=reached)
-        parameters = session.model.parameter_count
         store.add_run(
-            run_id, created_at=created_at, parameters=parameters, config=config, source=source, payload=asked
-        )
+            run_id, created_at=created_at, parameters=session.model.parameter_count,
+            config=config, source=source, payload=asked,
+        )  # fmt: skip
         session.checkpoint()
         return session
 
@@ -216,12 +217,7 @@ class Session:
         return self.enter("anneal_started", payload, source=source)
 
     def request_steps(
-        self,
-        steps: int,
-        data: bytes | None = None,
-        *,
-        source: Source,
-        asked: dict[str, Any] | None = None,
+        self, steps: int, data: bytes | None = None, *, source: Source, asked: dict[str, Any] | None = None
     ) -> Event:
         """Enter in the journal that the next `steps` steps are asked for; `step` then does them.
 

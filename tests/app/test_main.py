@@ -1,0 +1,24 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+
+def test_a_data_folder_that_cannot_be_made_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = subprocess.run(
+        [sys.executable, "-m", "app"],
+        cwd=ROOT,
+        env=os.environ | {"BITLM_DATA_DIR": str(tmp_path / "file" / "data")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"error: {tmp_path / 'file'}: Not a directory; "
+        "end what uses it, or choose another with BITLM_PORT or BITLM_DATA_DIR.\n"
+    )
