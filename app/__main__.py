@@ -1,6 +1,7 @@
 """`python -m app`: the service under gunicorn, one process with threads, for one model has one owner."""
 
 import errno
+import gc
 import logging
 import os
 import socket
@@ -79,6 +80,8 @@ class Server(BaseApplication):
             sys.exit(Arbiter.APP_LOAD_ERROR)
 
     def _announce(self, worker: ThreadWorker) -> None:  # noqa: ARG002 - gunicorn hands it over
+        gc.collect()
+        gc.freeze()  # what is there now stays; going through it again and again would delay answers
         folder = self._settings.data_dir.resolve()
         sys.stdout.write(f"BitLM is ready: {self._settings.url}  (runs are kept in {folder}; Ctrl-C stops)\n")
         sys.stdout.flush()

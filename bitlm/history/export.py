@@ -45,7 +45,7 @@ def export_csv(store: RunStore, run_id: str) -> Iterator[str]:
 
 def _csv_pieces(store: RunStore, run_id: str) -> Iterator[str]:
     yield ",".join(METRIC_COLUMNS) + "\n"
-    yield from _joined(",".join(map(_cell, row.values())) for row in metric_rows(store, run_id))
+    yield from _joined(",".join(map(_cell, row.values())) for row in store.metric_rows(run_id))
 
 
 def _cell(value: float | None) -> str:
@@ -66,7 +66,7 @@ def export_jsonl(store: RunStore, run_id: str) -> Iterator[str]:
 
 def _jsonl_pieces(store: RunStore, run_id: str, first: Row) -> Iterator[str]:
     yield json.dumps(first) + "\n"
-    yield from _joined(json.dumps({"kind": "metrics", **row}) for row in metric_rows(store, run_id))
+    yield from _joined(json.dumps({"kind": "metrics", **row}) for row in store.metric_rows(run_id))
     yield from _joined(json.dumps(event_line(event)) for event in all_events(store, run_id))
 
 
@@ -95,7 +95,7 @@ def export_tensorboard(store: RunStore, run_id: str, folder: Path) -> Path:
     with SummaryWriter(str(place)) as writer:
         config = json.dumps(record.config.model_dump(mode="json"), indent=2)
         writer.add_text("config", _preformatted(config), 0, record.created_at)
-        for row in metric_rows(store, run_id):
+        for row in store.metric_rows(run_id):
             for column, tag in TAGS.items():
                 if row[column] is not None:
                     writer.add_scalar(tag, row[column], row["step"], row["at"])
@@ -108,15 +108,6 @@ def export_tensorboard(store: RunStore, run_id: str, folder: Path) -> Path:
 def _preformatted(text: str) -> str:
     """Return it as Markdown that shows every character as it is."""
     return "\n".join(f"    {line}" for line in text.splitlines())
-
-
-def metric_rows(store: RunStore, run_id: str) -> Iterator[Row]:
-    """Yield what every step measured, in order of step."""
-    since = -1
-    while (page := store.metrics(run_id, since=since))["step"]:
-        for values in zip(*page.values(), strict=True):
-            yield dict(zip(page, values, strict=True))
-        since = page["step"][-1]
 
 
 def all_events(store: RunStore, run_id: str) -> Iterator[Event]:

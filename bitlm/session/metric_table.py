@@ -1,5 +1,6 @@
 """What every step measured, kept in full and read at the resolution a chart has."""
 
+import json
 import sqlite3
 import threading
 from typing import Any
@@ -16,6 +17,7 @@ COPY = (
     f"SELECT ?, {NAMES} FROM metrics WHERE run_id = ? AND step <= ?"
 )
 SELECT = f"SELECT {NAMES} FROM metrics WHERE run_id = ? AND"  # noqa: S608 # our own column names
+SELECT_CHOSEN = f"{SELECT} step IN (SELECT value FROM json_each(?)) ORDER BY step"  # noqa: S608 # the same
 
 Row = tuple[Any, ...]
 """A run's id and the values of METRIC_COLUMNS."""
@@ -64,6 +66,12 @@ class MetricTable:
             row = reader.execute(f"{SELECT} step = ?", (run_id, step)).fetchone()
         return dict(row) if row else None
 
+    def page(self, run_id: str, *, since: int, most: int) -> list[dict[str, Any]]:
+        """Return the first `most` rows of steps after `since`, in order of step."""
+        with self._database.reading() as reader:
+            rows = reader.execute(f"{SELECT} step > ? ORDER BY step LIMIT ?", (run_id, since, most))
+            return [dict(row) for row in rows]
+
     def rows(self, run_id: str, *, since: int = -1, max_points: int | None = None) -> dict[str, list[Any]]:
         """Return the metrics of steps after `since`, by column, in order of step.
 
@@ -79,10 +87,7 @@ class MetricTable:
                 rows = reader.execute(f"{SELECT} step > ? ORDER BY step", (run_id, since)).fetchall()
             else:
                 steps = chosen_steps(reader, run_id, since, max_points)
-                marks = ", ".join("?" * len(steps))
-                rows = reader.execute(
-                    f"{SELECT} step IN ({marks}) ORDER BY step", (run_id, *steps)
-                ).fetchall()
+                rows = reader.execute(SELECT_CHOSEN, (run_id, json.dumps(steps))).fetchall()
         if not rows:
             return {name: [] for name in METRIC_COLUMNS}
         return dict(zip(METRIC_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))

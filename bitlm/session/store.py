@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from bitlm.errors import CorpusError, RunNotFoundError
@@ -19,6 +20,8 @@ from bitlm.session.events import Event, EventKind, Source, StepEvent
 from bitlm.session.metric_pairs import MetricPairs
 from bitlm.session.metric_table import MetricTable
 from bitlm.session.records import Origin, Planned, RunRecord
+
+ROWS_AT_ONCE = 10_000
 
 FLUSH_INTERVAL_S = 0.2
 """Longest time a metric row waits in memory while steps go on; events never wait."""
@@ -44,6 +47,7 @@ class RunStore:
         sync_folder(self.data_dir)  # whoever wrote here before may have died before it did
         self._database = Database(self.data_dir)
         self._metrics = MetricTable(self._database)
+        self._lock = RLock()
         self._flushed_at = time.monotonic()
         self.pairs = MetricPairs(self._database)
         self.checkpoints = CheckpointTable(self._database, self._writing, self.run_dir)
@@ -56,11 +60,12 @@ class RunStore:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One durable transaction, which also carries the metric rows that wait."""
-        with self._database.writing() as writer:
-            rows = self._metrics.write_waiting(writer)
-            yield writer
-        self._metrics.forget(rows)
-        self._flushed_at = time.monotonic()
+        with self._lock:  # until the rows are let go of, or another thread would write them again
+            with self._database.writing() as writer:
+                rows = self._metrics.write_waiting(writer)
+                yield writer
+            self._metrics.forget(rows)
+            self._flushed_at = time.monotonic()
 
     def flush(self) -> None:
         """Write the metric rows that wait."""
@@ -190,6 +195,13 @@ class RunStore:
     def metrics(self, run_id: str, *, since: int = -1, max_points: int | None = None) -> dict[str, list[Any]]:
         """Return the metrics of steps after `since`, by column; at most `max_points` rows if given."""
         return self._metrics.rows(run_id, since=since, max_points=max_points)
+
+    def metric_rows(self, run_id: str) -> Iterator[dict[str, Any]]:
+        """Yield what every step of a run measured, in order of step, a page in memory at a time."""
+        since = -1
+        while page := self._metrics.page(run_id, since=since, most=ROWS_AT_ONCE):
+            yield from page
+            since = page[-1]["step"]
 
     def metrics_of_step(self, run_id: str, step: int) -> dict[str, Any] | None:
         """Return what one step measured, or None if there is no such step."""

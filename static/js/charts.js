@@ -117,7 +117,10 @@ export class ChartPanel {
       smoothing: this.smoothing,
       zoom: this.zoom,
     };
-    for (const element of this.elements.filter((one) => this.visible.has(one))) {
+    const visible = this.elements.filter((one) => this.visible.has(one));
+    const fresh = visible.filter((one) => !one.dataset.drawn);
+    if (fresh.length > 1) setTimeout(() => this.#drawVisible()); // a first draw is slow: show each when it is done
+    for (const element of fresh.length ? fresh.slice(0, 1) : visible) {
       const size = { width: element.clientWidth, height: element.clientHeight };
       const { data, layout } = FIGURES[element.dataset.chart]({ ...shared, size });
       this.plotly.react(element, data, layout, PLOT_CONFIG);

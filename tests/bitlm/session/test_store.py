@@ -51,6 +51,18 @@ def test_metrics_come_back_by_column_from_a_cursor_on(store: RunStore, run_id: s
     assert store.metrics(run_id, since=5)["step"] == []
 
 
+def test_all_rows_of_a_run_come_page_by_page_and_each_once(
+    store: RunStore, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bitlm.session.store.ROWS_AT_ONCE", 3)
+    for step in (1, 2, 3, 5, 8, 9, 10):
+        store.add_metrics(run_id, step_event(step))
+    store.flush()
+    rows = list(store.metric_rows(run_id))
+    assert [row["step"] for row in rows] == [1, 2, 3, 5, 8, 9, 10]
+    assert StepEvent(**rows[3]) == step_event(5)
+
+
 def test_an_event_is_on_the_disk_when_it_is_acknowledged_and_takes_waiting_metrics_along(
     store: RunStore, run_id: str
 ) -> None:
