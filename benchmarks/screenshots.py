@@ -2,7 +2,8 @@
 
 Starts the real server on an empty folder and works as a reader would: one run from the form, the λK slider
 after a third of the time, the C floor after two thirds, a sample, and, while training goes on, the page in
-both themes at 1280 px and on a phone. `python -m benchmarks.screenshots --seconds 300`
+both themes at 1280 px and on a phone. Then it pauses, trains the twin that was never told of λK, and
+photographs the two side by side. `python -m benchmarks.screenshots --seconds 300`
 """
 
 import argparse
@@ -75,6 +76,22 @@ def photograph(browser: Browser, url: str, folder: Path) -> None:
             context.close()
 
 
+def photograph_twin(browser: Browser, service: Service, folder: Path) -> None:
+    """Train the run without its first change of λK, and write a picture of the two."""
+    page = open_page(browser.new_context(viewport=SIZES["1280"], color_scheme="light"), service.url)
+    page.get_by_role("button", name="Pause").click()
+    page.locator('[data-state="paused"]').wait_for()
+    page.get_by_role("button", name="What if not: λK").click()
+    page.get_by_role("button", name="Twin without it").click()
+    page.get_by_role("list", name="Events").get_by_text("has caught up").wait_for(timeout=3_600_000)
+    page.locator('[data-chart="difference"] .main-svg').first.wait_for()
+    page.wait_for_timeout(5_000)
+    path = folder / "twin-1280-light.png"
+    page.screenshot(path=path)
+    print(f"wrote {path}")
+    page.context.close()
+
+
 def main() -> None:
     """Train, steer, sample, photograph."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -98,6 +115,7 @@ def main() -> None:
         generate(page, options.prompt)
         page.context.close()
         photograph(browser, service.url, options.folder)
+        photograph_twin(browser, service, options.folder)
         browser.close()
 
 
