@@ -10,7 +10,8 @@ from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
 from tests.conftest import RunningServer, Serve
 
 CHARTS = ("loss", "telemetry", "throughput")
-SHOWN_STEPS = "() => [...document.querySelectorAll('[data-chart]')].map((chart) => chart.layout.xaxis.range)"
+SHOWN_STEPS = """() => [...document.querySelectorAll('[data-chart]')]
+    .filter(({ layout }) => layout).map(({ layout }) => layout.xaxis.range)"""
 COUNT_DRAWINGS = """() => {
     window.drawings = 0;
     document.querySelector('[data-chart="loss"]').on("plotly_afterplot", () => (window.drawings += 1));
