@@ -1,7 +1,7 @@
 // The chart panel: draws the figures into the page, at most four times a second, visible ones only.
 
-import { differenceFigure, lossFigure, readings, telemetryFigure, throughputFigure } from "./figures.js";
-import { markersOf } from "./markers.js";
+import { differenceFigure, lossFigure, readings, stepToPixel, telemetryFigure, throughputFigure } from "./figures.js";
+import { markerNear, markersOf } from "./markers.js";
 
 const FIGURES = {
   loss: lossFigure,
@@ -124,6 +124,7 @@ export class ChartPanel {
       const size = { width: element.clientWidth, height: element.clientHeight };
       const { data, layout } = FIGURES[element.dataset.chart]({ ...shared, size });
       this.plotly.react(element, data, layout, PLOT_CONFIG);
+      this.markerAt = (pixel) => markerNear(shared.markers, stepToPixel({ ...shared, size }), pixel);
       this.#listenForZoom(element);
     }
   }
@@ -138,9 +139,15 @@ export class ChartPanel {
       );
       if (x || y) this.#setZoom({ x: x ?? this.zoom.x, y: y ? { ...this.zoom.y, [name]: y } : this.zoom.y });
     });
-    element.on("plotly_click", ({ points, event }) => {
-      const marker = points.find(({ data }) => data.yaxis === "y2");
-      if (marker) this.onMarker(marker.x, new DOMRect(event.clientX, event.clientY, 0, 0));
+    const markerUnder = ({ clientX }) => this.markerAt(clientX - element.getBoundingClientRect().left);
+    element.on("plotly_click", ({ event }) => {
+      const marker = markerUnder(event);
+      if (marker) this.onMarker(marker.step, new DOMRect(event.clientX, event.clientY, 0, 0));
+    });
+    element.addEventListener("mousemove", (event) => {
+      const marker = markerUnder(event);
+      element.classList.toggle("near-marker", marker !== null);
+      element.title = marker ? `${marker.story.join("\n")}\nClick: undo it, or train the twin without it` : "";
     });
     element.on("plotly_doubleclick", () => this.#setZoom({ x: null, y: {} }));
   }

@@ -35,6 +35,17 @@ const beside = (input, column, colour) =>
   besideTraces(input, column, colour, stepRange(input), smoothingSpan(input));
 
 const plotWidth = (size) => Math.max(40, size.width - MARGIN.left - MARGIN.right);
+/**
+ * From a step to its pixel, counted from the left edge of the chart.
+ * @param {ChartInput} input
+ * @returns {function(number): number}
+ */
+export function stepToPixel(input) {
+  const [low, high] = stepRange(input);
+  const width = plotWidth(input.size);
+  return (step) => MARGIN.left + ((step - low) / (high - low)) * width;
+}
+
 const plotHeight = (size) => Math.max(40, size.height - MARGIN.top - MARGIN.bottom);
 
 function line(name, points, colour, extra = {}) {

@@ -37,6 +37,21 @@ export function markersOf(events) {
   return [...byStep.values()].sort((one, other) => one.step - other.step);
 }
 
+const REACH_PX = 8;
+
+/**
+ * The marker that a pointer means: the nearest, if it is near.
+ * @param {Marker[]} markers
+ * @param {function(number): number} toPixel From step to pixel.
+ * @param {number} pixel The pointer's.
+ * @returns {?Marker}
+ */
+export function markerNear(markers, toPixel, pixel) {
+  const distance = ({ step }) => Math.abs(toPixel(step) - pixel);
+  const nearest = markers.reduce((best, one) => (best && distance(best) <= distance(one) ? best : one), null);
+  return nearest && distance(nearest) <= REACH_PX ? nearest : null;
+}
+
 const CHARACTER_PX = 5.4;
 const LABEL_GAP_PX = 6;
 const FARTHEST_PX = 36;

@@ -157,6 +157,14 @@ def assert_difference_shows(page: Page, other: str, moved: int) -> None:
     expect(label).to_have_count(1)
 
 
+def wait_until_all_is_drawn(page: Page) -> None:
+    """Wait for the last step to be in the chart: until then the ones before it move."""
+    page.wait_for_function(
+        "(last) => document.querySelector('[data-chart=loss]').data?.[0].x.at(-1) === last",
+        arg=ask(page, "/status")["step"],
+    )
+
+
 @pytest.fixture
 def page(server: RunningServer, open_window: OpenWindow, corpus_file: Path) -> Page:
     """A page with a paused run that was steered once."""
@@ -172,7 +180,7 @@ def page(server: RunningServer, open_window: OpenWindow, corpus_file: Path) -> P
 
 def test_a_change_is_undone_from_its_marker_on_a_chart(page: Page) -> None:
     original = live_run(page)
-    page.locator('[data-chart="loss"]').hover()
+    wait_until_all_is_drawn(page)
     at = page.evaluate(
         """() => {
             const chart = document.querySelector('[data-chart="loss"]');
@@ -182,8 +190,10 @@ def test_a_change_is_undone_from_its_marker_on_a_chart(page: Page) -> None:
             return [left + margin.l + xaxis.l2p(step), top + height / 2];
         }"""
     )
-    page.mouse.move(*at, steps=4)
-    page.mouse.click(*at)
+    page.mouse.move(at[0] + 5, at[1], steps=4)
+    expect(page.locator('[data-chart="loss"]')).to_have_attribute("title", re.compile("λK 0 → 0.4"))
+    expect(page.locator('[data-chart="loss"] .hoverlayer')).not_to_be_empty()
+    page.mouse.click(at[0] + 5, at[1])
     menu = page.get_by_role("dialog", name="What if not?")
     expect(menu).to_contain_text("λK 0 → 0.4")
     menu.get_by_role("button", name="Undo it").click()
@@ -288,14 +298,15 @@ def test_after_a_kill_the_page_says_that_it_resumed_and_shows_what_it_showed(
     train_on(page, 40)
     set_exactly(page, "λ K", "0.4")
     expect(page.locator('[data-setting="lambda_K"]')).to_contain_text("applied at step")
-    moved = ask(page, "/status")["step"]
+    run_id = live_run(page)
     server.kill()
     expect(state(page)).to_have_text("disconnected")
     serve(server.data_dir, BITLM_PORT=str(urlsplit(server.url).port))
     expect(state(page)).to_have_text("paused")
     expect(page.get_by_role("list", name="Events")).to_contain_text(re.compile(r"Resumed at step \d+: "))
     expect(page.locator('[data-setting="lambda_K"]').get_by_label("exact value")).to_have_value("0.4")
-    assert ask(page, "/status")["step"] >= moved - 1
+    (moved,) = (e["step"] for e in bitlm(server, "journal", run_id)["entries"] if "changes" in e["payload"])
+    assert ask(page, "/status")["step"] >= moved
     steps = page.evaluate(
         "() => document.querySelector('[data-chart=loss]').data[0].x.filter((step) => step !== null).length"
     )

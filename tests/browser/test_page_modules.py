@@ -285,3 +285,12 @@ def test_what_must_not_be_overlooked_has_a_banner(
         evaluate_module("run_state.js", "(module, state) => module.banner(state)?.kind ?? null", state)
         == kind
     )
+
+
+@pytest.mark.parametrize(("pixel", "step"), [(100, 10), (107, 10), (109, None), (148, 15), (126, None)])
+def test_a_pointer_means_the_nearest_marker_if_it_is_near(
+    evaluate_module: EvaluateModule, pixel: int, step: int | None
+) -> None:
+    expression = """(module, [steps, pixel]) =>
+        module.markerNear(steps.map((step) => ({ step })), (step) => 10 * step, pixel)?.step ?? null"""
+    assert evaluate_module("markers.js", expression, [[10, 15], pixel]) == step
