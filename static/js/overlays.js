@@ -37,13 +37,12 @@ export class Overlays {
 
   /** Follow the live run: a branch is drawn beside the run it came from, unless the address says otherwise. */
   start() {
-    this.store.subscribe(({ status }, previous) => {
+    this.store.subscribe(({ status }) => {
       const runId = status?.run_id ?? null;
       if (!runId || runId === this.runId) return;
       if (this.runId) this.wanted = null;
       this.runId = runId;
       this.#show(this.wanted);
-      void previous;
     });
     this.#poll();
   }

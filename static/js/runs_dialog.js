@@ -86,10 +86,8 @@ export class RunsDialog {
   #show() {
     if (this.rows.contains(document.activeElement) && document.activeElement.matches('input[type="text"]')) return;
     const shown = this.runs.filter((run) => !run.archived || this.archived.checked);
-    const { hidden } = this.none;
     this.none.hidden = shown.length > 0;
     this.rows.replaceChildren(...shown.map((run) => this.#row(run)));
-    void hidden;
   }
 
   #row(run) {
