@@ -168,7 +168,8 @@ function layout(input, { levels, yRange, yAxis }) {
     xaxis: axis(colours, {
       range: stepRange(input),
       tickformat: ",d",
-      nticks: 9,
+      nticks: Math.max(3, Math.min(9, Math.floor(plotWidth(size) / 60))),
+      tickangle: 0,
       showgrid: false,
       showline: true,
       ticks: "outside",
