@@ -1,0 +1,40 @@
+"""What the service says and takes while it computes a killed run up to where it was."""
+
+from typing import TYPE_CHECKING, Any
+
+from tests.app.test_disk import call
+
+if TYPE_CHECKING:
+    from tests.conftest import Serve, WaitUntil
+
+STEPS = 800
+"""Enough that computing them again takes seconds."""
+
+
+def test_while_a_run_is_computed_again_its_settings_are_shown_and_requests_are_refused(
+    serve: "Serve", tiny_run: dict[str, Any], wait_until: "WaitUntil"
+) -> None:
+    long = {"BITLM_CHECKPOINT_INTERVAL_S": "3600"}
+    first = serve(**long)
+    call(first, "/init", {**tiny_run, "checkpoint_interval": 1_000_000})
+    call(first, "/config/telemetry", {"lambda_K": 0.4})
+    last = call(first, "/train-step", {"steps": STEPS})[1]["step"]
+    first.kill()
+    second = serve(first.data_dir, **long)
+    resuming = wait_until(lambda: _resuming(call(second, "/status")[1]))
+    code, problem = call(second, "/train/start", {})
+    assert (code, call(second, "/readyz")[0], call(second, "/healthz")[0]) == (503, 503, 200)
+    assert "computed up to where it was" in problem["detail"]
+    assert resuming["telemetry"]["lambda_K"] == 0.4
+    assert resuming["resuming"]["until"] == last == STEPS
+    done = wait_until(lambda: _paused(call(second, "/status")[1]))
+    assert (done["step"], done["telemetry"]["lambda_K"], done["resuming"]) == (STEPS, 0.4, None)
+    assert call(second, "/train/start", {})[0] == 200
+
+
+def _resuming(status: dict[str, Any]) -> dict[str, Any] | None:
+    return status if status["state"] == "resuming" else None
+
+
+def _paused(status: dict[str, Any]) -> dict[str, Any] | None:
+    return status if status["state"] == "paused" else None
