@@ -75,6 +75,8 @@ def test_a_full_disk_pauses_training_and_it_goes_on_when_there_is_room_again(
     code, problem = call(server, "/readyz")
     assert code == 503
     assert "disk is full" in problem["detail"]
+    assert call(server, "/train-step", {"steps": 1})[0] == 507
+    assert call(server, "/status")[1]["error"] == full["error"], "it still waits for room"
     if pause_bytes == 0:
         code, problem = call(server, "/config/telemetry", {"lambda_K": 0.4})
         assert code == 507, "what cannot be recorded is not acknowledged"

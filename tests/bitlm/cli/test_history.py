@@ -94,3 +94,15 @@ def test_an_earlier_checkpoint_can_be_sampled(data_dir: Path, run_id: str) -> No
     assert (early["step"], late["step"]) == (0, 24)
     assert early["bits_per_byte"] > late["bits_per_byte"]
     assert "it has 24, 0" in bitlm(data_dir, "generate", "--run", run_id, "--checkpoint", "3", code=2).stderr
+
+
+def test_a_folder_without_runs_is_said_to_be_one(tmp_path: Path) -> None:
+    assert "there are no runs in" in bitlm(tmp_path, "runs", "list").stdout
+    assert "there are no runs in it" in bitlm(tmp_path / "none", "replay", code=2).stderr
+
+
+def test_to_undo_a_change_and_to_do_another_exclude_each_other(data_dir: Path, run_id: str) -> None:
+    entries = answer(data_dir, "journal", run_id, "--json")["entries"]
+    event = next(str(entry["event_id"]) for entry in entries if entry["kind"] == "anneal_started")
+    refused = bitlm(data_dir, "twin", run_id, event, "--undo", "--set", "steps=3", code=2)
+    assert "put nothing in its place" in refused.stderr
