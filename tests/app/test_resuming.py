@@ -14,13 +14,12 @@ STEPS = 800
 def test_while_a_run_is_computed_again_its_settings_are_shown_and_requests_are_refused(
     serve: "Serve", tiny_run: dict[str, Any], wait_until: "WaitUntil"
 ) -> None:
-    long = {"BITLM_CHECKPOINT_INTERVAL_S": "3600"}
-    first = serve(**long)
+    first = serve(BITLM_CHECKPOINT_INTERVAL_S="3600")
     call(first, "/init", {**tiny_run, "checkpoint_interval": 1_000_000})
     call(first, "/config/telemetry", {"lambda_K": 0.4})
     last = call(first, "/train-step", {"steps": STEPS})[1]["step"]
     first.kill()
-    second = serve(first.data_dir, **long)
+    second = serve(first.data_dir)
     resuming = wait_until(lambda: _resuming(call(second, "/status")[1]))
     code, problem = call(second, "/train/start", {})
     assert (code, call(second, "/readyz")[0], call(second, "/healthz")[0]) == (503, 503, 200)
