@@ -66,6 +66,7 @@ class InitRequest(Body):
     validation_interval: int | None = None
     probe_interval: int | None = None
     checkpoint_interval: int | None = None
+    reference_bytes: int | None = None
 
     @model_validator(mode="after")
     def _one_text(self) -> Self:

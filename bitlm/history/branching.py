@@ -31,7 +31,7 @@ from bitlm.session.events import Source
 from bitlm.session.learner import JOURNAL_KINDS
 from bitlm.session.policy import new_run_id
 from bitlm.session.records import ChangeLeftOut
-from bitlm.session.session import REFERENCE_FILE
+from bitlm.session.reference_file import REFERENCE_FILE
 from bitlm.training import TrainingConfig
 from bitlm.version import VERSION
 

@@ -7,12 +7,11 @@ from random import Random
 from bitlm.data import Corpus
 from bitlm.errors import CheckpointError, JournalError
 from bitlm.history.walk import Comparison, Mark, Progress, journal_of, marks_of, walk
-from bitlm.reference import ReferenceModel
 from bitlm.session import Event, RunRecord, RunStore
 from bitlm.session.checkpoint_table import CheckpointRecord
 from bitlm.session.durability import unobserved
 from bitlm.session.learner import Learner
-from bitlm.session.session import REFERENCE_FILE
+from bitlm.session.reference_file import read_reference
 from bitlm.version import VERSION
 
 
@@ -56,7 +55,7 @@ class Replay:
         self.version_differs = self.record.config.version != VERSION
         self._store = store
         self._corpus = Corpus(self.record.config.corpus, store.data(self.record.config.corpus_fingerprint))
-        self._reference = ReferenceModel.load(store.run_dir(run_id) / REFERENCE_FILE)
+        self._reference = read_reference(store.run_dir(run_id), self._corpus, self.record.config)
         self._events: list[Event] = store.all_events(run_id)
 
     def all(self, *, until: int | None = None, progress: Progress = unobserved) -> Replayed:

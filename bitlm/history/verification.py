@@ -23,11 +23,11 @@ from bitlm.data import Corpus
 from bitlm.errors import ConfigError
 from bitlm.history.capsule import PIECE_BYTES, Environment, Manifest, Member, seal_of
 from bitlm.history.walk import Comparison, Mark, Progress, journal_of, marks_of, walk
-from bitlm.reference import ReferenceModel
 from bitlm.session import Event, RunConfig
 from bitlm.session.checkpoint import MANIFEST, OPTIMIZER, WEIGHTS, Checkpoint
 from bitlm.session.durability import unobserved
 from bitlm.session.learner import Learner
+from bitlm.session.reference_file import fit_reference
 
 NAME = re.compile(
     r"(config|run|manifest)\.json|(journal|events)\.jsonl|metrics\.csv|report\.html|data/[0-9a-f]{64}"
@@ -234,7 +234,7 @@ def _load(archive: ZipFile, manifest: Manifest, texts: dict[str, bytes]) -> _Run
     if journal != journal_of(events):
         raise ValueError("its journal and its events contradict each other")
     corpus = Corpus(config.corpus, texts[config.corpus_fingerprint])
-    learner = Learner(config, corpus, ReferenceModel.fit(corpus.train))
+    learner = Learner(config, corpus, fit_reference(corpus, config))
     after = manifest.start.event_id
     if manifest.start.is_branch:
         weights, optimizer = load(member(f"start/{WEIGHTS}")), load(member(f"start/{OPTIMIZER}"))

@@ -13,11 +13,10 @@ from typing import Any, NoReturn
 from bitlm.data import Corpus
 from bitlm.errors import GridOverflowError, HaltedError
 from bitlm.model import ModelConfig
-from bitlm.reference import ReferenceModel
 from bitlm.session.commands import Anneal, Command, SetTelemetry, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.drift_monitor import DriftMonitor
-from bitlm.session.durability import Reached, sync_file, unobserved
+from bitlm.session.durability import Reached, unobserved
 from bitlm.session.events import Event, EventKind, Source, StepEvent
 from bitlm.session.learner import Learner, Update, require_text
 from bitlm.session.observation import probe, probe_is_due, validation
@@ -26,13 +25,12 @@ from bitlm.session.policy import DEFAULT_POLICY, CheckpointPolicy, new_run_id
 from bitlm.session.recorder import Recorder
 from bitlm.session.records import Origin
 from bitlm.session.recovery import Progress, load_state, recompute
+from bitlm.session.reference_file import fit_reference, read_reference, write_reference
 from bitlm.session.run_lock import RunLock
 from bitlm.session.saving import Saving
 from bitlm.session.store import RunStore
 from bitlm.training import TrainingConfig, held_out_bits_per_byte
 from bitlm.version import VERSION
-
-REFERENCE_FILE = "reference.safetensors"
 
 
 class Session:
@@ -101,10 +99,9 @@ class Session:
         )
         created_at = clock()
         run_id = new_run_id(created_at)
-        reference = ReferenceModel.fit(corpus.train)
+        reference = fit_reference(corpus, config)
         lock = RunLock(store.run_dir(run_id))
-        reference.save(store.run_dir(run_id) / REFERENCE_FILE)
-        sync_file(store.run_dir(run_id) / REFERENCE_FILE)
+        write_reference(store.run_dir(run_id), reference)
         learner = Learner(config, corpus, reference)
         session = cls(store, run_id, learner, clock=clock, lock=lock, policy=policy, reached=reached)
         store.add_run(
@@ -140,7 +137,7 @@ class Session:
         lock = RunLock(store.run_dir(run_id)) if writable else None
         try:
             corpus = Corpus(config.corpus, store.data(config.corpus_fingerprint))
-            reference = ReferenceModel.load(store.run_dir(run_id) / REFERENCE_FILE)
+            reference = read_reference(store.run_dir(run_id), corpus, config)
             learner = Learner(config, corpus, reference)
             start = load_state(store, run_id, learner, writable=writable, step=step)
             session = cls(

@@ -20,6 +20,8 @@ class TrainingConfig:
         validation_interval: Steps between two validation figures.
         probe_interval: Steps between two probe samples (C and S), once training has settled.
         checkpoint_interval: Steps between two automatic checkpoints.
+        reference_bytes: Of a longer training text the reference model counts this many bytes at its end.
+            Each takes one byte on the disk and one and a half in memory.
 
     Raises:
         ConfigError: A value is out of its range; the error names field and range.
@@ -34,6 +36,7 @@ class TrainingConfig:
     validation_interval: int = 50
     probe_interval: int = 50
     checkpoint_interval: int = 500
+    reference_bytes: int = 2**26
 
     def __post_init__(self) -> None:
         self._check_count("batch_size", low=1, high=4096)
@@ -44,6 +47,7 @@ class TrainingConfig:
         self._check_number("gradient_clip", low=0.0, high=1e6, low_allowed=False)
         for interval in ("validation_interval", "probe_interval", "checkpoint_interval"):
             self._check_count(interval, low=1, high=1_000_000)
+        self._check_count("reference_bytes", low=1, high=2**31 - 1)
 
     def _check_count(self, field: str, *, low: int, high: int) -> None:
         value = getattr(self, field)
