@@ -53,6 +53,8 @@ class InitRequest(Body):
     max_seq_len: int | None = None
     patch_bits: int | None = None
     parity: bool | None = None
+    chunk_size: int | None = None
+    overlap: int | None = None
     dropout: Number | None = None
     memory: str | None = None
     objective: str | None = None

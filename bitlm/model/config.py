@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bitlm.bits import PAYLOAD_BITS, frame_bits
 from bitlm.errors import ConfigError
+from bitlm.model.visibility import Visibility
 
 MOST_PARAMETERS = 1_000_000_000
 
@@ -17,6 +18,8 @@ _WHOLE_NUMBER_BOUNDS = {
     "dim_feedforward": (1, 16384),
     "max_seq_len": (PAYLOAD_BITS, 2**18),
     "patch_bits": (1, PAYLOAD_BITS),
+    "chunk_size": (0, 2**18),
+    "overlap": (0, 2**18),
 }
 
 _CHOICES = {"patch_bits": (1, PAYLOAD_BITS), "memory": ("store", "recompute"), "objective": ("causal",)}
@@ -34,6 +37,9 @@ class ModelConfig:
         max_seq_len: Window in bits, parity bits included.
         patch_bits: Payload bits one position carries: 8 (one byte) or 1 (the plain bit sequence).
         parity: Whether a frame ends with an even-parity bit.
+        chunk_size: Bits of an attention chunk, whole frames: a position sees its own chunk up to itself, in
+            time and memory linear in length. 0 is full attention: it sees all of the window up to itself.
+        overlap: Bits before its chunk that a position sees as well, whole frames; 0 with full attention.
         dropout: Share of each branch's output dropped in training, in [0, 1).
         memory: "store" keeps activations for the backward pass; "recompute" keeps those of the last
             layer only and inverts the others, exactly. The results are equal bit for bit.
@@ -50,6 +56,8 @@ class ModelConfig:
     max_seq_len: int = 2048
     patch_bits: int = 8
     parity: bool = False
+    chunk_size: int = 0
+    overlap: int = 0
     dropout: float = 0.0
     memory: str = "store"
     objective: str = "causal"
@@ -69,6 +77,7 @@ class ModelConfig:
             raise ConfigError(
                 "max_seq_len", self.max_seq_len, f"use at least {self.frame_bits} bits, one whole frame."
             )
+        self._check_chunks()
         if self.parameter_count > MOST_PARAMETERS:
             raise ConfigError(
                 "num_layers",
@@ -89,6 +98,17 @@ class ModelConfig:
                 f"use an even multiple of nhead={self.nhead}: rotary positions turn pairs of channels.",
             )
 
+    def _check_chunks(self) -> None:
+        for field in ("chunk_size", "overlap"):
+            if getattr(self, field) % self.frame_bits:
+                raise ConfigError(
+                    field, getattr(self, field), f"use a multiple of {self.frame_bits} bits, whole frames."
+                )
+        if self.overlap and not self.chunk_size:
+            raise ConfigError(
+                "overlap", self.overlap, "full attention has no chunks to overlap: use 0, or set chunk_size."
+            )
+
     @property
     def frame_bits(self) -> int:
         """Bits of one coded byte: 8, or 9 with parity."""
@@ -103,6 +123,12 @@ class ModelConfig:
     def positions(self) -> int:
         """Positions of a full window."""
         return self.window_bytes * self.positions_per_frame
+
+    @property
+    def visibility(self) -> Visibility:
+        """Which earlier positions a position sees."""
+        frames = (self.chunk_size // self.frame_bits, self.overlap // self.frame_bits)
+        return Visibility(*(count * self.positions_per_frame for count in frames))
 
     @property
     def window_bytes(self) -> int:

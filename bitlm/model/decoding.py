@@ -81,7 +81,8 @@ class LayerDecoder:
         pairs = torch.view_as_complex(parts.view(self._part_shape)) * self._turns_of_parts[position]
         turned = torch.view_as_real(pairs).flatten(3)
         self._keys_values[:, :, :, position] = turned[:, 1:]
-        key, value = self._keys_values.narrow(3, 0, position + 1).unbind(1)
+        first = attention.visibility.first(position)
+        key, value = self._keys_values.narrow(3, first, position + 1 - first).unbind(1)
         attended = scaled_dot_product_attention(turned[:, 0].unsqueeze(2), key, value)
         return attention.project_out.forward(attended.flatten(1))
 

@@ -9,6 +9,7 @@ from torch.nn.functional import embedding, pad
 
 from bitlm.bits import PAYLOAD_BITS
 from bitlm.errors import BitFormatError, ConfigError
+from bitlm.model.attention_summary import AttentionSummary, summarise_attention
 from bitlm.model.bit_tree import gather_paths, patch_values
 from bitlm.model.config import ModelConfig
 from bitlm.model.decoding import DecodingCache, decode_step, decode_window, new_cache
@@ -132,6 +133,24 @@ class BitTransformer(nn.Module):
             raise BitFormatError("the history fills the window; prefill with its last half.")
         patches = self._patches(bits)
         return self.head.forward(decode_window(self.trunk, cache, self.embedding.start, patches))
+
+    @torch.inference_mode()
+    def attention_summary(
+        self, bits: Integer[Tensor, "batch bit"], *, full_attn_logging: bool = False
+    ) -> AttentionSummary:
+        """Measure how widely each head looks on these bits, without dropout, in memory linear in length.
+
+        Args:
+            bits: As for `forward`; one window of 256 positions is enough for a probe.
+            full_attn_logging: Whether to keep the full attention maps as well; for short windows.
+
+        Raises:
+            BitFormatError: Not bits, not whole frames, or too many.
+            ConfigError: The window is too long for its full maps.
+        """
+        check_frames(bits, self.config)
+        hidden = self.embedding(patch_values(self._patches(bits)))
+        return summarise_attention(self.trunk, hidden, full_attn_logging=full_attn_logging)
 
     def _patches(self, bits: Integer[Tensor, "batch bit"]) -> Integer[Tensor, "batch patch patch_bits"]:
         """Group the bits a position carries; byte patches leave out the parity bit."""

@@ -39,7 +39,7 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.attention = Attention(config.d_model, config.nhead)
+        self.attention = Attention(config.d_model, config.nhead, config.visibility)
         self.feedforward = Feedforward(config.d_model, config.dim_feedforward)
 
 

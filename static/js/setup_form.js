@@ -1,7 +1,7 @@
 // The form that makes a run: size, text, seed, and every setting for those who want it.
 
-const NUMBERS = ["d_model", "nhead", "num_layers", "dim_feedforward", "max_seq_len", "patch_bits", "batch_size",
-  "learning_rate"];
+const NUMBERS = ["d_model", "nhead", "num_layers", "dim_feedforward", "max_seq_len", "chunk_size", "overlap",
+  "patch_bits", "batch_size", "learning_rate"];
 const ADVANCED = [...NUMBERS, "parity", "memory"];
 
 function typed(field, value) {

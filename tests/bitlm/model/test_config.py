@@ -33,6 +33,11 @@ from bitlm.model import BitTransformer, ModelConfig
         ("memory", "disk", "use 'store' or 'recompute'"),
         ("objective", "diffusion", "use 'causal'"),
         ("memory", None, "use 'store'"),
+        ("chunk_size", -8, "from 0"),
+        ("chunk_size", 12, "use a multiple of 8 bits, whole frames"),
+        ("chunk_size", 2**18 + 8, "to 262144"),
+        ("overlap", 8.0, "whole number"),
+        ("overlap", 8, "use 0, or set chunk_size"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_the_fix(
@@ -69,6 +74,28 @@ def test_a_window_of_a_hundred_bits_holds_whole_frames_only(
 ) -> None:
     config = ModelConfig(max_seq_len=100, patch_bits=patch_bits, parity=parity)
     assert (config.positions, config.window_bytes) == (positions, window_bytes)
+
+
+def test_with_parity_chunks_are_frames_of_nine_bits() -> None:
+    with pytest.raises(ConfigError, match=r"overlap=8: use a multiple of 9 bits"):
+        ModelConfig(parity=True, chunk_size=18, overlap=8)
+
+
+@pytest.mark.parametrize(
+    ("patch_bits", "parity", "chunk_size", "visible_from"),
+    [
+        (8, False, 32, (0, 2, 6)),
+        (8, True, 36, (0, 2, 6)),
+        (1, False, 32, (0, 16, 48)),
+        (1, True, 36, (0, 18, 54)),
+    ],
+)
+def test_chunks_and_overlap_are_counted_in_positions(
+    *, patch_bits: int, parity: bool, chunk_size: int, visible_from: tuple[int, ...]
+) -> None:
+    config = ModelConfig(patch_bits=patch_bits, parity=parity, chunk_size=chunk_size, overlap=chunk_size // 2)
+    chunk = 4 * config.positions_per_frame
+    assert tuple(config.visibility.first(place * chunk + 1) for place in range(3)) == visible_from
 
 
 @settings(max_examples=20)

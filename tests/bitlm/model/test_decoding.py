@@ -30,6 +30,12 @@ def lively_model(patch_bits: int, *, parity: bool, **settings: Any) -> BitTransf
     return model.eval()
 
 
+def in_chunks(frames: int, *, parity: bool) -> dict[str, int]:
+    """Attention in chunks of this many frames and an overlap of one; full attention for 0."""
+    frame = 9 if parity else 8
+    return {"chunk_size": frames * frame, "overlap": frame} if frames else {}
+
+
 def some_frames(*, parity: bool, rows: int = 2) -> Tensor:
     draw = torch.Generator().manual_seed(9)
     values = torch.randint(0, 256, (rows, FRAMES), dtype=torch.uint8, generator=draw)
@@ -40,9 +46,12 @@ def path_logits(nodes: Tensor, patch: Tensor) -> Tensor:
     return gather_paths(nodes, patch_values(patch), patch.shape[1])
 
 
+@pytest.mark.parametrize("chunk_frames", [0, 1, 2, 5])
 @pytest.mark.parametrize(("patch_bits", "parity"), FORMATS)
-def test_decoding_position_by_position_agrees_with_the_whole_window(*, patch_bits: int, parity: bool) -> None:
-    model = lively_model(patch_bits, parity=parity)
+def test_decoding_position_by_position_agrees_with_the_whole_window(
+    *, patch_bits: int, parity: bool, chunk_frames: int
+) -> None:
+    model = lively_model(patch_bits, parity=parity, **in_chunks(chunk_frames, parity=parity))
     bits = some_frames(parity=parity)
     with torch.no_grad():
         whole = model(bits).logits
@@ -59,10 +68,11 @@ def test_decoding_position_by_position_agrees_with_the_whole_window(*, patch_bit
 
 @pytest.mark.parametrize(("patch_bits", "parity"), FORMATS)
 @pytest.mark.parametrize("frames", [0, 1, FRAMES - 1])
+@pytest.mark.parametrize("chunk_frames", [0, 2])
 def test_a_history_read_at_once_continues_like_one_read_bit_by_bit(
-    *, patch_bits: int, parity: bool, frames: int
+    *, patch_bits: int, parity: bool, frames: int, chunk_frames: int
 ) -> None:
-    model = lively_model(patch_bits, parity=parity)
+    model = lively_model(patch_bits, parity=parity, **in_chunks(chunk_frames, parity=parity))
     bits = some_frames(parity=parity)
     frame = model.config.frame_bits
     with torch.no_grad():
@@ -75,6 +85,21 @@ def test_a_history_read_at_once_continues_like_one_read_bit_by_bit(
         path_logits(nodes, patch), whole[:, place : place + patch_bits], atol=1e-4, rtol=0
     )
     assert cache.length == frames * model.config.positions_per_frame + 1
+
+
+def test_decoding_after_a_history_goes_on_through_the_next_chunk() -> None:
+    model = lively_model(8, parity=False, **in_chunks(2, parity=False))
+    bits = some_frames(parity=False)
+    with torch.no_grad():
+        whole = model(bits).logits
+    cache = model.new_cache(batch=2)
+    model.prefill(cache, bits[:, :8])
+    for place in range(8, bits.shape[1] - 8, 8):
+        nodes = model.next_patch_logits(cache, bits[:, place : place + 8])
+        patch = bits[:, place + 8 : place + 16]
+        torch.testing.assert_close(
+            path_logits(nodes, patch), whole[:, place + 8 : place + 16], atol=1e-4, rtol=0
+        )
 
 
 def test_decoding_never_drops_even_in_training() -> None:

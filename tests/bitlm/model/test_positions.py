@@ -1,5 +1,8 @@
+import pytest
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
 
+from bitlm.model import BitTransformer, ModelConfig
 from bitlm.model.positions import rotate, rotations, sinusoids
 
 
@@ -34,3 +37,44 @@ def test_rotated_products_depend_on_the_distance_alone() -> None:
 def test_a_rotation_keeps_the_length() -> None:
     heads = torch.randn(1, 5, 2, 3, 8, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(rotate(heads, rotations(5, 8)).norm(dim=-1), heads.norm(dim=-1))
+
+
+@pytest.mark.parametrize("length", [1, 7, 250, 2048])
+def test_a_position_has_the_same_waves_and_turns_however_long_the_window(length: int) -> None:
+    assert torch.equal(sinusoids(2 * length, 24)[:length], sinusoids(length, 24))
+    assert torch.equal(rotations(2 * length, 12)[:length], rotations(length, 12))
+
+
+@pytest.mark.parametrize("chunk_frames", [0, 9])
+@pytest.mark.parametrize(("patch_bits", "parity"), [(1, False), (1, True), (8, False), (8, True)])
+def test_twice_the_window_changes_no_prediction_inside_the_old_one(
+    *, patch_bits: int, parity: bool, chunk_frames: int
+) -> None:
+    frame = 9 if parity else 8
+    short, long = (
+        BitTransformer(
+            ModelConfig(
+                d_model=16,
+                nhead=2,
+                num_layers=2,
+                dim_feedforward=32,
+                max_seq_len=length,
+                patch_bits=patch_bits,
+                parity=parity,
+                chunk_size=chunk_frames * frame,
+                overlap=chunk_frames // 2 * frame,
+            ),
+            seed=length,
+        )
+        for length in (360, 720)
+    )
+    bits = torch.randint(0, 2, (2, 360), generator=torch.Generator().manual_seed(0))
+    optimizer = torch.optim.SGD(short.parameters(), lr=0.5)
+    for _ in range(3):
+        optimizer.zero_grad()
+        binary_cross_entropy_with_logits(short(bits).logits, bits.float()).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    long.load_state_dict(short.state_dict())
+    with torch.no_grad():
+        assert torch.equal(short(bits).logits, long(bits).logits)
+        assert long(bits.repeat(1, 2)).logits.isfinite().all()

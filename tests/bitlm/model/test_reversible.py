@@ -11,6 +11,7 @@ from bitlm.errors import GridOverflowError
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.model.grid import round_to_grid
 
+CHUNKED = {"chunk_size": 48, "overlap": 16}
 SHAPE: dict[str, Any] = {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 128}
 
 
@@ -71,12 +72,22 @@ def test_both_memory_modes_give_the_same_gradients_to_the_last_bit(
     assert all(gradient.abs().sum() > 0 for gradient in stored.values())
 
 
+@pytest.mark.parametrize("patch_bits", [1, 8])
+def test_both_memory_modes_give_the_same_gradients_with_attention_in_chunks(patch_bits: int) -> None:
+    settings = {"num_layers": 8, "dropout": 0.3, "patch_bits": patch_bits} | CHUNKED
+    loss, stored = gradients(lively_model(memory="store", **settings), some_bits())
+    again, recomputed = gradients(lively_model(memory="recompute", **settings), some_bits())
+    assert loss == again
+    assert all(torch.equal(stored[name], recomputed[name]) for name in stored)
+
+
 @pytest.mark.parametrize("num_layers", [4, 64])
+@pytest.mark.parametrize("windows", [{}, CHUNKED])
 @pytest.mark.parametrize("dropout_seed", [None, 5])
 def test_inverting_every_layer_returns_the_input_with_error_zero(
-    num_layers: int, dropout_seed: int | None
+    num_layers: int, windows: dict[str, int], dropout_seed: int | None
 ) -> None:
-    trunk = lively_model(num_layers=num_layers, dropout=0.3).trunk
+    trunk = lively_model(num_layers=num_layers, dropout=0.3, **windows).trunk
     draw = torch.Generator().manual_seed(1)
     start = round_to_grid(torch.randn(2, 16, 16, generator=draw))
     with torch.no_grad():
