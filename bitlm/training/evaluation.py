@@ -15,6 +15,8 @@ from bitlm.model import BitTransformer
 from bitlm.training.objective import bits_per_byte
 
 EVALUATION_BATCH = 16
+MOST_POSITIONS = 2**15
+"""Positions evaluated at once: long windows are measured few at a time, in memory that does not grow."""
 
 
 def held_out_bits_per_byte(model: BitTransformer, data: bytes) -> float:
@@ -61,8 +63,13 @@ def _overlapping(data: bytes, window: int) -> Iterator[tuple[UInt8[Tensor, "batc
 @torch.no_grad()
 def _payload_nats(model: BitTransformer, text: UInt8[Tensor, "batch byte"]) -> Float[Tensor, "batch bit"]:
     """Return the cost of each payload bit in nats, in float64."""
-    bits = encode_frames(text, parity=model.config.parity)
     model.eval()
+    rows = max(1, MOST_POSITIONS // (text.shape[1] * model.config.positions_per_frame))
+    return torch.cat([_rows_nats(model, part) for part in torch.split(text, rows)])
+
+
+def _rows_nats(model: BitTransformer, text: UInt8[Tensor, "batch byte"]) -> Float[Tensor, "batch bit"]:
+    bits = encode_frames(text, parity=model.config.parity)
     output = model(bits)
     logits = output.logits[:, output.is_payload].double()
     targets = bits[:, output.is_payload].double()

@@ -6,7 +6,7 @@ from bitlm.bits import bytes_to_bits
 from bitlm.data import Corpus
 from bitlm.errors import CorpusError
 from bitlm.model import BitTransformer, ModelConfig
-from bitlm.training import held_out_bits_per_byte, validation_bits_per_byte
+from bitlm.training import evaluation, held_out_bits_per_byte, validation_bits_per_byte
 from bitlm.training.evaluation import _overlapping
 
 
@@ -50,6 +50,20 @@ def test_the_figure_is_the_models_own_code_length(patch_bits: int, *, parity: bo
     costs = -torch.nn.functional.logsigmoid(signs * output.logits.double())[:, output.is_payload]
     by_hand = costs.sum().item() / np.log(2) / len(data)
     assert held_out_bits_per_byte(model, data) == pytest.approx(by_hand, rel=1e-9)
+
+
+@pytest.mark.parametrize("windows", [{}, {"chunk_size": 64, "overlap": 32}])
+def test_windows_measured_few_at_a_time_cost_what_they_cost_together(
+    monkeypatch: pytest.MonkeyPatch, corpus: Corpus, windows: dict[str, int]
+) -> None:
+    shape = {"d_model": 16, "nhead": 2, "num_layers": 2, "dim_feedforward": 32, "max_seq_len": 256}
+    model = BitTransformer(ModelConfig(**shape, **windows, patch_bits=1), seed=1)  # type: ignore[arg-type]
+    data = corpus.held_out[:150]
+    together = held_out_bits_per_byte(model, data), validation_bits_per_byte(model, data)
+    for rows in (1, 3):
+        monkeypatch.setattr(evaluation, "MOST_POSITIONS", rows * 256)
+        apart = held_out_bits_per_byte(model, data), validation_bits_per_byte(model, data)
+        assert apart == pytest.approx(together, rel=1e-6)
 
 
 def test_nothing_to_measure_is_an_error(model_config: ModelConfig) -> None:
