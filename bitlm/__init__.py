@@ -4,7 +4,16 @@ from bitlm.bits import bits_to_text, enforce_parity, text_to_bits
 from bitlm.data import Corpus
 from bitlm.errors import BitLMError, MetricDriftWarning, SafetyGateError
 from bitlm.generation import generate
-from bitlm.model import BitTransformer, ModelConfig, ModelOutput
+from bitlm.model import (
+    BitTransformer,
+    MemoryChoice,
+    ModelConfig,
+    ModelOutput,
+    Reversibility,
+    choose_memory,
+    cpu_autocast,
+    reversibility,
+)
 from bitlm.reference import ReferenceModel
 from bitlm.safety import SafetyGate, hil_safe_inference, safe_sample_with_retry
 from bitlm.session import RunStore, Session
@@ -24,22 +33,27 @@ __all__ = [
     "BitLMError",
     "BitTransformer",
     "Corpus",
+    "MemoryChoice",
     "MetricDriftWarning",
     "ModelConfig",
     "ModelOutput",
     "ReferenceModel",
+    "Reversibility",
     "RunStore",
     "SafetyGate",
     "SafetyGateError",
     "Session",
     "TrainingConfig",
     "bits_to_text",
+    "choose_memory",
+    "cpu_autocast",
     "detect_metric_drift",
     "enforce_parity",
     "generate",
     "hil_safe_inference",
     "lz_complexity",
     "negentropy_score",
+    "reversibility",
     "safe_sample_with_retry",
     "symbiosis_kl",
     "symbiosis_score",

@@ -69,6 +69,7 @@ class InitRequest(Body):
     probe_interval: int | None = None
     checkpoint_interval: int | None = None
     reference_bytes: int | None = None
+    autocast: str | None = None
 
     @model_validator(mode="after")
     def _one_text(self) -> Self:

@@ -96,6 +96,7 @@ def retrace(learner: Learner, journal: Sequence[Event], texts: Texts, *, until: 
         GridOverflowError: As above, for an activation that left the grid.
     """
     waiting = deque(journal)
+    learner.choose_memory()
     _follow_due(learner, waiting, texts)
     while learner.step_count < until:
         update = learner.update()

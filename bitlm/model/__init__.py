@@ -1,17 +1,28 @@
 """The causal bit-tree language model on an exactly reversible trunk."""
 
 from bitlm.model.attention_summary import AttentionSummary
+from bitlm.model.autocast import AutocastChoice, check_autocast, choose_autocast, cpu_autocast
 from bitlm.model.bit_tree import leaf_log_probabilities, path_nodes
 from bitlm.model.config import ModelConfig
 from bitlm.model.decoding import DecodingCache
+from bitlm.model.memory_choice import MemoryChoice, choose_memory
+from bitlm.model.reversibility import Reversibility, reversibility
 from bitlm.model.transformer import BitTransformer, ModelOutput
 
 __all__ = [
     "AttentionSummary",
+    "AutocastChoice",
     "BitTransformer",
     "DecodingCache",
+    "MemoryChoice",
     "ModelConfig",
     "ModelOutput",
+    "Reversibility",
+    "check_autocast",
+    "choose_autocast",
+    "choose_memory",
+    "cpu_autocast",
     "leaf_log_probabilities",
     "path_nodes",
+    "reversibility",
 ]

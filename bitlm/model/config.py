@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bitlm.bits import PAYLOAD_BITS, frame_bits
 from bitlm.errors import ConfigError
 from bitlm.model.visibility import Visibility
+from bitlm.model.reversible import MEMORY_MODES
 
 MOST_PARAMETERS = 1_000_000_000
 
@@ -22,7 +23,11 @@ _WHOLE_NUMBER_BOUNDS = {
     "overlap": (0, 2**18),
 }
 
-_CHOICES = {"patch_bits": (1, PAYLOAD_BITS), "memory": ("store", "recompute"), "objective": ("causal",)}
+_CHOICES = {
+    "patch_bits": (1, PAYLOAD_BITS),
+    "memory": (*MEMORY_MODES, "auto"),
+    "objective": ("causal",),
+}
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,10 @@ class ModelConfig:
             time and memory linear in length. 0 is full attention: it sees all of the window up to itself.
         overlap: Bits before its chunk that a position sees as well, whole frames; 0 with full attention.
         dropout: Share of each branch's output dropped in training, in [0, 1).
-        memory: "store" keeps activations for the backward pass; "recompute" keeps those of the last
-            layer only and inverts the others, exactly. The results are equal bit for bit.
+        memory: "store" keeps all activations for the backward pass, "checkpoint" each layer's input, and
+            "recompute" the last layer's output only, inverting the others, exactly. The results are equal
+            bit for bit; `model.trunk.memory` is the mode in force and can be changed at any time. "auto"
+            lets a session time the three (`choose_memory`); until then activations are stored.
         objective: What is learned; "causal" predicts each bit from all earlier ones.
 
     Raises:

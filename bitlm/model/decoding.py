@@ -13,7 +13,8 @@ from torch.nn.functional import embedding, gelu, layer_norm, scaled_dot_product_
 
 from bitlm.model.bit_tree import patch_values
 from bitlm.model.embedding import PatchEmbedding
-from bitlm.model.grid import STEP, add_on_grid, round_to_grid, shift_on_grid
+from bitlm.model.grid import STEP, add_on_grid, extremes, round_to_grid, shift_on_grid
+from bitlm.model.reversible import check_streams
 from bitlm.model.trunk import Block, Trunk
 
 Vector = Float[Tensor, "batch width"]
@@ -109,10 +110,16 @@ def decode_step(
         trunk: The trunk the cache was made for.
         cache: Not full; extended by one position.
         last: The vector of the patch before this position, or of the start.
+
+    Raises:
+        GridOverflowError: An activation left the exact range; names the layer. The cache is as it was.
     """
     x1 = x2 = round_to_grid(last + cache.places[cache.length])
+    streams = [x1, x2]
     for layer in cache.layers:
         x1, x2 = layer.step(x1, x2, cache.length)
+        streams += [x1, x2]
+    check_streams(streams)
     cache.length += 1
     return trunk.norm.forward((x1 + x2) * 0.5)
 
@@ -123,11 +130,18 @@ def decode_window(
     start: Float[Tensor, "width"],
     patches: Integer[Tensor, "batch patch bit"],
 ) -> Float[Tensor, "batch width"]:
-    """Run the start and these patches through an empty cache at once; return the last position's output."""
+    """Run the start and these patches through an empty cache at once; return the last position's output.
+
+    Raises:
+        GridOverflowError: An activation left the exact range; names the layer. The cache is as it was.
+    """
     seen = embedding(patch_values(patches), cache.table)
     hidden = torch.cat([start.expand(cache.batch, 1, -1), seen], dim=1)
-    cache.length = hidden.shape[1]
-    x1 = x2 = round_to_grid(hidden + cache.places[: cache.length])
+    x1 = x2 = round_to_grid(hidden + cache.places[: hidden.shape[1]])
+    ranges = [extremes(x1), extremes(x2)]
     for layer in cache.layers:
         x1, x2 = layer.prefill(x1, x2)
+        ranges += [extremes(x1), extremes(x2)]
+    check_streams(ranges)
+    cache.length = hidden.shape[1]
     return trunk.norm.forward((x1[:, -1] + x2[:, -1]) * 0.5)

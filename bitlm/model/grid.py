@@ -73,12 +73,13 @@ def check_on_grid(ranges: Sequence[tuple[str, Tensor]]) -> None:
     significand still holds.
 
     Args:
-        ranges: A place's name and that place's extremes (any few values), in order of computation.
+        ranges: A place's name and that place's extremes (any few values, as many at each place), in order
+            of computation.
 
     Raises:
         GridOverflowError: Names the first such place.
     """
-    peaks = torch.stack([extremes.abs().amax() for _, extremes in ranges])
+    peaks = torch.stack([extremes for _, extremes in ranges]).abs().flatten(1).amax(1)
     if bool((peaks < LIMIT).all()):
         return
     for (place, _), peak in zip(ranges, peaks.tolist(), strict=True):

@@ -3,7 +3,8 @@
 Because every sum is exact on the grid, x2 = y2 - M(y1) and x1 = y1 - A(x2) return the inputs bit for bit at
 any depth, so the backward pass can compute a layer's activations again instead of storing them.
 
-Source: Gomez et al., "The Reversible Residual Network", NeurIPS 2017; Kitaev et al., "Reformer", ICLR 2020.
+Source: Gomez et al., "The Reversible Residual Network", NeurIPS 2017; Kitaev et al., "Reformer", ICLR 2020;
+for "checkpoint", Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,8 +17,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
+from torch.utils.checkpoint import checkpoint
 
+from bitlm.errors import ConfigError
 from bitlm.model.grid import add_on_grid, check_on_grid, extremes, subtract_on_grid
+
+MEMORY_MODES = ("store", "checkpoint", "recompute")
+"""What is kept for the backward pass: every activation, each layer's input, or the last layer's output."""
 
 Stream = Float[Tensor, "batch position width"]
 
@@ -35,6 +41,16 @@ class Branch:
     def __call__(self, stream: Stream) -> Stream:
         """Return the branch's output, not yet on the grid."""
         return self.function(stream)
+
+
+def in_bf16(function: Callable[[Tensor], Tensor], stream: Stream) -> Stream:
+    """Return a branch's output with its matrix products in bf16; what comes out is fp32 again.
+
+    The grid makes whole steps of whatever a branch computes, so the sums stay exact.
+    """
+    with torch.autocast(stream.device.type, dtype=torch.bfloat16, cache_enabled=False):
+        output = function(stream)
+    return output.to(stream.dtype)
 
 
 @dataclass(frozen=True)
@@ -69,24 +85,51 @@ def run_layers(
         layers: At least one layer.
         x1: First stream, on the grid.
         x2: Second stream, on the grid.
-        memory: "store" or "recompute"; same values and gradients, bit for bit.
+        memory: One of MEMORY_MODES; same values and gradients, bit for bit.
 
     Raises:
         GridOverflowError: Names the first layer that left the exact range.
+        ConfigError: Called in an autocast context, which would round the streams themselves.
     """
+    if torch.is_autocast_enabled(x1.device.type):
+        raise ConfigError(
+            "autocast", x1.device.type, "around the model it would round the exact streams; use cpu_autocast."
+        )
     if memory == "recompute":
         parameters = chain.from_iterable(layer.parameters for layer in layers)
         return _Recompute.apply(x1, x2, layers, *parameters)  # type: ignore[no-any-return, no-untyped-call]
-    return _forward_all(layers, x1, x2)
+    return _forward_all(layers, x1, x2, checkpointed=memory == "checkpoint" and torch.is_grad_enabled())
 
 
-def _forward_all(layers: Sequence[ReversibleLayer], x1: Stream, x2: Stream) -> tuple[Stream, Stream]:
-    ranges = [("input", extremes(x1)), ("input", extremes(x2))]
-    for index, layer in enumerate(layers):
-        x1, x2 = layer.forward(x1, x2)
-        ranges += [(f"layer {index} attention", extremes(x1)), (f"layer {index} feedforward", extremes(x2))]
-    check_on_grid(ranges)
+def _forward_all(
+    layers: Sequence[ReversibleLayer], x1: Stream, x2: Stream, *, checkpointed: bool = False
+) -> tuple[Stream, Stream]:
+    ranges = [extremes(x1), extremes(x2)]
+    for layer in layers:
+        if checkpointed:
+            # Branches draw nothing that is not keyed, so there is no generator's state to preserve.
+            x1, x2 = checkpoint(layer.forward, x1, x2, use_reentrant=False, preserve_rng_state=False)
+        else:
+            x1, x2 = layer.forward(x1, x2)
+        ranges += [extremes(x1), extremes(x2)]
+    check_streams(ranges)
     return x1, x2
+
+
+def check_streams(ranges: Sequence[Tensor]) -> None:
+    """Refuse streams that left the exact range.
+
+    Args:
+        ranges: Extremes (or all values) of both input streams, then of both streams after each layer; all
+            of one shape.
+
+    Raises:
+        GridOverflowError: Names the first layer that left it.
+    """
+    places = ["input", "input"]
+    for index in range(len(ranges) // 2 - 1):
+        places += [f"layer {index} attention", f"layer {index} feedforward"]
+    check_on_grid(list(zip(places, ranges, strict=True)))
 
 
 class _Recompute(torch.autograd.Function):

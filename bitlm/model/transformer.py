@@ -73,7 +73,7 @@ class BitTransformer(nn.Module):
             GridOverflowError: An activation left the exact range; names the layer.
         """
         check_frames(bits, self.config)
-        values = patch_values(self._patches(bits))
+        values = patch_values(self.patches(bits))
         nodes = self.head(self.trunk(self.embedding(values), self._dropout_key(dropout_seed)))
         logits = gather_paths(nodes, values, self.config.patch_bits)
         if self.config.patch_bits == PAYLOAD_BITS:
@@ -131,7 +131,7 @@ class BitTransformer(nn.Module):
         check_frames(bits, self.config)
         if bits.shape[1] == self.config.window_bytes * self.config.frame_bits:
             raise BitFormatError("the history fills the window; prefill with its last half.")
-        patches = self._patches(bits)
+        patches = self.patches(bits)
         return self.head.forward(decode_window(self.trunk, cache, self.embedding.start, patches))
 
     @torch.inference_mode()
@@ -149,10 +149,10 @@ class BitTransformer(nn.Module):
             ConfigError: The window is too long for its full maps.
         """
         check_frames(bits, self.config)
-        hidden = self.embedding(patch_values(self._patches(bits)))
+        hidden = self.embedding(patch_values(self.patches(bits)))
         return summarise_attention(self.trunk, hidden, full_attn_logging=full_attn_logging)
 
-    def _patches(self, bits: Integer[Tensor, "batch bit"]) -> Integer[Tensor, "batch patch patch_bits"]:
+    def patches(self, bits: Integer[Tensor, "batch bit"]) -> Integer[Tensor, "batch patch patch_bits"]:
         """Group the bits a position carries; byte patches leave out the parity bit."""
         if self.config.patch_bits == 1:
             return bits.unsqueeze(-1)

@@ -13,7 +13,7 @@ from bitlm.model.attention import Attention
 from bitlm.model.config import ModelConfig
 from bitlm.model.grid import round_to_grid
 from bitlm.model.positions import rotations
-from bitlm.model.reversible import Branch, ReversibleLayer, run_layers
+from bitlm.model.reversible import Branch, ReversibleLayer, in_bf16, run_layers
 from bitlm.model.unfilled import linear
 from bitlm.randomness import counter_seed
 
@@ -44,13 +44,20 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Blocks with two streams; its output is the norm of the streams' mean."""
+    """Blocks with two streams; its output is the norm of the streams' mean.
+
+    Attributes:
+        memory: What the backward pass finds, one of MEMORY_MODES; changing it changes no bit.
+        autocast: "bf16" inside a `cpu_autocast`, where the branches compute in it; else "off".
+    """
 
     turns: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.memory = "store" if config.memory == "auto" else config.memory
+        self.autocast = "off"
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.d_model, bias=False)
         turns = rotations(config.positions, config.d_model // config.nhead)
@@ -64,9 +71,9 @@ class Trunk(nn.Module):
             dropout_seed: Key of the dropout masks; None drops nothing.
         """
         hidden = round_to_grid(hidden)
-        # Two views, so that in both memory modes the streams' gradients are summed in the same order.
+        # Two views, so that in all memory modes the streams' gradients are summed in the same order.
         x1, x2 = hidden.view_as(hidden), hidden.view_as(hidden)
-        y1, y2 = run_layers(self.reversible_layers(hidden.shape[1], dropout_seed), x1, x2, self.config.memory)
+        y1, y2 = run_layers(self.reversible_layers(hidden.shape[1], dropout_seed), x1, x2, self.memory)
         return self.norm((y1 + y2) * 0.5)  # type: ignore[no-any-return]
 
     @property
@@ -81,6 +88,8 @@ class Trunk(nn.Module):
         for index, block in enumerate(self.typed_blocks):
             attend: Callable[[Tensor], Tensor] = partial(block.attention, turns=turns)
             transform: Callable[[Tensor], Tensor] = block.feedforward
+            if self.autocast == "bf16":
+                attend, transform = partial(in_bf16, attend), partial(in_bf16, transform)
             if dropout_seed is not None and self.config.dropout > 0:
                 keys = [counter_seed(dropout_seed, index, "dropout", branch) for branch in (0, 1)]
                 attend = partial(_drop_from, attend, self.config.dropout, keys[0])

@@ -1,6 +1,6 @@
 """What a run is a function of, beside its journal."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bitlm.model import ModelConfig
 from bitlm.training import TrainingConfig
@@ -28,3 +28,10 @@ class RunConfig(BaseModel):
     seed: int = Field(ge=0, lt=2**63)
     threads: int = Field(ge=1, le=256)
     version: str
+
+    @field_validator("training")
+    @classmethod
+    def _is_settled(cls, training: TrainingConfig) -> TrainingConfig:
+        if training.autocast == "auto":
+            raise ValueError("autocast='auto' is settled when a run is made; use 'off' or 'bf16'")
+        return training

@@ -9,6 +9,8 @@ EventKind = Literal[
     "run_created",
     "run_forked",
     "run_resumed",
+    "memory_chosen",
+    "autocast_chosen",
     "training_started",
     "training_paused",
     "training_stopped",

@@ -15,7 +15,7 @@ from torch import Tensor
 from bitlm.bits import encode_frames
 from bitlm.data import Corpus, windows
 from bitlm.errors import ConfigError
-from bitlm.model import BitTransformer
+from bitlm.model import BitTransformer, MemoryChoice, choose_memory, cpu_autocast
 from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
 from bitlm.session.checkpoint import Checkpoint
@@ -97,6 +97,19 @@ class Learner:
         self.model.reference = reference
         self.model.eval()
         self._trainer = Trainer(self.model, config.training)
+
+    def choose_memory(self) -> MemoryChoice | None:
+        """Let this machine choose the memory mode if the run leaves it open, else return None.
+
+        It decides what a step takes, and not one bit of what it computes.
+        """
+        if self.config.model.memory != "auto":
+            return None
+        training = self.config.training
+        with cpu_autocast(self.model, training.autocast):
+            choice = choose_memory(self.model, training.batch_size)
+        self.model.trunk.memory = choice.memory
+        return choice
 
     # The journal
 

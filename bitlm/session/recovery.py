@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitlm.errors import CheckpointError, GridOverflowError, HaltedError
 from bitlm.session.checkpoint_table import CheckpointRecord
+from bitlm.session.choices import tell_choices
 from bitlm.session.commands import TelemetrySettings
 from bitlm.session.events import Event, StepEvent
 from bitlm.session.learner import JOURNAL_KINDS, Learner, Update
@@ -86,6 +87,7 @@ def recompute(session: "Session", learner: Learner, start: Start, progress: Prog
     journal = deque(store.all_events(run_id, kinds=JOURNAL_KINDS, since=start.event_id))
     progress(learner.step_count, until)
     session.is_recovering = True
+    choice = learner.choose_memory()
     _follow_due(learner, journal, store)
     while learner.step_count < until and session.halted is None:
         _step_again(session, learner)
@@ -99,6 +101,7 @@ def recompute(session: "Session", learner: Learner, start: Start, progress: Prog
         store.checkpoints.mark_damaged(record)
     payload = {"checkpoint_step": start.step, "recomputed": learner.step_count - start.step}
     session.record("run_resumed", payload)
+    tell_choices(session, choice)
     if not session.is_recovering and (payload["recomputed"] or not start.event_id):
         session.checkpoint()
 

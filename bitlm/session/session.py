@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from bitlm.data import Corpus
 from bitlm.errors import GridOverflowError, HaltedError
 from bitlm.model import ModelConfig
+from bitlm.session.choices import settled, tell_choices
 from bitlm.session.commands import Anneal, Command, SetTelemetry, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.drift_monitor import DriftMonitor
@@ -88,6 +89,7 @@ class Session:
             CorpusError: The text is too short for the model's window.
         """
         corpus.require_window(model.window_bytes)
+        training, autocast = settled(model, training)
         config = RunConfig(
             model=model,
             training=training,
@@ -108,6 +110,7 @@ class Session:
             run_id, created_at=created_at, parameters=session.model.parameter_count,
             config=config, source=source, payload=asked,
         )  # fmt: skip
+        tell_choices(session, autocast, learner.choose_memory())
         session.checkpoint()
         return session
 

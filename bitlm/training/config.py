@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from bitlm.errors import ConfigError
+from bitlm.model import check_autocast
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class TrainingConfig:
         checkpoint_interval: Steps between two automatic checkpoints.
         reference_bytes: Of a longer training text the reference model counts this many bytes at its end.
             Each takes one byte on the disk and one and a half in memory.
+        autocast: "bf16" computes the trunk's branches in bf16 while training, "off" in fp32; "auto" lets
+            this machine choose (`choose_autocast`) when the run is made, which then has what was chosen.
 
     Raises:
         ConfigError: A value is out of its range; the error names field and range.
@@ -37,6 +40,7 @@ class TrainingConfig:
     probe_interval: int = 50
     checkpoint_interval: int = 500
     reference_bytes: int = 2**26
+    autocast: str = "off"
 
     def __post_init__(self) -> None:
         self._check_count("batch_size", low=1, high=4096)
@@ -48,6 +52,7 @@ class TrainingConfig:
         for interval in ("validation_interval", "probe_interval", "checkpoint_interval"):
             self._check_count(interval, low=1, high=1_000_000)
         self._check_count("reference_bytes", low=1, high=2**31 - 1)
+        check_autocast(self.autocast)
 
     def _check_count(self, field: str, *, low: int, high: int) -> None:
         value = getattr(self, field)

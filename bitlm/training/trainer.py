@@ -1,13 +1,13 @@
 """One optimizer update, as a pure function of weights, batch, step and settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 import torch
 from jaxtyping import Integer
 from torch import Tensor
 
-from bitlm.model import BitTransformer
+from bitlm.model import BitTransformer, choose_autocast, cpu_autocast
 from bitlm.training.config import TrainingConfig
 from bitlm.training.objective import causal_objective
 from bitlm.training.optimizer import HybridOptimizer
@@ -31,9 +31,15 @@ class StepResult:
 
 
 class Trainer:
-    """Owns the optimizer of one model."""
+    """Owns the optimizer of one model.
+
+    Attributes:
+        config: As given, but with autocast="auto" settled.
+    """
 
     def __init__(self, model: BitTransformer, config: TrainingConfig) -> None:
+        if config.autocast == "auto":
+            config = replace(config, autocast=choose_autocast(model.config, config.batch_size).autocast)
         self.model = model
         self.config = config
         self.optimizer = HybridOptimizer(
@@ -53,14 +59,20 @@ class Trainer:
             rate_factor: Share of the peak learning rates to use.
             lambda_K: Weight of K in the objective, in [0, 1].
             dropout_seed: Key of this step's dropout masks.
+
+        Raises:
+            GridOverflowError: An activation left the exact range; weights and optimizer are as they were.
         """
-        self.model.train()
         self.optimizer.zero_grad()
-        output = self.model(bits, dropout_seed=dropout_seed)
-        objective = causal_objective(output, bits, lambda_K)
-        objective.total.backward()  # type: ignore[no-untyped-call] # torch leaves backward untyped
+        self.model.train()
+        try:
+            with cpu_autocast(self.model, self.config.autocast):
+                output = self.model(bits, dropout_seed=dropout_seed)
+            objective = causal_objective(output, bits, lambda_K)
+            objective.total.backward()  # type: ignore[no-untyped-call] # torch leaves backward untyped
+        finally:
+            self.model.eval()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
-        self.model.eval()
         loss, gradient_norm = objective.cross_entropy.item(), norm.item()
         finite = isfinite(loss) and isfinite(gradient_norm)
         if finite:

@@ -59,6 +59,8 @@ const SENTENCES = {
   run_forked: forkedSentence,
   training_started: () => "Training started",
   run_resumed: resumedSentence,
+  memory_chosen: ({ memory, reason }) => `This machine chose memory=${memory}: ${reason}`,
+  autocast_chosen: ({ autocast, reason }) => `This machine chose autocast=${autocast}: ${reason}`,
   training_paused: ({ reason }) => (reason ? `Training paused: ${reason}` : "Training paused"),
   training_stopped: () => "Training stopped",
   telemetry_changed: ({ changes }) =>

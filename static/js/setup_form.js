@@ -2,11 +2,12 @@
 
 const NUMBERS = ["d_model", "nhead", "num_layers", "dim_feedforward", "max_seq_len", "chunk_size", "overlap",
   "patch_bits", "batch_size", "learning_rate"];
-const ADVANCED = [...NUMBERS, "parity", "memory"];
+const WORDS = ["memory", "autocast"];
+const ADVANCED = [...NUMBERS, "parity", ...WORDS];
 
 function typed(field, value) {
   if (field === "parity") return value === "true";
-  if (field === "memory") return value;
+  if (WORDS.includes(field)) return value;
   return Number(value);
 }
 

@@ -30,7 +30,7 @@ from bitlm.model import BitTransformer, ModelConfig
         ("dropout", nan, "from 0"),
         ("dropout", inf, "from 0"),
         ("dropout", True, "from 0"),
-        ("memory", "disk", "use 'store' or 'recompute'"),
+        ("memory", "disk", "use 'store' or 'checkpoint' or 'recompute' or 'auto'"),
         ("objective", "diffusion", "use 'causal'"),
         ("memory", None, "use 'store'"),
         ("chunk_size", -8, "from 0"),

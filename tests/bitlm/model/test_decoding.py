@@ -1,3 +1,4 @@
+import math
 from itertools import product
 from typing import Any
 
@@ -6,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bitlm.bits import encode_frames
-from bitlm.errors import BitFormatError
+from bitlm.errors import BitFormatError, GridOverflowError
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.model.bit_tree import gather_paths, patch_values
 
@@ -139,3 +140,18 @@ def test_a_cache_in_use_is_neither_started_nor_prefilled_again() -> None:
         model.next_patch_logits(cache, None)
     with pytest.raises(BitFormatError, match="in use"):
         model.prefill(cache, bits[:, :8])
+
+
+@pytest.mark.parametrize("value", [1e6, math.nan])
+def test_leaving_the_exact_range_names_the_layer_and_leaves_the_cache_as_it_was(value: float) -> None:
+    model = lively_model(8, parity=False)
+    cache, prefilled = model.new_cache(), model.new_cache()
+    model.next_patch_logits(cache, None)
+    with torch.no_grad():
+        model.get_parameter("trunk.blocks.1.feedforward.project_out.weight").fill_(value)
+    with pytest.raises(GridOverflowError, match="layer 1 feedforward"):
+        model.next_patch_logits(cache, torch.zeros(1, 8, dtype=torch.uint8))
+    assert cache.length == 1
+    with pytest.raises(GridOverflowError, match="layer 1 feedforward"):
+        model.prefill(prefilled, some_frames(parity=False, rows=1)[:, :16])
+    assert prefilled.length == 0

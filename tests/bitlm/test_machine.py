@@ -1,0 +1,58 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from bitlm.machine import available_memory_bytes
+
+MEMINFO = {"proc/meminfo": "MemTotal:       16000 kB\nMemFree:         100 kB\nMemAvailable:    8000 kB\n"}
+FREE = 8000 * 1024
+
+
+def machine(folder: Path, files: Mapping[str, str]) -> Path:
+    """A folder that looks like the root of a Linux system."""
+    for name, text in (MEMINFO | files).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_without_a_limit_it_is_what_the_system_calls_available(tmp_path: Path) -> None:
+    assert available_memory_bytes(machine(tmp_path, {})) == FREE
+    unlimited = {"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "max\n"}
+    assert available_memory_bytes(machine(tmp_path, unlimited)) == FREE
+
+
+@pytest.mark.parametrize(
+    ("line", "group", "limit", "usage"),
+    [
+        ("0::/a/b", "sys/fs/cgroup/a/b", "memory.max", "memory.current"),
+        ("0::/a/b", "sys/fs/cgroup/a", "memory.max", "memory.current"),
+        ("0::/elsewhere", "sys/fs/cgroup", "memory.max", "memory.current"),
+        ("4:memory:/a", "sys/fs/cgroup/memory/a", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ],
+)
+def test_a_limit_on_the_group_or_on_one_around_it_leaves_less(
+    tmp_path: Path, line: str, group: str, limit: str, usage: str
+) -> None:
+    files = {
+        "proc/self/cgroup": f"9:cpu:/a\n{line}\n",
+        f"{group}/{limit}": "1000000\n",
+        f"{group}/{usage}": "700000\n",
+        f"{group}/memory.stat": "anon 650000\ninactive_file 50000\n",
+    }
+    assert available_memory_bytes(machine(tmp_path, files)) == 1_000_000 - 700_000 + 50_000
+
+
+def test_a_group_above_its_limit_has_nothing_left(tmp_path: Path) -> None:
+    files = {
+        "proc/self/cgroup": "0::/\n",
+        "sys/fs/cgroup/memory.max": "1000\n",
+        "sys/fs/cgroup/memory.current": "2000\n",
+    }
+    assert available_memory_bytes(machine(tmp_path, files)) == 0
+
+
+def test_where_there_is_no_proc_the_system_is_asked_otherwise(tmp_path: Path) -> None:
+    assert available_memory_bytes(tmp_path) > 0

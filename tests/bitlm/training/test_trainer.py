@@ -1,0 +1,74 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from bitlm.errors import GridOverflowError
+from bitlm.model import BitTransformer, ModelConfig
+from bitlm.model.reversible import MEMORY_MODES
+from bitlm.training import Trainer, TrainingConfig
+
+BITS = torch.randint(0, 2, (2, 256), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+
+
+def step(trainer: Trainer, seed: int = 0) -> float:
+    return trainer.update(BITS, rate_factor=1.0, lambda_K=0.0, dropout_seed=seed).loss
+
+
+def state(trainer: Trainer) -> dict[str, Tensor]:
+    tensors = {**trainer.model.state_dict(), **trainer.optimizer.tensors()}
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize("memory", MEMORY_MODES)
+@pytest.mark.parametrize("value", [1e6, math.nan])
+def test_an_overflow_leaves_the_other_weights_and_the_optimizer_as_they_were(
+    model_config: ModelConfig, training_config: TrainingConfig, memory: str, value: float
+) -> None:
+    model = BitTransformer(replace(model_config, memory=memory, dropout=0.1))
+    trainer = Trainer(model, training_config)
+    step(trainer)
+    broken = model.get_parameter("trunk.blocks.0.attention.project_out.weight")
+    good = broken.detach().clone()
+    before = state(trainer)
+    with torch.no_grad():
+        broken.fill_(value)
+    with pytest.raises(GridOverflowError, match="layer 0 attention"):
+        step(trainer, seed=1)
+    assert not model.training
+    with torch.no_grad():
+        broken.copy_(good)
+    after = state(trainer)
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("autocast", ["off", "bf16"])
+def test_the_memory_mode_can_change_between_steps_without_changing_a_bit(
+    model_config: ModelConfig, training_config: TrainingConfig, autocast: str
+) -> None:
+    training = replace(training_config, autocast=autocast)
+    changing = Trainer(BitTransformer(replace(model_config, dropout=0.1)), training)
+    storing = Trainer(BitTransformer(replace(model_config, dropout=0.1)), training)
+    for seed, memory in enumerate((*MEMORY_MODES, *reversed(MEMORY_MODES))):
+        changing.model.trunk.memory = memory
+        assert step(changing, seed) == step(storing, seed)
+    assert all(
+        torch.equal(*pair) for pair in zip(state(changing).values(), state(storing).values(), strict=True)
+    )
+
+
+def test_bf16_is_in_force_while_a_step_computes_and_auto_is_settled_first(
+    model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    losses = {}
+    for autocast in ("off", "bf16"):
+        trainer = Trainer(BitTransformer(model_config), replace(training_config, autocast=autocast))
+        losses[autocast] = [step(trainer) for _ in range(3)]
+        assert trainer.model.trunk.autocast == "off"
+    assert losses["off"] != losses["bf16"]
+    assert losses["off"] == pytest.approx(losses["bf16"], rel=0.02)
+    settled = Trainer(BitTransformer(model_config), replace(training_config, autocast="auto"))
+    assert settled.config.autocast in ("off", "bf16")
