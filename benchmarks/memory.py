@@ -1,15 +1,19 @@
-"""What does the backward pass keep, and what does keeping less cost? Prints a table, writes it to results/.
+"""What does training take, and what does taking less cost? Prints tables, writes them to results/.
 
-One shape at several depths, four ways: BitLM recomputing and storing, and the same blocks as a plain residual
-transformer, without and with torch's checkpointing. Kept bytes are counted, not read off the process's size:
-every distinct storage autograd saves, weights excluded. `python -m benchmarks.memory`
+1. What the backward pass keeps. One shape at several depths: BitLM in its three memory modes, and the same
+   blocks as a plain residual transformer, without and with torch's checkpointing. Kept bytes are counted:
+   every distinct storage autograd saves, weights excluded.
+2. What the process takes at its peak, beyond weights, gradients and the optimizer's state, at several depths.
+3. How deep a model trains in 2 GB, beside Hugging Face's GPT-2 of the same shape, all under the same AdamW.
+
+`python -m benchmarks.memory`; parts 2 and 3 start processes, and 3 needs benchmarks/requirements.txt.
 """
 
 import argparse
 import json
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -23,17 +27,19 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks.machine import machine
+from benchmarks.peak_memory import BITLM, GPT2, Depth, Peak, Training, peak, peer, trainable_depth
 from bitlm.bits import encode_frames
 from bitlm.data import Corpus, windows
-from bitlm.model import BitTransformer, ModelConfig
+from bitlm.model import BitTransformer, ModelConfig, reversibility
 from bitlm.model.bit_tree import gather_paths, patch_values
-from bitlm.model.grid import round_to_grid
+from bitlm.model.layer_trial import kept_storages
 from bitlm.model.trunk import Block
 from bitlm.randomness import generator
 
 MEGABYTE = 2**20
 DROPOUT = 0.1
 DROPOUT_SEED = 1
+LIMIT_BYTES = 2 * 10**9
 
 Loss = Callable[[], Float[Tensor, ""]]
 
@@ -67,30 +73,27 @@ class PlainTransformer(nn.Module):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; a ratio is to the plain transformer of the same depth."""
+    """One line of the first table; a ratio is to the plain transformer of the same depth."""
 
     model: str
     layers: int
     parameters: int
     kept_bytes: int
     kept_ratio: float
-    step_ms: float
-    step_ratio: float
+    step_ms: float | None
+    step_ratio: float | None
 
 
 @dataclass(frozen=True)
 class Exactness:
-    """Whether recomputing is exact at one depth, dropout on.
-
-    Attributes:
-        layers: The depth.
-        inversion_error: Greatest difference between the streams given and those inverted back.
-        gradients_equal: Whether every gradient is bitwise that of storing.
-    """
+    """How exact recomputing is at one depth, dropout on; see `bitlm.reversibility`."""
 
     layers: int
     inversion_error: float
-    gradients_equal: bool
+    gradient_agreement: float
+
+
+Tables = dict[str, Sequence[Row] | Sequence[Exactness] | Sequence[Peak] | Sequence[Depth]]
 
 
 def model_config(layers: int, options: argparse.Namespace, *, memory: str, dropout: float = 0) -> ModelConfig:
@@ -106,13 +109,16 @@ def model_config(layers: int, options: argparse.Namespace, *, memory: str, dropo
 
 
 def contenders(layers: int, options: argparse.Namespace) -> dict[str, nn.Module]:
-    """Return the four models of one depth, by name; plain first, which the ratios are to."""
+    """Return the models of one depth, by name; plain first, which the ratios are to."""
     store = model_config(layers, options, memory="store")
+    ours = {
+        name: BitTransformer(model_config(layers, options, memory=name.removeprefix("BitLM ")))
+        for name in BITLM
+    }
     return {
         "plain transformer": PlainTransformer(store, checkpointed=False),
         "plain, checkpointed": PlainTransformer(store, checkpointed=True),
-        "BitLM store": BitTransformer(store),
-        "BitLM recompute": BitTransformer(model_config(layers, options, memory="recompute")),
+        **ours,
     }
 
 
@@ -125,11 +131,10 @@ def bit_loss(model: nn.Module, bits: UInt8[Tensor, "batch bit"]) -> Float[Tensor
 
 def kept_bytes(model: nn.Module, loss: Loss) -> int:
     """Return the bytes kept between forward and backward, weights excluded."""
-    with _kept_storages() as storages:
+    with kept_storages(model) as storages:
         kept_for = loss()
     assert kept_for.requires_grad
-    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    return sum(size for address, size in storages.items() if address not in weights)
+    return sum(storages.values())
 
 
 def step_ms(loss: Loss, repeats: int) -> float:
@@ -147,7 +152,8 @@ def measure(bits: UInt8[Tensor, "batch bit"], layers: int, options: argparse.Nam
     rows: list[Row] = []
     for name, model in contenders(layers, options).items():
         loss = partial(bit_loss, model, bits)
-        kept, milliseconds = kept_bytes(model, loss), step_ms(loss, options.repeats)
+        kept = kept_bytes(model, loss)
+        milliseconds = step_ms(loss, options.repeats) if layers <= options.timed_up_to else None
         plain = rows[0] if rows else None
         rows.append(
             Row(
@@ -157,52 +163,23 @@ def measure(bits: UInt8[Tensor, "batch bit"], layers: int, options: argparse.Nam
                 kept_bytes=kept,
                 kept_ratio=kept / plain.kept_bytes if plain else 1.0,
                 step_ms=milliseconds,
-                step_ratio=milliseconds / plain.step_ms if plain else 1.0,
+                step_ratio=milliseconds / (plain.step_ms if plain and plain.step_ms else milliseconds)
+                if milliseconds
+                else None,
             )
         )
     return rows
 
 
 def exactness(bits: UInt8[Tensor, "batch bit"], layers: int, options: argparse.Namespace) -> Exactness:
-    """Invert a whole trunk and compare both memory modes' gradients, dropout on."""
-    found = []
-    for memory in ("store", "recompute"):
-        model = BitTransformer(model_config(layers, options, memory=memory, dropout=DROPOUT)).train()
-        output = model(bits, dropout_seed=DROPOUT_SEED)
-        binary_cross_entropy_with_logits(output.logits, bits.float()).backward()  # type: ignore[no-untyped-call]
-        found.append([parameter.grad for parameter in model.parameters()])
-    equal = all(
-        stored is not None and recomputed is not None and torch.equal(stored, recomputed)
-        for stored, recomputed in zip(*found, strict=True)
-    )
-    return Exactness(layers, inversion_error(model, bits), equal)
+    """Measure one depth, dropout on."""
+    model = BitTransformer(model_config(layers, options, memory="recompute", dropout=DROPOUT)).train()
+    found = reversibility(model, bits, dropout_seed=DROPOUT_SEED)
+    return Exactness(layers, **asdict(found))
 
 
-@torch.no_grad()
-def inversion_error(model: BitTransformer, bits: UInt8[Tensor, "batch bit"]) -> float:
-    """Return the greatest difference between the input of the trunk and its inverted output."""
-    start = round_to_grid(model.embedding(patch_values(bits.reshape(bits.shape[0], -1, 8))))
-    layers = model.trunk.reversible_layers(start.shape[1], DROPOUT_SEED)
-    first, second = start, start
-    for layer in layers:
-        first, second = layer.forward(first, second)
-    for layer in reversed(layers):
-        first, second = layer.invert(first, second)
-    return float(torch.maximum((first - start).abs(), (second - start).abs()).max())
-
-
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layers", type=int, nargs="+", default=[4, 16, 64])
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--rows", type=int, default=8, help="sequences in a batch")
-    parser.add_argument("--positions", type=int, default=512, help="bytes in a sequence")
-    parser.add_argument("--repeats", type=int, default=3, help="timed passes, of which the median counts")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    options = parser.parse_args()
-
-    torch.set_num_threads(1)
+def kept_and_exact(options: argparse.Namespace) -> tuple[list[Row], list[Exactness]]:
+    """Do part 1."""
     batch = windows(Corpus.embedded().train, options.positions, options.rows, generator(0, 0, "batch"))
     bits = encode_frames(batch, parity=False)
     print(f"{options.rows} x {options.positions} positions, width {options.width}, one thread")
@@ -210,50 +187,100 @@ def main() -> None:
     rows: list[Row] = []
     exact: list[Exactness] = []
     for layers in options.layers:
-        rows += measure(bits, layers, options)
-        _print_rows(rows[-4:])
-        exact.append(exactness(bits[: max(1, options.rows // 4)], layers, options))
+        made = measure(bits, layers, options)
+        _print_rows(made)
+        rows += made
+        exact.append(exactness(bits[:1], layers, options))
     for line in exact:
         print(
             f"{line.layers} layers, dropout {DROPOUT}: inversion error {line.inversion_error}, "
-            f"gradients bitwise equal: {line.gradients_equal}"
+            f"gradients apart by {line.gradient_agreement}"
         )
-    _write(options, rows, exact)
+    return rows, exact
 
 
-@contextmanager
-def _kept_storages() -> Iterator[dict[int, int]]:
-    """Yield a table, address to size, of what autograd saves of forward passes in this context."""
-    storages: dict[int, int] = {}
+def peaks(options: argparse.Namespace) -> list[Peak]:
+    """Do part 2."""
+    print(f"\n{options.rows} x {options.positions} positions, one process each")
+    print(f"{'layers':>6}  {'model':20}{'peak MB':>9}{'of it state':>13}{'beyond':>8}")
+    found = []
+    for layers in options.layers:
+        line = peak(Training("BitLM recompute", layers, options.rows, options.positions, options.width))
+        print(
+            f"{layers:6}  {line.model:20}{line.peak_bytes / MEGABYTE:9.1f}"
+            f"{line.state_bytes / MEGABYTE:13.1f}{line.beyond_bytes / MEGABYTE:8.1f}",
+            flush=True,
+        )
+        found.append(line)
+    beyond = [line.beyond_bytes for line in found]
+    print(f"beyond the state, greatest to least: {max(beyond) / min(beyond):.3f}")
+    return found
 
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield storages
+def depths(options: argparse.Namespace) -> list[Depth]:
+    """Do part 3."""
+    print(f"\nlayers that train in {LIMIT_BYTES / 1e9:g} GB, at {options.depth_rows} x {options.positions}")
+    found = []
+    for model in (*GPT2, "BitLM recompute"):
+        line = trainable_depth(
+            Training(model, 0, options.depth_rows, options.positions, options.width), LIMIT_BYTES
+        )
+        found.append(line)
+        ratio = line.layers / found[0].layers
+        print(
+            f"{model:20}{line.layers:6}{line.taken_bytes / MEGABYTE:10.1f} MB{ratio:8.1f} x GPT-2", flush=True
+        )
+    return found
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--layers", type=int, nargs="+", default=[4, 32, 128])
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--positions", type=int, default=512, help="bytes in a sequence")
+    parser.add_argument("--rows", type=int, default=8, help="sequences in a batch, parts 1 and 2")
+    parser.add_argument("--depth-rows", type=int, default=4, help="sequences in a batch, part 3")
+    parser.add_argument("--timed-up-to", type=int, default=4, help="layers up to which steps are timed")
+    parser.add_argument("--repeats", type=int, default=3, help="timed passes, of which the median counts")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args()
+
+    peer("transformers")
+    torch.set_num_threads(1)
+    load = os.getloadavg()
+    rows, exact = kept_and_exact(options)
+    tables: Tables = {"rows": rows, "exactness": exact, "peaks": peaks(options), "depths": depths(options)}
+    _write(options, tables, load)
 
 
 def _print_rows(rows: Sequence[Row]) -> None:
     for row in rows:
         print(
             f"{row.layers:6}  {row.model:20}{row.kept_bytes / MEGABYTE:9.1f}{row.kept_ratio:8.3f}"
-            f"{row.step_ms:9.0f}{row.step_ratio:7.2f}",
+            + (f"{row.step_ms:9.0f}{row.step_ratio:7.2f}" if row.step_ms and row.step_ratio else ""),
             flush=True,
         )
 
 
-def _write(options: argparse.Namespace, rows: Sequence[Row], exact: Sequence[Exactness]) -> None:
+def _write(
+    options: argparse.Namespace,
+    tables: Tables,
+    load: tuple[float, float, float],
+) -> None:
+    """Write all with the machine and how busy it was: above 1 it was shared, and the times suffered."""
     now = datetime.now(UTC)
-    settings = {name: getattr(options, name) for name in ("layers", "width", "rows", "positions", "repeats")}
+    settings = {name: value for name, value in vars(options).items() if name != "output"}
     record = {
         "benchmark": "memory",
         "at": now.isoformat(timespec="seconds"),
         "machine": machine(),
+        "load_average_before": load,
+        "transformers": peer("transformers").__version__,
         "settings": settings,
-        "rows": [asdict(row) for row in rows],
-        "exactness": [asdict(line) for line in exact],
+        **{name: [asdict(line) for line in table] for name, table in tables.items()},
     }
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / f"{now:%Y-%m-%d}-memory.json"

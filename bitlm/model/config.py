@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from bitlm.bits import PAYLOAD_BITS, frame_bits
 from bitlm.errors import ConfigError
-from bitlm.model.visibility import Visibility
 from bitlm.model.reversible import MEMORY_MODES
+from bitlm.model.visibility import Visibility
 
 MOST_PARAMETERS = 1_000_000_000
 

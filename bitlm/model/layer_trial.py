@@ -67,9 +67,9 @@ class LayerTrial:
     def _forward(self, memory: str) -> tuple[list[Tensor], list[Tensor]]:
         draw = generator(0, 0, "trial")
         start = round_to_grid(torch.randn(self.rows, self.positions, self.width, generator=draw))
-        inputs = [start.requires_grad_(), start.clone().detach().requires_grad_()]
+        x1, x2 = start.requires_grad_(), start.detach().clone().requires_grad_()
         with torch.enable_grad():
-            return inputs, list(run_layers(self.layers, *inputs, memory))
+            return [x1, x2], list(run_layers(self.layers, x1, x2, memory))
 
     def _pull_back(self, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         weights = [parameter for layer in self.layers for parameter in layer.parameters]

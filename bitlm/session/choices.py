@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from bitlm.model import AutocastChoice, MemoryChoice, ModelConfig, choose_autocast
+from bitlm.session.events import EventKind
 from bitlm.training import TrainingConfig
 
 if TYPE_CHECKING:
@@ -25,5 +26,5 @@ def tell_choices(session: "Session", *choices: AutocastChoice | MemoryChoice | N
     """Record an event for each choice that was made."""
     for choice in choices:
         if choice is not None:
-            kind = "memory_chosen" if isinstance(choice, MemoryChoice) else "autocast_chosen"
+            kind: EventKind = "memory_chosen" if isinstance(choice, MemoryChoice) else "autocast_chosen"
             session.record(kind, asdict(choice))

@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ MEMINFO = {"proc/meminfo": "MemTotal:       16000 kB\nMemFree:         100 kB\nM
 FREE = 8000 * 1024
 
 
-def machine(folder: Path, files: Mapping[str, str]) -> Path:
+def machine(folder: Path, files: dict[str, str]) -> Path:
     """A folder that looks like the root of a Linux system."""
     for name, text in (MEMINFO | files).items():
         path = folder / name
