@@ -120,7 +120,8 @@ class ContextIndex:
     ) -> Int32[np.ndarray, "2 row order"]:
         """Return the stretches one bit further: of the same contexts, in the next level."""
         ones_before = self._rank(level, stretches)
-        return np.where(bit[:, None], ones_before + self._zeros[level], stretches - ones_before)
+        below: Places = np.where(bit[:, None], ones_before + self._zeros[level], stretches - ones_before)
+        return below
 
     def lengthen(
         self, stretches: Int32[np.ndarray, "2 row order"], value: UInt8[np.ndarray, "row"]
@@ -131,13 +132,13 @@ class ContextIndex:
         return longer
 
     def node_counts(
-        self, stretches: Int32[np.ndarray, "2 row order"], level: int
+        self, stretches: Int32[np.ndarray, "2 row order"], levels: range
     ) -> tuple[Int32[np.ndarray, "row node order"], Int32[np.ndarray, "row node order"]]:
-        """Return zeros and ones at every node from this level down, breadth first."""
+        """Return zeros and ones at every node of these levels, the first of them the stretches' own."""
         rows, orders = stretches.shape[1:]
         below = stretches.reshape(2, rows, 1, orders)
         zeros, ones = [], []
-        for depth in range(level, LEVELS):
+        for depth in levels:
             ones_before = self._rank(depth, below)
             zeros_before = below - ones_before
             zeros.append(zeros_before[1] - zeros_before[0])
@@ -153,7 +154,8 @@ class ContextIndex:
         word = places >> 6
         below = self.words[level].take(word)
         below &= _BELOW.take(places & (_WORD_BITS - 1))
-        return np.bitwise_count(below) + self._ones_before[level].take(word)
+        ones: Places = np.bitwise_count(below) + self._ones_before[level].take(word)
+        return ones
 
     @cached_property
     def _steps(self) -> Int32[np.ndarray, "256"]:
@@ -168,7 +170,8 @@ class ContextIndex:
             is_one = ((values >> (LEVELS - 1 - level)) & 1).astype(bool)
             places = np.where(is_one, ones_before + self._zeros[level], places - ones_before)
         counts = places[1] - places[0]
-        return (np.cumsum(counts) - counts - places[0]).astype(np.int32)
+        steps: Places = (np.cumsum(counts) - counts - places[0]).astype(np.int32)
+        return steps
 
 
 def context_order(text: UInt8[np.ndarray, "byte"]) -> Int64[np.ndarray, "byte"]:

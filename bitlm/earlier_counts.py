@@ -31,13 +31,17 @@ class EarlierCounts:
     depend on one byte, and looking at every occurrence would take longer than the rest of the step.
 
     Takes six and a half bytes of memory a byte of text.
+
+    Attributes:
+        length: Bytes of the text.
     """
 
     def __init__(self, text: UInt8[np.ndarray, "byte"]) -> None:
         places = context_order(text)
         self._places = places.astype(np.int32)
         self._followers = text[places]
-        self.index = ContextIndex.of(self._followers)
+        self._index = ContextIndex.of(self._followers)
+        self.length = len(text)
 
     def before(
         self, values: UInt8[np.ndarray, "row byte"], starts: Int64[np.ndarray, "row"], order: int
@@ -48,10 +52,10 @@ class EarlierCounts:
 
         Args:
             values: The rows.
-            starts: Where in the text each begins.
+            starts: Where in the text each begins; below 0 for a row from before it, for which nothing counts.
             order: The longest context, in bytes.
         """
-        path = self.index.path(values, order)
+        path = self._index.path(values, order)
         limits = (starts[:, None] + np.arange(values.shape[1])).astype(np.int32)
         bits = np.unpackbits(values[..., None], axis=-1).astype(bool)
         found = np.empty(path.counts.shape, dtype=np.float32)

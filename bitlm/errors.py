@@ -5,7 +5,7 @@ BitLMError
 ├── BitFormatError         bits are not what they should be
 │   └── ParityError        a frame's parity bit disagrees with its payload
 ├── CorpusError            a text cannot be read or is too short
-├── MissingReferenceError  S was asked for without a reference model
+├── MissingReferenceError  S or mixing was asked for without a reference model
 ├── GridOverflowError      an activation left the fixed-point grid
 ├── SafetyGateError        a strict gate refused what was emitted
 ├── RunNotFoundError       no such run in the data folder
@@ -70,11 +70,11 @@ class CorpusError(BitLMError, ValueError):
 
 
 class MissingReferenceError(BitLMError):
-    """S compares with a reference model, and the model carries none."""
+    """The counts of the training text are needed, and the model carries none."""
 
     def __init__(self) -> None:
         super().__init__(
-            "S needs a reference model and this model has none; "
+            "S and mixing need the counts of the training text, and this model has none; "
             "set model.reference = ReferenceModel.fit(training_bytes) first."
         )
 

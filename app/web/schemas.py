@@ -57,6 +57,8 @@ class InitRequest(Body):
     overlap: int | None = None
     dropout: Number | None = None
     memory: str | None = None
+    mixing: str | None = None
+    mixing_order: int | None = None
     objective: str | None = None
 
     batch_size: int | None = None

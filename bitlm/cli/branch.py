@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bitlm.cli.opening import open_store
-from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, RunArgument
+from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, RunArgument, Settings, parsed
 from bitlm.errors import ConfigError
 from bitlm.history.branching import fork as make_fork
 from bitlm.history.branching import twin as make_twin
@@ -18,10 +18,6 @@ from bitlm.history.comparison import Comparison
 from bitlm.history.comparison import compare as compare_runs
 from bitlm.history.narration import TOLD_KINDS, sentence
 from bitlm.session import Session, SetTelemetry, TelemetrySettings
-
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="name=value; repeat it for several settings.")
-]
 
 
 def fork(
@@ -40,7 +36,7 @@ def fork(
 
       python -m bitlm fork 20261122-120000-ab12 --set lambda_K=0.1
     """
-    chosen = _parsed(settings)
+    chosen = parsed(settings)
     told = {name: chosen.pop(name) for name in list(chosen) if name in TelemetrySettings.model_fields}
     with open_store(data_dir, run) as (store, run_id):
         branch = make_fork(store, run_id, step=step, settings=chosen, telemetry=_command(told), source="cli")
@@ -76,7 +72,7 @@ def twin(
 
       python -m bitlm twin latest 17 --undo
     """
-    instead = _parsed(settings) or None
+    instead = parsed(settings) or None
     with open_store(data_dir, run) as (store, run_id):
         branch = make_twin(store, run_id, event, instead=instead, undo=undo, source="cli")
         session = Session.open(store, branch)
@@ -143,20 +139,6 @@ def _command(told: dict[str, Any]) -> SetTelemetry | None:
         return SetTelemetry(**told) if told else None
     except ValidationError as error:
         raise ConfigError.of(error) from error
-
-
-def _parsed(settings: list[str] | None) -> dict[str, Any]:
-    """Return `name=value` pairs, the values being JSON where they can be."""
-    parsed: dict[str, Any] = {}
-    for setting in settings or []:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError("--set", setting, "write name=value, for example learning_rate=0.001.")
-        try:
-            parsed[name] = json.loads(value)
-        except ValueError:
-            parsed[name] = value
-    return parsed
 
 
 def _tell(answer: dict[str, Any], said: str, data_dir: Path, *, as_json: bool) -> None:

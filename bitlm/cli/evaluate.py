@@ -17,6 +17,9 @@ def evaluate(
     corpus: Annotated[
         str | None, typer.Option(help="Another text (path) (default: the run's held-out part).")
     ] = None,
+    adaptive: Annotated[
+        bool, typer.Option("--adaptive", help="Let the counts mixed in grow with what is read, as PPM's do.")
+    ] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -28,6 +31,8 @@ def evaluate(
     Examples:
       python -m bitlm evaluate --run latest
 
+      python -m bitlm evaluate --run latest --adaptive
+
       python -m bitlm evaluate --run 20261122-120000-ab12 --corpus other.txt --json
     """
     session = open_run(data_dir, run, checkpoint)
@@ -36,7 +41,8 @@ def evaluate(
         "run_id": session.run_id,
         "step": session.step_count,
         "corpus": other.name if other else session.corpus.name,
-        "bits_per_byte": session.evaluate(other.data if other else None),
+        "bits_per_byte": session.evaluate(other.data if other else None, adaptive=adaptive),
+        "adaptive": adaptive,
     }
     if other is None:
         assert session.model.reference is not None, "a session's model always carries its reference"
@@ -45,8 +51,8 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(result))
         return
-    typer.echo(
-        f"run {session.run_id} at step {session.step_count}: {result['bits_per_byte']:.3f} bits per byte"
-    )
+    named = ", counts adapting" if adaptive else ""
+    measured = f"{result['bits_per_byte']:.3f} bits per byte{named}"
+    typer.echo(f"run {session.run_id} at step {session.step_count}: {measured}")
     for name, value in dict(result.get("baselines") or {}).items():  # type: ignore[call-overload] # built above
         typer.echo(f"  {name:<8} {value:.3f}")

@@ -1,10 +1,13 @@
 """Options that several commands share."""
 
+import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from bitlm.errors import ConfigError
 
 DataDir = Annotated[
     Path, typer.Option(envvar="BITLM_DATA_DIR", help="Folder of the runs, shared with the dashboard.")
@@ -17,6 +20,9 @@ RunArgument = Annotated[str, typer.Argument(help="The run's id, or 'latest'.")]
 Checkpoint = Annotated[
     int | None, typer.Option(min=0, help="Step of a checkpoint to use instead of the newest.")
 ]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="name=value; repeat it for several settings.")
+]
 
 DEFAULT_DATA_DIR = Path(".bitlm")
 
@@ -24,3 +30,17 @@ DEFAULT_DATA_DIR = Path(".bitlm")
 def default_threads() -> int:
     """Return one thread fewer than there are cores, at least one: the last core serves everything else."""
     return max(1, len(os.sched_getaffinity(0)) - 1) if hasattr(os, "sched_getaffinity") else 1
+
+
+def parsed(settings: list[str] | None) -> dict[str, Any]:
+    """Return `name=value` pairs, the values being JSON where they can be."""
+    parsed: dict[str, Any] = {}
+    for setting in settings or []:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError("--set", setting, "write name=value, for example learning_rate=0.001.")
+        try:
+            parsed[name] = json.loads(value)
+        except ValueError:
+            parsed[name] = value
+    return parsed

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bitlm.baselines import baselines
 from bitlm.cli.opening import resolved
-from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, default_threads
+from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, default_threads, parsed
 from bitlm.data import Corpus
 from bitlm.session import Anneal, RunStore, Session, StepEvent, preset
 
@@ -69,6 +69,7 @@ def train(
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for so long (default: 5).")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps instead.")] = None,
     size: Annotated[str, typer.Option(help="tiny, small or base.")] = "small",
+    settings: Settings = None,
     seed: Annotated[int, typer.Option(min=0, help="Key of every random draw.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: cores - 1).")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -85,6 +86,8 @@ def train(
 
       python -m bitlm train --corpus book.txt --steps 2000 --size tiny --json
 
+      python -m bitlm train --set mixing=none --set batch_size=8
+
       python -m bitlm train --run latest --minutes 5
     """
     if minutes is not None and steps is not None:
@@ -94,7 +97,7 @@ def train(
     if run is not None:
         session = Session.open(store, resolved(store, run))
     else:
-        model, training = preset(size)
+        model, training = preset(size, **parsed(settings))
         session = Session.create(
             store, model=model, training=training, corpus=Corpus.load(corpus), seed=seed,
             threads=threads or default_threads(), source="cli",

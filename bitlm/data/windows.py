@@ -16,8 +16,18 @@ def windows(
     Raises:
         CorpusError: The data are shorter than one window.
     """
-    last_start = _last_start(data, window_bytes)
-    return _cut(data, window_bytes, torch.randint(0, last_start + 1, (count,), generator=generator))
+    return cut(data, window_bytes, window_starts(data, window_bytes, count, generator))
+
+
+def window_starts(
+    data: bytes, window_bytes: int, count: int, generator: torch.Generator
+) -> Int64[Tensor, "count"]:
+    """Return where the windows of `windows` begin.
+
+    Raises:
+        CorpusError: The data are shorter than one window.
+    """
+    return torch.randint(0, _last_start(data, window_bytes) + 1, (count,), generator=generator)
 
 
 def even_windows(data: bytes, window_bytes: int, count: int) -> UInt8[Tensor, "count window_bytes"]:
@@ -27,7 +37,15 @@ def even_windows(data: bytes, window_bytes: int, count: int) -> UInt8[Tensor, "c
         CorpusError: The data are shorter than one window.
     """
     last_start = _last_start(data, window_bytes)
-    return _cut(data, window_bytes, torch.arange(count) * last_start // max(count - 1, 1))
+    return cut(data, window_bytes, torch.arange(count) * last_start // max(count - 1, 1))
+
+
+def cut(
+    data: bytes, window_bytes: int, starts: Int64[Tensor, "count"]
+) -> UInt8[Tensor, "count window_bytes"]:
+    """Return the windows that begin at these places."""
+    where = starts.numpy()[:, None] + np.arange(window_bytes)
+    return torch.from_numpy(np.frombuffer(data, dtype=np.uint8)[where])
 
 
 def _last_start(data: bytes, window_bytes: int) -> int:
@@ -37,10 +55,3 @@ def _last_start(data: bytes, window_bytes: int) -> int:
             "supply a longer text or lower max_seq_len."
         )
     return len(data) - window_bytes
-
-
-def _cut(
-    data: bytes, window_bytes: int, starts: Int64[Tensor, "count"]
-) -> UInt8[Tensor, "count window_bytes"]:
-    where = starts.numpy()[:, None] + np.arange(window_bytes)
-    return torch.from_numpy(np.frombuffer(data, dtype=np.uint8)[where])

@@ -18,9 +18,13 @@ BLOCK = 128
 
 
 class Attention(nn.Module):
-    """Layer norm, then multi-head attention to this and the earlier positions that are visible.
+    """Layer norm, multi-head attention to this and the earlier positions that are visible, layer norm.
 
-    Source: Vaswani et al., "Attention Is All You Need", NeurIPS 2017; pre-norm as in Xiong et al. 2020.
+    Queries and keys are normed as well, so that no weight can make attention arbitrarily sharp, and so is
+    what a position takes: the streams then grow by a bounded amount a layer, and stay on the grid.
+
+    Source: Vaswani et al., "Attention Is All You Need", NeurIPS 2017; norms before as in Xiong et al. 2020,
+    of queries and keys as in Henry et al. 2020, after as in Kim et al., "Peri-LN", ICML 2025.
     """
 
     def __init__(self, d_model: int, nhead: int, visibility: Visibility) -> None:
@@ -29,7 +33,9 @@ class Attention(nn.Module):
         self.visibility = visibility
         self.norm = nn.LayerNorm(d_model, bias=False)
         self.project_in = linear(d_model, 3 * d_model)
+        self.query_key_norm = nn.LayerNorm(d_model // nhead, bias=False)
         self.project_out = linear(d_model, d_model)
+        self.out_norm = nn.LayerNorm(d_model, bias=False)
 
     def forward(
         self,
@@ -45,14 +51,14 @@ class Attention(nn.Module):
             attended = scaled_dot_product_attention(query, key, value, is_causal=True)
         else:
             attended = attend_in_chunks(query, key, value, self.visibility)
-        return self.project_out(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.out_norm(self.project_out(attended.transpose(1, 2).flatten(2)))  # type: ignore[no-any-return]
 
     def heads(
         self, stream: Float[Tensor, "batch position width"], turns: Complex64[Tensor, "position pair"]
     ) -> tuple[Heads, Heads, Heads]:
         """Return query, key and value , query and key turned."""
         parts = self.project_in(self.norm(stream)).unflatten(-1, (3, self.nhead, -1))
-        turned = rotate(parts[:, :, :2], turns).permute(2, 0, 3, 1, 4)
+        turned = rotate(self.query_key_norm(parts[:, :, :2]), turns).permute(2, 0, 3, 1, 4)
         return turned[0], turned[1], parts[:, :, 2].transpose(1, 2)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bitlm.bits import PAYLOAD_BITS, frame_bits
+from bitlm.context_index import MAX_ORDER
 from bitlm.errors import ConfigError
 from bitlm.model.reversible import MEMORY_MODES
 from bitlm.model.visibility import Visibility
@@ -11,6 +12,9 @@ MOST_PARAMETERS = 1_000_000_000
 
 BIT_WIDTH = 16
 """Width of one bit's embedding, before a patch's bits are projected together."""
+
+MIXER_WIDTH = 32
+"""Width inside the network that weighs counts."""
 
 _WHOLE_NUMBER_BOUNDS = {
     "d_model": (2, 4096),
@@ -21,12 +25,14 @@ _WHOLE_NUMBER_BOUNDS = {
     "patch_bits": (1, PAYLOAD_BITS),
     "chunk_size": (0, 2**18),
     "overlap": (0, 2**18),
+    "mixing_order": (0, MAX_ORDER),
 }
 
 _CHOICES = {
     "patch_bits": (1, PAYLOAD_BITS),
     "memory": (*MEMORY_MODES, "auto"),
     "objective": ("causal",),
+    "mixing": ("none", "reference"),
 }
 
 
@@ -51,6 +57,9 @@ class ModelConfig:
             bit for bit; `model.trunk.memory` is the mode in force and can be changed at any time. "auto"
             lets a session time the three (`choose_memory`); until then activations are stored.
         objective: What is learned; "causal" predicts each bit from all earlier ones.
+        mixing: "reference" adds to each bit's logit what the counts of the training text say of it, weighed
+            by a small network; the model then needs its `reference`. "none" leaves the trunk alone with it.
+        mixing_order: The longest context whose counts are mixed in, in bytes.
 
     Raises:
         ConfigError: A setting is out of range; names field, value and fix.
@@ -68,6 +77,8 @@ class ModelConfig:
     dropout: float = 0.0
     memory: str = "store"
     objective: str = "causal"
+    mixing: str = "none"
+    mixing_order: int = 8
 
     def __post_init__(self) -> None:
         for field, (least, most) in _WHOLE_NUMBER_BOUNDS.items():
@@ -151,11 +162,13 @@ class ModelConfig:
     def parameter_count(self) -> int:
         """Weights a model of this shape has."""
         width = self.d_model
-        layer = 4 * width * width + 2 * width * self.dim_feedforward + 2 * width
+        layer = 4 * width * width + 2 * width * self.dim_feedforward + 4 * width + width // self.nhead
         bits = 2 * BIT_WIDTH + self.patch_bits * BIT_WIDTH * width
         phases = self.frame_bits * width if self.patch_bits == 1 else 0
         head = (self.leaves - 1) * (width + 1)
-        return bits + width + phases + self.num_layers * layer + width + head
+        orders = self.mixing_order + 1
+        mixer = MIXER_WIDTH * (PAYLOAD_BITS + 3 * orders) + orders if self.mixing == "reference" else 0
+        return bits + width + phases + self.num_layers * layer + width + head + mixer
 
 
 def _check_whole_number(field: str, value: object, least: int, most: int) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import embedding, gelu, layer_norm, scaled_dot_product_attention
 
 from bitlm.model.bit_tree import patch_values
+from bitlm.model.context_reader import ContextReader
 from bitlm.model.embedding import PatchEmbedding
 from bitlm.model.grid import LIMIT, STEP, add_on_grid, extremes, round_to_grid, shift_on_grid
 from bitlm.model.reversible import check_streams
@@ -30,6 +31,7 @@ class DecodingCache:
         places: What the input adds at each position.
         batch: Rows decoded side by side.
         length: Positions seen, the start included; at most the window's.
+        reader: Where the texts stand in the counts that are mixed in; None without mixing.
     """
 
     layers: list["LayerDecoder"]
@@ -37,6 +39,7 @@ class DecodingCache:
     places: Float[Tensor, "position width"]
     batch: int
     length: int = 0
+    reader: ContextReader | None = None
 
     @property
     def positions(self) -> int:
@@ -51,13 +54,11 @@ class LayerDecoder:
         self._attention = block.attention
         self._feedforward = block.feedforward
         self._turns = turns
-        # Values are multiplied by one, which is exact, so that one product and one copy serve all three.
-        unturned = torch.ones_like(turns)
-        self._turns_of_parts = torch.stack([turns, turns, unturned], dim=1).unsqueeze(2)
         width = block.attention.norm.weight
         heads, channels = block.attention.nhead, 2 * turns.shape[1]
         self._keys_values = width.new_empty(batch, 2, heads, turns.shape[0], channels)
-        self._part_shape = (batch, 3, heads, -1, 2)
+        self._part_shape = (batch, 3, heads, channels)
+        self._pair_shape = (batch, 2, heads, channels // 2, 2)
 
     def step(self, x1: Vector, x2: Vector, position: int) -> tuple[Vector, Vector]:
         """Run one position that follows all those seen."""
@@ -79,19 +80,25 @@ class LayerDecoder:
         attention = self._attention
         weight = attention.norm.weight
         parts = attention.project_in.forward(layer_norm(stream, weight.shape, weight))
-        pairs = torch.view_as_complex(parts.view(self._part_shape)) * self._turns_of_parts[position]
+        parts = parts.view(self._part_shape)
+        channels = attention.query_key_norm.weight
+        normed = layer_norm(parts[:, :2], channels.shape, channels)
+        pairs = torch.view_as_complex(normed.view(self._pair_shape)) * self._turns[position]
         turned = torch.view_as_real(pairs).flatten(3)
-        self._keys_values[:, :, :, position] = turned[:, 1:]
+        self._keys_values[:, 0, :, position] = turned[:, 1]
+        self._keys_values[:, 1, :, position] = parts[:, 2]
         first = attention.visibility.first(position)
         key, value = self._keys_values.narrow(3, first, position + 1 - first).unbind(1)
         attended = scaled_dot_product_attention(turned[:, 0].unsqueeze(2), key, value)
-        return attention.project_out.forward(attended.flatten(1))
+        gain = attention.out_norm.weight
+        return layer_norm(attention.project_out.forward(attended.flatten(1)), gain.shape, gain)
 
     def _transform(self, stream: Vector) -> Vector:
         feedforward = self._feedforward
         weight = feedforward.norm.weight
         inner = feedforward.project_in.forward(layer_norm(stream, weight.shape, weight))
-        return feedforward.project_out.forward(gelu(inner))
+        gain = feedforward.out_norm.weight
+        return layer_norm(feedforward.project_out.forward(gelu(inner)), gain.shape, gain)
 
 
 def new_cache(patch_embedding: PatchEmbedding, trunk: Trunk, batch: int) -> DecodingCache:

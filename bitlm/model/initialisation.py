@@ -9,18 +9,28 @@ from bitlm.randomness import generator
 
 WEIGHT_DEVIATION = 0.02
 HEAD_DEVIATION = 0.002
+MIXER_DEVIATION = 0.1
+FIRST_COUNT_WEIGHTS = (0.0, 0.0, 0.0, 0.2, 0.2, 0.3, 0.1, 0.1, 0.1)
+"""How far contexts of 0, 1, … bytes are believed at first."""
+BRANCH_GAIN = 0.2
+"""What a branch adds to a stream at first, per channel: small beside what the layers before have added."""
 
 
 @torch.no_grad()
 def initialise(model: nn.Module, seed: int, num_layers: int) -> None:
     """Fill every weight, each from a stream of its own name.
 
-    Matrices are normal with deviation 0.02; those that add to a stream are scaled by 1/√(2·layers), so
-    depth does not inflate the streams (Radford et al. 2019). The head starts near zero: the first
-    predictions are near one half, the first loss near ln 2 nats a bit. Norms start at one, biases at zero.
+    Matrices are normal with deviation 0.02; those before a stream are scaled by 1/√(2·layers) (Radford et al.
+    2019). The head starts near zero: the first predictions are near one half, the first loss near ln 2 nats a
+    bit. Norms start at one, those after a branch at 0.2, biases at zero. What weighs counts starts with
+    weights that make a fair model of them.
     """
     for name, parameter in model.named_parameters():
-        if name.endswith("norm.weight"):
+        if name.endswith("out_norm.weight"):
+            parameter.fill_(BRANCH_GAIN)
+        elif name == "mixer.project_out.bias":
+            parameter.copy_(torch.tensor(FIRST_COUNT_WEIGHTS[: parameter.numel()]))
+        elif name.endswith("norm.weight"):
             parameter.fill_(1.0)
         elif name.endswith("bias"):
             parameter.zero_()
@@ -33,6 +43,8 @@ def initialise(model: nn.Module, seed: int, num_layers: int) -> None:
 def _deviation(name: str, parameter: Tensor, num_layers: int) -> float:
     if name.startswith("head."):
         return HEAD_DEVIATION
+    if name.startswith("mixer."):
+        return 0.0 if name == "mixer.project_out.weight" else MIXER_DEVIATION
     if name == "embedding.bits.weight":
         return 1.0
     if name == "embedding.project.weight":

@@ -8,13 +8,16 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
 from bitlm.bits import PAYLOAD_BITS
-from bitlm.errors import BitFormatError, ConfigError
+from bitlm.context_index import ContextIndex, Counts
+from bitlm.errors import BitFormatError, ConfigError, MissingReferenceError
 from bitlm.model.attention_summary import AttentionSummary, summarise_attention
 from bitlm.model.bit_tree import gather_paths, patch_values
 from bitlm.model.config import ModelConfig
+from bitlm.model.context_reader import ContextReader
 from bitlm.model.decoding import DecodingCache, decode_step, decode_window, new_cache
 from bitlm.model.embedding import PatchEmbedding
 from bitlm.model.initialisation import initialise
+from bitlm.model.mixing import Mixer
 from bitlm.model.trunk import Trunk
 from bitlm.model.unfilled import linear
 from bitlm.reference import ReferenceModel
@@ -43,7 +46,8 @@ class BitTransformer(nn.Module):
         seed: Decides the first weights, alone.
 
     Attributes:
-        reference: The model S compares with; None until one is set.
+        reference: The counts of the training text, which S compares with and mixing adds; None until set.
+        mixer: Weighs the counts; None without mixing.
     """
 
     def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
@@ -53,6 +57,7 @@ class BitTransformer(nn.Module):
         self.embedding = PatchEmbedding(config)
         self.trunk = Trunk(config)
         self.head = linear(config.d_model, config.leaves - 1, bias=True)
+        self.mixer = Mixer(config.mixing_order) if config.mixing == "reference" else None
         initialise(self, seed, config.num_layers)
 
     @property
@@ -60,17 +65,26 @@ class BitTransformer(nn.Module):
         """Weights, all told."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def forward(self, bits: Integer[Tensor, "batch bit"], *, dropout_seed: int | None = None) -> ModelOutput:
+    def forward(
+        self,
+        bits: Integer[Tensor, "batch bit"],
+        *,
+        dropout_seed: int | None = None,
+        counts: Counts | None = None,
+    ) -> ModelOutput:
         """Predict every bit from the earlier ones.
 
         Args:
             bits: Whole frames of 0 and 1, at most max_seq_len of them a row.
             dropout_seed: Key of the dropout masks; needed in training with dropout > 0, ignored otherwise.
+            counts: What is mixed in; the reference's own by default. For bits of the text it counted give
+                those of `EarlierCounts`, or each bit would be told its answer. Ignored without mixing.
 
         Raises:
             BitFormatError: Not bits, not whole frames, or too many.
             ConfigError: Dropout is on and has no key.
             GridOverflowError: An activation left the exact range; names the layer.
+            MissingReferenceError: Counts are to be mixed in, and there are none.
         """
         check_frames(bits, self.config)
         values = patch_values(self.patches(bits))
@@ -78,13 +92,24 @@ class BitTransformer(nn.Module):
         logits = gather_paths(nodes, values, self.config.patch_bits)
         if self.config.patch_bits == PAYLOAD_BITS:
             logits = pad(logits, (0, self.config.frame_bits - PAYLOAD_BITS))
+        if self.mixer is not None:
+            added = self.mixer(counts or self._counts(bits), torch.arange(PAYLOAD_BITS))
+            framed = pad(added, (0, self.config.frame_bits - PAYLOAD_BITS))
+            logits = logits.flatten(1) + framed.flatten(1)
         in_frame = torch.arange(bits.shape[1], device=bits.device) % self.config.frame_bits
         return ModelOutput(logits.flatten(1), in_frame < PAYLOAD_BITS)
 
     @torch.inference_mode()
     def new_cache(self, batch: int = 1) -> DecodingCache:
-        """Return the cache of an empty window."""
-        return new_cache(self.embedding, self.trunk, batch)
+        """Return the cache of an empty window.
+
+        Raises:
+            MissingReferenceError: Counts are to be mixed in, and there are none.
+        """
+        cache = new_cache(self.embedding, self.trunk, batch)
+        if self.mixer is not None:
+            cache.reader = ContextReader(self.mixer, self._index(), self.config, batch)
+        return cache
 
     @torch.inference_mode()
     def next_patch_logits(
@@ -109,7 +134,12 @@ class BitTransformer(nn.Module):
             last = self.embedding.start.expand(cache.batch, -1)
         else:
             last = embedding(patch_values(patch), cache.table)
-        return self.head.forward(decode_step(self.trunk, cache, last))
+        nodes = self.head.forward(decode_step(self.trunk, cache, last))
+        if cache.reader is None:
+            return nodes
+        if patch is not None:
+            cache.reader.read(patch)
+        return nodes + cache.reader.added()
 
     @torch.inference_mode()
     def prefill(
@@ -132,7 +162,11 @@ class BitTransformer(nn.Module):
         if bits.shape[1] == self.config.window_bytes * self.config.frame_bits:
             raise BitFormatError("the history fills the window; prefill with its last half.")
         patches = self.patches(bits)
-        return self.head.forward(decode_window(self.trunk, cache, self.embedding.start, patches))
+        nodes = self.head.forward(decode_window(self.trunk, cache, self.embedding.start, patches))
+        if cache.reader is None:
+            return nodes
+        cache.reader.read_history(patches)
+        return nodes + cache.reader.added()
 
     @torch.inference_mode()
     def attention_summary(
@@ -151,6 +185,17 @@ class BitTransformer(nn.Module):
         check_frames(bits, self.config)
         hidden = self.embedding(patch_values(self.patches(bits)))
         return summarise_attention(self.trunk, hidden, full_attn_logging=full_attn_logging)
+
+    def _index(self) -> ContextIndex:
+        if self.reference is None:
+            raise MissingReferenceError
+        return self.reference.index
+
+    def _counts(self, bits: Integer[Tensor, "batch bit"]) -> Counts:
+        """Return what the training text counted after each context of these bits."""
+        frames = bits.reshape(bits.shape[0], -1, self.config.frame_bits)
+        values = patch_values(frames[..., :PAYLOAD_BITS]).to(torch.uint8).cpu().numpy()
+        return self._index().path_counts(values, self.config.mixing_order)
 
     def patches(self, bits: Integer[Tensor, "batch bit"]) -> Integer[Tensor, "batch patch patch_bits"]:
         """Group the bits a position carries; byte patches leave out the parity bit."""

@@ -21,17 +21,18 @@ Hidden = Float[Tensor, "batch position width"]
 
 
 class Feedforward(nn.Module):
-    """Layer norm, then a two-layer perceptron with GELU."""
+    """Layer norm, a two-layer perceptron with GELU, layer norm."""
 
     def __init__(self, d_model: int, dim_feedforward: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(d_model, bias=False)
         self.project_in = linear(d_model, dim_feedforward)
         self.project_out = linear(dim_feedforward, d_model)
+        self.out_norm = nn.LayerNorm(d_model, bias=False)
 
     def forward(self, stream: Hidden) -> Hidden:
         """Return what the block adds to each position."""
-        return self.project_out(gelu(self.project_in(self.norm(stream))))  # type: ignore[no-any-return]
+        return self.out_norm(self.project_out(gelu(self.project_in(self.norm(stream)))))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):

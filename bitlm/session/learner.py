@@ -6,15 +6,19 @@ run and training a counterfactual twin are therefore one and the same walk (docs
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from bitlm.bits import encode_frames
-from bitlm.data import Corpus, windows
-from bitlm.errors import ConfigError
+from bitlm.context_index import Counts
+from bitlm.data import Corpus, cut, window_starts, windows
+from bitlm.earlier_counts import EarlierCounts
+from bitlm.errors import CheckpointError, ConfigError
 from bitlm.model import BitTransformer, MemoryChoice, choose_memory, cpu_autocast
 from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
@@ -23,6 +27,7 @@ from bitlm.session.commands import TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.events import EventKind
 from bitlm.training import Annealing, StepResult, Trainer, bits_per_byte, learning_rate_factor
+from bitlm.version import VERSION
 
 JOURNAL_KINDS: tuple[EventKind, ...] = (
     "telemetry_changed",
@@ -143,13 +148,14 @@ class Learner:
         Raises:
             GridOverflowError: An activation left the range in which the model is exact.
         """
-        batch = self._batch()
+        batch, counts = self._batch()
         rate_factor = self.rate_factor()
         result = self._trainer.update(
             encode_frames(batch, parity=self.config.model.parity),
             rate_factor=rate_factor,
             lambda_K=self.telemetry.lambda_K,
             dropout_seed=counter_seed(self.config.seed, self.step_count, "dropout"),
+            counts=counts,
         )
         if result.finite:
             self.step_count += 1
@@ -164,15 +170,27 @@ class Learner:
         }
         return Update(result, batch.numel(), measured)
 
-    def _batch(self) -> UInt8[Tensor, "batch byte"]:
+    def _batch(self) -> tuple[UInt8[Tensor, "batch byte"], Counts | None]:
+        """Return this step's windows and what is mixed into their prediction; None for the model's own."""
         window = self.config.model.window_bytes
         rows = self.config.training.batch_size
         draw = generator(self.config.seed, self.step_count, "batch")
         text = self.request.text if self.request is not None and self.has_request else None
-        if text is None:
-            return windows(self.corpus.train, window, rows, draw)
-        rows = min(rows, len(text) // window) or 1
-        return windows(text, min(window, len(text)), rows, draw)
+        if text is not None:  # not counted by the reference, which may therefore be asked as it is
+            rows = min(rows, len(text) // window) or 1
+            return windows(text, min(window, len(text)), rows, draw), None
+        starts = window_starts(self.corpus.train, window, rows, draw)
+        batch = cut(self.corpus.train, window, starts)
+        if self.model.mixer is None:
+            return batch, None
+        places = starts.numpy() - (len(self.corpus.train) - self._earlier.length)
+        return batch, self._earlier.before(batch.numpy(), places, self.model.mixer.order)
+
+    @cached_property
+    def _earlier(self) -> EarlierCounts:
+        """The counts before each byte of the text that the reference has counted."""
+        counted = self.corpus.train[-self.config.training.reference_bytes :]
+        return EarlierCounts(np.frombuffer(counted, dtype=np.uint8))
 
     # State
 
@@ -190,8 +208,18 @@ class Learner:
         return Checkpoint(dict(self.model.state_dict()), self._trainer.optimizer.tensors(), state)
 
     def restore(self, checkpoint: Checkpoint, texts: Texts) -> None:
-        """Go back, or on, to that state, in the middle of a request if it was."""
+        """Go back, or on, to that state, in the middle of a request if it was.
+
+        Raises:
+            CheckpointError: Its weights are those of a model that another version made.
+        """
         state = checkpoint.state
+        if checkpoint.weights.keys() != self.model.state_dict().keys():
+            raise CheckpointError(
+                f"the run was made by BitLM {self.config.version}, whose model has other weights than "
+                f"that of {VERSION}; go on with it in that version, or make a new run. "
+                "Its figures can still be read."
+            )
         self.model.load_state_dict(checkpoint.weights)
         self._trainer.optimizer.load_tensors(checkpoint.optimizer)
         self.step_count = state["step"]

@@ -361,9 +361,10 @@ class Session:
 
     # Quality and state
 
-    def evaluate(self, data: bytes | None = None) -> float:
-        """Return bits per byte of the whole held-out part, or of `data`, every byte counted once."""
-        return held_out_bits_per_byte(self.model, self.corpus.held_out if data is None else data)
+    def evaluate(self, data: bytes | None = None, *, adaptive: bool = False) -> float:
+        """Return `held_out_bits_per_byte` of the whole held-out part, or of `data`."""
+        text = self.corpus.held_out if data is None else data
+        return held_out_bits_per_byte(self.model, text, adaptive=adaptive)
 
     def checkpoint(self, name: str | None = None, *, source: Source = "session") -> Event:
         """Write weights, optimizer and state to the disk, then record it; drop what is not to be kept.

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import PAYLOAD_BITS, encode_frames
+from bitlm.context_index import Counts
 from bitlm.data import even_windows
-from bitlm.errors import CorpusError
+from bitlm.earlier_counts import AdaptiveCounts
+from bitlm.errors import ConfigError, CorpusError, MissingReferenceError
 from bitlm.model import BitTransformer
 from bitlm.training.objective import bits_per_byte
 
@@ -19,20 +21,31 @@ MOST_POSITIONS = 2**15
 """Positions evaluated at once: long windows are measured few at a time, in memory that does not grow."""
 
 
-def held_out_bits_per_byte(model: BitTransformer, data: bytes) -> float:
+def held_out_bits_per_byte(model: BitTransformer, data: bytes, *, adaptive: bool = False) -> float:
     """Return the code length of `data` in bits per byte, every byte counted exactly once.
 
     Windows overlap by half, and of each but the first only the second half is counted, so a byte
     is predicted from at least half a window of context (the first bytes from what there is).
 
+    Args:
+        model: With its reference, if it mixes counts in.
+        data: The text.
+        adaptive: Whether the counts that are mixed in go on growing with what has been evaluated, as those of
+            adaptive compressors do; a figure made so is to be named so.
+
     Raises:
         CorpusError: There is no text to measure.
+        ConfigError: Counts are to adapt, and the model mixes none in.
     """
     if not data:
         raise CorpusError("there are no bytes to evaluate; give a text of at least one byte.")
+    values = np.frombuffer(data, dtype=np.uint8)
+    growing = _growing_counts(model, values) if adaptive else None
     total_nats = 0.0
-    for text, counted in _overlapping(data, model.config.window_bytes):
-        total_nats += float(_payload_nats(model, text)[:, -counted * PAYLOAD_BITS :].sum())
+    for starts, length, counted in _overlapping(len(data), model.config.window_bytes):
+        text = torch.from_numpy(values[starts[:, None] + np.arange(length)])
+        counts = growing.before(starts, length) if growing else None
+        total_nats += float(_payload_nats(model, text, counts)[:, -counted * PAYLOAD_BITS :].sum())
     return bits_per_byte(total_nats / (len(data) * PAYLOAD_BITS))
 
 
@@ -47,30 +60,48 @@ def validation_bits_per_byte(model: BitTransformer, data: bytes, windows: int = 
     return bits_per_byte(float(counted.mean()))
 
 
-def _overlapping(data: bytes, window: int) -> Iterator[tuple[UInt8[Tensor, "batch byte"], int]]:
-    """Yield (windows, bytes to count at the end of each) so that each byte is counted once."""
-    values = torch.from_numpy(np.frombuffer(data, dtype=np.uint8).copy())
-    yield values[None, :window], min(window, len(data))
+def _growing_counts(model: BitTransformer, values: UInt8[np.ndarray, "byte"]) -> AdaptiveCounts:
+    if model.mixer is None:
+        raise ConfigError("adaptive", True, "this model mixes no counts in (mixing='none'): none can adapt.")  # noqa: FBT003 - the value refused
+    if model.reference is None:
+        raise MissingReferenceError
+    return AdaptiveCounts(model.reference.index, values, model.mixer.order)
+
+
+def _overlapping(total: int, window: int) -> Iterator[tuple[Int64[np.ndarray, "row"], int, int]]:
+    """Yield (windows' starts, their length, bytes to count at the end of each): each byte is counted once."""
+    yield np.zeros(1, dtype=np.int64), min(window, total), min(window, total)
     stride = max(1, window // 2)
-    starts = list(range(stride, len(data) - window + 1, stride)) if window < len(data) else []
+    starts = np.arange(stride, total - window + 1, stride) if window < total else np.arange(0)
     for first in range(0, len(starts), EVALUATION_BATCH):
-        yield torch.stack([values[s : s + window] for s in starts[first : first + EVALUATION_BATCH]]), stride
-    covered = (starts[-1] if starts else 0) + window
-    if covered < len(data):
-        yield values[None, -window:], len(data) - covered
+        yield starts[first : first + EVALUATION_BATCH], window, stride
+    covered = (int(starts[-1]) if len(starts) else 0) + window
+    if covered < total:
+        yield np.array([total - window]), window, total - covered
 
 
 @torch.no_grad()
-def _payload_nats(model: BitTransformer, text: UInt8[Tensor, "batch byte"]) -> Float[Tensor, "batch bit"]:
+def _payload_nats(
+    model: BitTransformer, text: UInt8[Tensor, "batch byte"], counts: Counts | None = None
+) -> Float[Tensor, "batch bit"]:
     """Return the cost of each payload bit in nats, in float64."""
     model.eval()
     rows = max(1, MOST_POSITIONS // (text.shape[1] * model.config.positions_per_frame))
-    return torch.cat([_rows_nats(model, part) for part in torch.split(text, rows)])
+    parts = range(0, len(text), rows)
+    return torch.cat([_rows_nats(model, text[at : at + rows], _rows_of(counts, at, rows)) for at in parts])
 
 
-def _rows_nats(model: BitTransformer, text: UInt8[Tensor, "batch byte"]) -> Float[Tensor, "batch bit"]:
+def _rows_of(counts: Counts | None, first: int, rows: int) -> Counts | None:
+    if counts is None:
+        return None
+    return Counts(counts.zeros[first : first + rows], counts.ones[first : first + rows])
+
+
+def _rows_nats(
+    model: BitTransformer, text: UInt8[Tensor, "batch byte"], counts: Counts | None
+) -> Float[Tensor, "batch bit"]:
     bits = encode_frames(text, parity=model.config.parity)
-    output = model(bits)
+    output = model(bits, counts=counts)
     logits = output.logits[:, output.is_payload].double()
     targets = bits[:, output.is_payload].double()
     return binary_cross_entropy_with_logits(logits, targets, reduction="none")

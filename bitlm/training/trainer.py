@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
+from bitlm.context_index import Counts
 from bitlm.model import BitTransformer, choose_autocast, cpu_autocast
 from bitlm.training.config import TrainingConfig
 from bitlm.training.objective import causal_objective
@@ -50,7 +51,13 @@ class Trainer:
         )
 
     def update(
-        self, bits: Integer[Tensor, "batch bit"], *, rate_factor: float, lambda_K: float, dropout_seed: int
+        self,
+        bits: Integer[Tensor, "batch bit"],
+        *,
+        rate_factor: float,
+        lambda_K: float,
+        dropout_seed: int,
+        counts: Counts | None = None,
     ) -> StepResult:
         """Do one update on a batch of whole frames; leave the weights alone if anything is not finite.
 
@@ -59,6 +66,7 @@ class Trainer:
             rate_factor: Share of the peak learning rates to use.
             lambda_K: Weight of K in the objective, in [0, 1].
             dropout_seed: Key of this step's dropout masks.
+            counts: What is mixed in, as for the model.
 
         Raises:
             GridOverflowError: An activation left the exact range; weights and optimizer are as they were.
@@ -67,7 +75,7 @@ class Trainer:
         self.model.train()
         try:
             with cpu_autocast(self.model, self.config.autocast):
-                output = self.model(bits, dropout_seed=dropout_seed)
+                output = self.model(bits, dropout_seed=dropout_seed, counts=counts)
             objective = causal_objective(output, bits, lambda_K)
             objective.total.backward()  # type: ignore[no-untyped-call] # torch leaves backward untyped
         finally:

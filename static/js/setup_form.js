@@ -2,7 +2,7 @@
 
 const NUMBERS = ["d_model", "nhead", "num_layers", "dim_feedforward", "max_seq_len", "chunk_size", "overlap",
   "patch_bits", "batch_size", "learning_rate"];
-const WORDS = ["memory", "autocast"];
+const WORDS = ["mixing", "memory", "autocast"];
 const ADVANCED = [...NUMBERS, "parity", ...WORDS];
 
 function typed(field, value) {

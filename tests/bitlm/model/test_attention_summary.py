@@ -31,7 +31,7 @@ def some_bits(frames: int, rows: int = 2) -> Tensor:
 @torch.no_grad()
 def brute_force_maps(model: BitTransformer, bits: Tensor) -> Tensor:
     """Softmax of the whole T x T products under the mask the configuration defines."""
-    x1 = x2 = round_to_grid(model.embedding(model._patches(bits).long() @ 2 ** torch.arange(7, -1, -1)))
+    x1 = x2 = round_to_grid(model.embedding(model.patches(bits).long() @ 2 ** torch.arange(7, -1, -1)))
     length = x1.shape[1]
     chunk, overlap = (model.config.chunk_size // 8 or length, model.config.overlap // 8)
     rows, columns = torch.arange(length)[:, None], torch.arange(length)

@@ -148,7 +148,7 @@ def test_leaving_the_exact_range_names_the_layer_and_leaves_the_cache_as_it_was(
     cache, prefilled = model.new_cache(), model.new_cache()
     model.next_patch_logits(cache, None)
     with torch.no_grad():
-        model.get_parameter("trunk.blocks.1.feedforward.project_out.weight").fill_(value)
+        model.get_parameter("trunk.blocks.1.feedforward.out_norm.weight").fill_(value)
     with pytest.raises(GridOverflowError, match="layer 1 feedforward"):
         model.next_patch_logits(cache, torch.zeros(1, 8, dtype=torch.uint8))
     assert cache.length == 1

@@ -24,7 +24,7 @@ def lively_model(**settings: Any) -> BitTransformer:
         for name, parameter in model.named_parameters():
             if "project" in name:
                 parameter.mul_(5)
-            if "project_out" in name:
+            if "out_norm" in name:
                 parameter.mul_(math.sqrt(2 * model.config.num_layers))
     return model.train()
 
@@ -181,7 +181,7 @@ def test_frozen_weights_get_no_gradient_and_change_nobody_elses(memory: str) -> 
 def test_leaving_the_exact_range_names_the_layer(memory: str, value: float) -> None:
     model = lively_model(memory=memory, num_layers=3)
     with torch.no_grad():
-        model.get_parameter("trunk.blocks.1.feedforward.project_out.weight").fill_(value)
+        model.get_parameter("trunk.blocks.1.feedforward.out_norm.weight").fill_(value)
     with pytest.raises(GridOverflowError, match="layer 1 feedforward"):
         model(some_bits(), dropout_seed=1)
 

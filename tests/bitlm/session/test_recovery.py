@@ -1,13 +1,16 @@
 """Taking up a run: what was recorded may come out otherwise, and what is saved must not run ahead of it."""
 
 import sqlite3
+from dataclasses import replace
 from itertools import islice
 
 import pytest
+import torch
 
 from bitlm.data import Corpus
 from bitlm.model import ModelConfig
 from bitlm.session import RunStore, Session, SetTelemetry
+from bitlm.session.reference_file import REFERENCE_FILE
 from bitlm.training import TrainingConfig
 
 ELSEWHERE = 12
@@ -74,3 +77,28 @@ def test_what_a_run_has_announced_is_recorded_before_the_checkpoint_that_has_it_
     session.checkpoint()
     kinds = [event.kind for event in store.all_events(session.run_id)]
     assert kinds[-2:] == ["steps_ended", "checkpoint_saved"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"not safetensors"])
+def test_a_run_that_mixes_counts_in_is_taken_up_bit_for_bit_even_if_its_counts_are_damaged(
+    store: RunStore,
+    corpus: Corpus,
+    model_config: ModelConfig,
+    training_config: TrainingConfig,
+    damage: bytes,
+) -> None:
+    mixing = replace(model_config, mixing="reference")
+    whole, broken = (
+        Session.create(store, model=mixing, training=training_config, corpus=corpus, seed=1) for _ in range(2)
+    )
+    list(islice(whole, 16))
+    list(islice(broken, 14))
+    broken.close()
+    damage_newest(store, broken.run_id)
+    (store.run_dir(broken.run_id) / REFERENCE_FILE).write_bytes(damage)
+    again = Session.open(store, broken.run_id)
+    list(islice(again, 2))
+    assert store.metrics(whole.run_id)["loss"] == store.metrics(broken.run_id)["loss"]
+    weights = dict(whole.model.named_parameters())
+    assert all(torch.equal(weights[name], weight) for name, weight in again.model.named_parameters())
+    assert again.evaluate() == whole.evaluate()

@@ -4,22 +4,21 @@ import torch
 
 from bitlm.bits import bytes_to_bits
 from bitlm.data import Corpus
-from bitlm.errors import CorpusError
+from bitlm.errors import ConfigError, CorpusError
 from bitlm.model import BitTransformer, ModelConfig
+from bitlm.reference import ReferenceModel
 from bitlm.training import evaluation, held_out_bits_per_byte, validation_bits_per_byte
 from bitlm.training.evaluation import _overlapping
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 12, 13, 31, 32, 100])
 def test_every_byte_is_counted_exactly_once_with_half_a_window_before_it(length: int) -> None:
-    data = bytes(np.random.default_rng(length).permutation(256)[:length].astype(np.uint8))
     counted: list[int] = []
-    for text, count in _overlapping(data, window=8):
-        for row in text.tolist():
-            counted.extend(row[-count:])
-            start = data.index(bytes(row))
-            assert start == 0 or len(row) - count >= 4
-    assert sorted(counted) == sorted(data)
+    for starts, row_bytes, count in _overlapping(length, window=8):
+        for start in starts.tolist():
+            counted.extend(range(start + row_bytes - count, start + row_bytes))
+            assert start == 0 or row_bytes - count >= 4
+    assert counted == list(range(length))
 
 
 def test_an_untrained_model_scores_about_a_coin(model_config: ModelConfig, corpus: Corpus) -> None:
@@ -69,3 +68,26 @@ def test_windows_measured_few_at_a_time_cost_what_they_cost_together(
 def test_nothing_to_measure_is_an_error(model_config: ModelConfig) -> None:
     with pytest.raises(CorpusError, match="at least one byte"):
         held_out_bits_per_byte(BitTransformer(model_config), b"")
+
+
+def mixing_model(corpus: Corpus) -> BitTransformer:
+    shape = {"d_model": 16, "nhead": 2, "num_layers": 1, "dim_feedforward": 32, "max_seq_len": 64}
+    model = BitTransformer(ModelConfig(**shape, mixing="reference"), seed=1)  # type: ignore[arg-type]
+    model.reference = ReferenceModel.fit(corpus.train)
+    return model
+
+
+def test_counts_that_adapt_learn_a_text_that_repeats_itself(corpus: Corpus) -> None:
+    model = mixing_model(corpus)
+    text = b"Zwoelf Boxkaempfer jagen Viktor quer ueber den Sylter Deich. " * 8
+    fixed = held_out_bits_per_byte(model, text)
+    adapted = held_out_bits_per_byte(model, text, adaptive=True)
+    assert adapted < fixed / 2
+    # Of a text that is read once nothing can be known before.
+    first = held_out_bits_per_byte(model, text[:20], adaptive=True)
+    assert first == pytest.approx(held_out_bits_per_byte(model, text[:20]), rel=0.2)
+
+
+def test_counts_can_only_adapt_where_counts_are_mixed_in(model_config: ModelConfig) -> None:
+    with pytest.raises(ConfigError, match="adaptive=True: this model mixes no counts in"):
+        held_out_bits_per_byte(BitTransformer(model_config), b"abc", adaptive=True)

@@ -30,7 +30,7 @@ def test_an_overflow_leaves_the_other_weights_and_the_optimizer_as_they_were(
     model = BitTransformer(replace(model_config, memory=memory, dropout=0.1))
     trainer = Trainer(model, training_config)
     step(trainer)
-    broken = model.get_parameter("trunk.blocks.0.attention.project_out.weight")
+    broken = model.get_parameter("trunk.blocks.0.attention.out_norm.weight")
     good = broken.detach().clone()
     before = state(trainer)
     with torch.no_grad():
