@@ -161,7 +161,7 @@ def test_a_fork_can_change_how_it_is_trained_and_a_new_rate_ends_an_anneal(
 
 
 def test_what_a_fork_cannot_change_is_refused_with_what_it_can(store: RunStore, run_id: str) -> None:
-    with pytest.raises(ConfigError, match=r"d_model=32: a fork can change batch_size.*new run"):
+    with pytest.raises(ConfigError, match=r"d_model=32: a fork can change autocast, batch_size.*new run"):
         fork(store, run_id, settings={"d_model": 32}, source="cli")
     with pytest.raises(ConfigError, match="batch_size"):
         fork(store, run_id, settings={"batch_size": -1}, source="cli")

@@ -48,7 +48,7 @@ def test_two_runs_with_one_seed_have_the_same_losses_to_the_last_bit(
 def test_training_learns(session: Session) -> None:
     values = losses(session, 25)
     assert values[0] == pytest.approx(0.693, abs=0.02)
-    assert sum(values[-5:]) / 5 < 0.55
+    assert sum(values[-5:]) / 5 < 0.57
 
 
 def test_a_run_is_the_same_whoever_looks_at_it(
