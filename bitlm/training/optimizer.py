@@ -1,7 +1,6 @@
 """How the weights move: Muon for the trunk's matrices, AdamW for everything else."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -12,24 +11,48 @@ from torch.optim import AdamW, Optimizer
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic that drives singular values towards 1 fastest (Jordan 2024)."""
 
+ITERATIONS = 5
 
 MATRIX = 2
 """Dimensions of what Muon can orthogonalise."""
 
 
-def orthogonalize(matrix: Float[Tensor, "row column"], iterations: int = 5) -> Float[Tensor, "row column"]:
-    """Return roughly the nearest semi-orthogonal matrix, by Newton–Schulz in fp32.
+def orthogonalize(matrices: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
+    """Return roughly the nearest semi-orthogonal matrix of each, by Newton–Schulz in fp32.
+
+    An iteration is X ← (aI + bG + cG²) X with G = XXᵀ. All its factors are polynomials of the first G, so
+    they are multiplied with each other, as small as X is on its smaller side and for all matrices at once,
+    and X only with their product: less work the longer X is.
+
+    Args:
+        matrices: At least one; all have the same smaller side.
 
     Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
     """
+    wide = [matrix.T if _is_tall(matrix) else matrix for matrix in matrices]
+    gram = torch.stack([x @ x.T for x in wide])
+    # 1 / norm: a Gram matrix's trace is the square of the norm.
+    scale = gram.diagonal(dim1=1, dim2=2).sum(1).clamp(min=1e-14).rsqrt()[:, None, None]
+    gram *= scale.square()
+    factor = _newton_schulz_factor(gram)
+    product = factor * scale
+    for _ in range(ITERATIONS - 1):
+        gram = factor @ gram @ factor
+        factor = _newton_schulz_factor(gram)
+        product = factor @ product
+    results = (left @ x for left, x in zip(product, wide, strict=True))
+    return [y.T if _is_tall(matrix) else y for matrix, y in zip(matrices, results, strict=True)]
+
+
+def _newton_schulz_factor(gram: Float[Tensor, "matrix side side"]) -> Float[Tensor, "matrix side side"]:
     a, b, c = NEWTON_SCHULZ
-    tall = matrix.size(0) > matrix.size(1)
-    x = matrix.T if tall else matrix
-    x = x / x.norm().clamp(min=1e-7)
-    for _ in range(iterations):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if tall else x
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal(dim1=1, dim2=2).add_(a)
+    return factor
+
+
+def _is_tall(matrix: Tensor) -> bool:
+    return matrix.size(0) > matrix.size(1)
 
 
 class Muon(Optimizer):
@@ -56,19 +79,24 @@ class Muon(Optimizer):
         if closure is not None:
             raise ValueError("Muon takes no closure: compute the gradients, then call step().")
         for group in self.param_groups:
+            of_side: dict[int, list[Parameter]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+                    of_side.setdefault(min(parameter.shape), []).append(parameter)
+            for parameters in of_side.values():
+                directions = orthogonalize([self._momentum(one, group["momentum"]) for one in parameters])
+                for parameter, direction in zip(parameters, directions, strict=True):
+                    scale = max(1.0, parameter.size(0) / parameter.size(1)) ** 0.5
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.add_(direction, alpha=-group["lr"] * scale)
 
-    def _update(self, parameter: Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
+    def _momentum(self, parameter: Parameter, decay: float) -> Tensor:
+        """Take in a parameter's gradient; return the Nesterov momentum."""
+        gradient, state = parameter.grad, self.state[parameter]
+        assert gradient is not None, "a parameter without a gradient does not move"
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-        momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
-        direction = orthogonalize(gradient.lerp(momentum, group["momentum"]))
-        scale = max(1.0, parameter.size(0) / parameter.size(1)) ** 0.5
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(direction, alpha=-group["lr"] * scale)
+        return gradient.lerp(state["momentum_buffer"].lerp_(gradient, 1 - decay), decay)
 
 
 class HybridOptimizer:

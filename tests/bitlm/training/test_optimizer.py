@@ -1,6 +1,7 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.training import HybridOptimizer, Muon
@@ -11,7 +12,7 @@ from bitlm.training.optimizer import orthogonalize, split_parameters
 def test_orthogonalizing_brings_every_singular_value_near_one(rows: int, columns: int, seed: int) -> None:
     matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
     wanted = torch.linalg.svdvals(matrix)
-    values = torch.linalg.svdvals(orthogonalize(matrix))
+    values = torch.linalg.svdvals(orthogonalize([matrix])[0])
     conditioned = wanted > 0.02 * wanted.norm()
     assert torch.all(values <= 1.3)
     assert torch.all(values[conditioned] > 0.3)
@@ -21,9 +22,32 @@ def test_orthogonalizing_keeps_the_singular_directions() -> None:
     left, _, right = torch.linalg.svd(
         torch.randn(6, 4, generator=torch.Generator().manual_seed(1)), full_matrices=False
     )
-    result = orthogonalize(left @ torch.diag(torch.tensor([1.0, 0.9, 0.8, 0.7])) @ right)
+    (result,) = orthogonalize([left @ torch.diag(torch.tensor([1.0, 0.9, 0.8, 0.7])) @ right])
     inner = left.T @ result @ right.T
     assert torch.allclose(inner, torch.diag(inner.diag()), atol=1e-5)
+
+
+def newton_schulz(matrix: Tensor) -> Tensor:
+    """The iteration as it is published."""
+    x = matrix / matrix.norm()
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x
+
+
+@given(seed=st.integers(0, 1000), scale=st.sampled_from([1e-4, 1.0, 1e4]))
+def test_orthogonalizing_is_the_published_iteration_whatever_is_in_the_batch(seed: int, scale: float) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    matrices = [scale * torch.randn(shape, generator=draw) for shape in ((8, 24), (8, 8), (32, 8), (8, 32))]
+    for matrix, result in zip(matrices, orthogonalize(matrices), strict=True):
+        assert torch.allclose(result, newton_schulz(matrix.double()).float(), atol=1e-3)
+
+
+def test_orthogonalizing_nothing_gives_nothing() -> None:
+    zero, other = orthogonalize([torch.zeros(3, 5), torch.ones(5, 3)])
+    assert torch.equal(zero, torch.zeros(3, 5))
+    assert torch.all(other.isfinite())
 
 
 def test_muon_moves_a_matrix_by_the_same_amount_whatever_the_gradients_size() -> None:
