@@ -1,10 +1,10 @@
 """How fast does BitLM train, beside others of the same shape? Prints a table, writes it to results/.
 
-A step is forward, backward and optimizer, from bytes in memory to changed weights; every side predicts every byte
-of the same windows and moves by the same fused AdamW, so that shapes are compared and not optimizers (what
-`bitlm train` really does, Muon and clipping included, is a row of its own). Steps of all sides alternate in one
-process; medians count. Processor time and wall time are both given: on a machine that is not idle only the first
-means anything. `python -m benchmarks.training_speed`
+A step is forward, backward and optimizer, from bytes in memory to changed weights; every side predicts every
+byte of the same windows and moves by the same fused AdamW, so that shapes are compared and not optimizers
+(what `bitlm train` does, Muon and clipping included, is a row of its own). Steps of all sides alternate
+in one process; medians count. Processor time and wall time are both given: on a machine that is not idle only
+the first means anything. `python -m benchmarks.training_speed`
 """
 
 import argparse
@@ -295,7 +295,10 @@ def main() -> None:
 
 
 def _print_rows(rows: Sequence[Row]) -> None:
-    print(f"\n{rows[0].threads} thread(s)             parameters  wall ms   KB/s  ratio   CPU ms  KB/CPU-s  ratio")
+    columns = (
+        f"{'parameters':>10}{'wall ms':>9}{'KB/s':>7}{'ratio':>7}{'CPU ms':>9}{'KB/CPU-s':>10}{'ratio':>7}"
+    )
+    print(f"\n{f'{rows[0].threads} thread(s)':25}{columns}")
     for row in rows:
         print(
             f"{row.side:25}{row.parameters:10,}{row.wall_ms:9.0f}{row.bytes_per_s / 1000:7.2f}"
@@ -305,7 +308,7 @@ def _print_rows(rows: Sequence[Row]) -> None:
 
 
 def _print_verdicts(verdicts: Sequence[Verdict], missing: Sequence[str]) -> None:
-    print("\nbar                                               threads   wall    CPU")
+    print(f"\n{'bar':50}{'threads':>7}{'wall':>7}{'CPU':>7}")
     for line in verdicts:
         print(f"{line.bar:50}{line.threads:7}{line.wall_ratio:7.2f}{line.cpu_ratio:7.2f}  {line.verdict}")
     print(*missing, sep="\n")

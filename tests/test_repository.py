@@ -72,7 +72,9 @@ def test_no_page_still_holds_a_placeholder(page: Path) -> None:
     assert "TBD" not in page.read_text()
 
 
-@pytest.mark.parametrize("path", [ROOT / "requirements.txt", ROOT / "requirements-dev.txt"], ids=name)
+@pytest.mark.parametrize(
+    "path", [path for path in with_suffix(".txt") if path.stem.startswith("requirements")], ids=name
+)
 def test_every_requirement_is_pinned_exactly(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith(("#", "-r "))]
     assert [line for line in lines if not PIN.fullmatch(line)] == []

@@ -42,7 +42,7 @@ def held_out_bits_per_byte(model: BitTransformer, data: bytes, *, adaptive: bool
     values = np.frombuffer(data, dtype=np.uint8)
     growing = _growing_counts(model, values) if adaptive else None
     total_nats = 0.0
-    for starts, length, counted in _overlapping(len(data), model.config.window_bytes):
+    for starts, length, counted in overlapping_windows(len(data), model.config.window_bytes):
         text = torch.from_numpy(values[starts[:, None] + np.arange(length)])
         counts = growing.before(starts, length) if growing else None
         total_nats += float(_payload_nats(model, text, counts)[:, -counted * PAYLOAD_BITS :].sum())
@@ -68,7 +68,7 @@ def _growing_counts(model: BitTransformer, values: UInt8[np.ndarray, "byte"]) ->
     return AdaptiveCounts(model.reference.index, values, model.mixer.order)
 
 
-def _overlapping(total: int, window: int) -> Iterator[tuple[Int64[np.ndarray, "row"], int, int]]:
+def overlapping_windows(total: int, window: int) -> Iterator[tuple[Int64[np.ndarray, "row"], int, int]]:
     """Yield (windows' starts, their length, bytes to count at the end of each): each byte is counted once."""
     yield np.zeros(1, dtype=np.int64), min(window, total), min(window, total)
     stride = max(1, window // 2)

@@ -8,13 +8,13 @@ from bitlm.errors import ConfigError, CorpusError
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.reference import ReferenceModel
 from bitlm.training import evaluation, held_out_bits_per_byte, validation_bits_per_byte
-from bitlm.training.evaluation import _overlapping
+from bitlm.training.evaluation import overlapping_windows
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 12, 13, 31, 32, 100])
 def test_every_byte_is_counted_exactly_once_with_half_a_window_before_it(length: int) -> None:
     counted: list[int] = []
-    for starts, row_bytes, count in _overlapping(length, window=8):
+    for starts, row_bytes, count in overlapping_windows(length, window=8):
         for start in starts.tolist():
             counted.extend(range(start + row_bytes - count, start + row_bytes))
             assert start == 0 or row_bytes - count >= 4

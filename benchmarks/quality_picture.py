@@ -1,0 +1,245 @@
+"""The quality benchmark as a picture: SVG that is readable in light and dark, drawn from the kept figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log
+
+from benchmarks.quality_record import MIXING, MODELS, NO_MIXING, SOFTMAX, Figure
+
+PANEL_WIDTH, PANEL_HEIGHT = 216, 300
+LABEL_WIDTH, AXIS_WIDTH = 104, 36
+TOP, BOTTOM, MARGIN = 84, 52, 12
+LABEL_GAP = 15.0
+TICKS = (1, 2, 5, 10, 20, 60)
+CLASSES = {MIXING: "mixing", NO_MIXING: "bits", SOFTMAX: "softmax"}
+ALSO_ON_TOP = 0.4
+"""Bits per byte that a panel shows above its worst compressor."""
+
+STYLE = """
+    .paper { fill: #fbfbf9; stroke: #d8d8d2; }
+    .grid { stroke: #e4e4de; } .axis { stroke: #8a8a84; }
+    text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #24241f; }
+    .title { font-size: 14px; font-weight: 600; } .small { fill: #5c5c55; }
+    .fixed { stroke: #8a8a84; stroke-dasharray: 5 4; } .leader { stroke: #8a8a84; fill: none; }
+    .line { fill: none; stroke-width: 2.5; } .curve { fill: none; stroke-width: 1; opacity: .6; }
+    .mixing { stroke: #2e7d4f; } .mixing-fill { fill: #2e7d4f; }
+    .bits { stroke: #b3541e; } .bits-fill { fill: #b3541e; }
+    .softmax { stroke: #3b6fb5; } .softmax-fill { fill: #3b6fb5; }
+    @media (prefers-color-scheme: dark) {
+      .paper { fill: #191b1f; stroke: #34373d; }
+      .grid { stroke: #2a2d33; } .axis { stroke: #7d828b; }
+      text { fill: #ececea; } .small { fill: #b3b6bb; }
+      .fixed, .leader { stroke: #7d828b; }
+      .mixing { stroke: #6cc492; } .mixing-fill { fill: #6cc492; }
+      .bits { stroke: #ee9a63; } .bits-fill { fill: #ee9a63; }
+      .softmax { stroke: #6ea0e0; } .softmax-fill { fill: #6ea0e0; }
+    }"""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where minutes and bits per byte lie in a panel, whose upper left corner is (left, TOP).
+
+    Attributes:
+        left: The panel's left edge.
+        first: Minutes at the left edge.
+        last: Minutes at the right edge.
+        least: Bits per byte at the lower edge.
+        most: Bits per byte at the upper edge.
+    """
+
+    left: float
+    first: float
+    last: float
+    least: float
+    most: float
+
+    @property
+    def right(self) -> float:
+        """The panel's right edge."""
+        return self.left + PANEL_WIDTH
+
+    def x(self, minutes: float) -> float:
+        """Return where so many minutes are, on a logarithmic axis."""
+        return self.left + PANEL_WIDTH * log(minutes / self.first) / log(self.last / self.first)
+
+    def y(self, bits_per_byte: float) -> float:
+        """Return where so many bits per byte are."""
+        return TOP + PANEL_HEIGHT * (self.most - bits_per_byte) / (self.most - self.least)
+
+
+def picture(figures: Sequence[Figure]) -> str:
+    """Return one panel a corpus, side by side: budgets as points, compressors as lines across.
+
+    Reference orders are left out; of several seeds the one measured last counts.
+    """
+    names = list(dict.fromkeys(figure.corpus for figure in figures))
+    step = AXIS_WIDTH + PANEL_WIDTH + LABEL_WIDTH
+    width, height = 2 * MARGIN + step * len(names), TOP + PANEL_HEIGHT + BOTTOM
+    panels = [
+        _panel([one for one in figures if one.corpus == name], MARGIN + AXIS_WIDTH + step * index, index)
+        for index, name in enumerate(names)
+    ]
+    described = "; ".join(
+        f"{one.corpus}, {one.side}, {_budget(one)}{one.bits_per_byte:.3f}"
+        for one in figures
+        if _is_drawn(one)
+    )
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"',
+            f'     width="{width}" height="{height}" role="img" aria-labelledby="title description">',
+            '  <title id="title">Bits per byte of held-out text after so many minutes</title>',
+            f'  <desc id="description">{described}.</desc>',
+            f"  <style>{STYLE}\n  </style>",
+            f'  <rect class="paper" x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="10"/>',
+            *_legend(figures),
+            *panels,
+            "</svg>\n",
+        ]
+    )
+
+
+def _budget(figure: Figure) -> str:
+    return "" if figure.minutes is None else f"{figure.minutes:g} min: "
+
+
+def _is_drawn(figure: Figure) -> bool:
+    return not figure.side.startswith("order ")
+
+
+def _legend(figures: Sequence[Figure]) -> list[str]:
+    there = {figure.side for figure in figures}
+    lines, x = [], float(MARGIN + AXIS_WIDTH)
+    for side in (side for side in MODELS if side in there):
+        name = CLASSES[side]
+        lines += [
+            f'  <path class="line {name}" d="M{x:.0f} 26h26"/>',
+            f'  <circle class="{name}-fill" cx="{x + 13:.0f}" cy="26" r="4"/>',
+            f'  <text x="{x + 34:.0f}" y="30">{side}</text>',
+        ]
+        x += 34 + 7.2 * len(side) + 26
+    explained = (
+        "bits per byte, lower is better; points: finished runs; thin lines: estimates within the longest"
+    )
+    lines.append(_text(MARGIN + AXIS_WIDTH, 52, explained, "start"))
+    return lines
+
+
+def _panel(figures: Sequence[Figure], left: float, index: int) -> str:
+    fixed = [one for one in figures if one.minutes is None and _is_drawn(one)]
+    scale = _scale(figures, fixed, left)
+    clip = f"panel-{index}"
+    title = f"{figures[0].corpus}, {figures[0].corpus_bytes / 1e6:.1f} MB"
+    lines = [
+        f'  <clipPath id="{clip}">',
+        f'    <rect x="{left:.1f}" y="{TOP - 6}" width="{PANEL_WIDTH + 6}" height="{PANEL_HEIGHT + 12}"/>',
+        "  </clipPath>",
+        f'  <text class="title" x="{left:.1f}" y="{TOP - 12}">{title}</text>',
+        *_axes(scale),
+        *_fixed_lines(fixed, scale),
+        f'  <g clip-path="url(#{clip})">',
+        *(line for side in reversed(MODELS) for line in _model_lines(figures, side, scale)),
+        "  </g>",
+    ]
+    return "\n".join(lines)
+
+
+def _scale(figures: Sequence[Figure], fixed: Sequence[Figure], left: float) -> Scale:
+    budgets = [figure.minutes for figure in figures if figure.minutes is not None]
+    values = [figure.bits_per_byte for figure in figures if _is_drawn(figure)]
+    worst = max((one.bits_per_byte for one in fixed), default=max(values))
+    most = ceil(10 * min(max(values), worst + ALSO_ON_TOP) + 0.5) / 10
+    least = floor(10 * min(values) - 0.5) / 10
+    first, last = min(budgets, default=1), max(budgets, default=60)
+    return Scale(left, min(0.9, 0.9 * first), max(1.15 * last, 4 * first), least, most)
+
+
+def _axes(scale: Scale) -> list[str]:
+    base = TOP + PANEL_HEIGHT
+    lines = []
+    every = 0.2 if scale.most - scale.least < 2 else 0.5
+    for number in range(ceil(scale.least / every), floor(scale.most / every) + 1):
+        y = scale.y(number * every)
+        lines += [
+            f'  <path class="grid" d="M{scale.left:.1f} {y:.1f}H{scale.right:.1f}"/>',
+            _text(scale.left - 6, y + 4, f"{number * every:.1f}", "end"),
+        ]
+    for minutes in (tick for tick in TICKS if scale.first <= tick <= scale.last):
+        x = scale.x(minutes)
+        lines += [
+            f'  <path class="grid" d="M{x:.1f} {TOP}V{base + 4}"/>',
+            _text(x, base + 18, str(minutes), "middle"),
+        ]
+    middle = scale.left + PANEL_WIDTH / 2
+    return [
+        *lines,
+        f'  <path class="axis" d="M{scale.left:.1f} {base}H{scale.right:.1f}"/>',
+        _text(middle, base + 36, "minutes of training", "middle"),
+    ]
+
+
+def _fixed_lines(fixed: Sequence[Figure], scale: Scale) -> list[str]:
+    """Return the compressors: a line across for each, and beside it a label clear of the others."""
+    lines = []
+    ordered = sorted(fixed, key=lambda one: -one.bits_per_byte)
+    heights = spread([scale.y(one.bits_per_byte) for one in ordered], LABEL_GAP, TOP + PANEL_HEIGHT)
+    for one, label in zip(ordered, heights, strict=True):
+        y = scale.y(one.bits_per_byte)
+        name = one.side.replace(" order ", "-")
+        lines += [
+            f'  <path class="fixed" d="M{scale.left:.1f} {y:.1f}H{scale.right:.1f}"/>',
+            f'  <path class="leader" d="M{scale.right:.1f} {y:.1f}L{scale.right + 8:.1f} {label:.1f}"/>',
+            _text(scale.right + 12, label + 4, f"{name} {one.bits_per_byte:.2f}", "start"),
+        ]
+    return lines
+
+
+def _model_lines(figures: Sequence[Figure], side: str, scale: Scale) -> list[str]:
+    """Return a model's budgets as points on a line, and the estimates within its longest as a thin line."""
+    trained = {one.minutes: one for one in figures if one.side == side and one.minutes is not None}
+    if not trained:
+        return []
+    budgets = sorted(trained.items())
+    name = CLASSES[side]
+    curve = [(minutes, value) for minutes, value in budgets[-1][1].curve if minutes >= scale.first]
+    points = [(minutes, one.bits_per_byte) for minutes, one in budgets]
+    return [
+        f'    <path class="curve {name}" d="{_path(curve, scale)}"/>',
+        f'    <path class="line {name}" d="{_path(points, scale)}"/>',
+        *(
+            f'    <circle class="{name}-fill" cx="{scale.x(minutes):.1f}" cy="{scale.y(value):.1f}" r="4"/>'
+            for minutes, value in points
+        ),
+    ]
+
+
+def _path(points: Sequence[tuple[float, float]], scale: Scale) -> str:
+    places = [f"{scale.x(minutes):.1f} {scale.y(value):.1f}" for minutes, value in points]
+    return "M" + "L".join(places or ["0 0"])
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'  <text class="small" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
+
+
+def spread(heights: Sequence[float], gap: float, lowest: float) -> list[float]:
+    """Return rising heights moved as little as needed for neighbours to be `gap` apart, none below `lowest`.
+
+    Neighbours that would touch form a group, which lies around the mean of where its members want to be.
+    """
+    groups: list[list[float]] = []
+    for height in heights:
+        groups.append([height])
+        while len(groups) > 1 and _last(groups[-2], gap, lowest) + gap > _first(groups[-1], gap, lowest):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [_first(group, gap, lowest) + gap * index for group in groups for index in range(len(group))]
+
+
+def _first(group: Sequence[float], gap: float, lowest: float) -> float:
+    extent = gap * (len(group) - 1)
+    return min(sum(group) / len(group) - extent / 2, lowest - extent)
+
+
+def _last(group: Sequence[float], gap: float, lowest: float) -> float:
+    return _first(group, gap, lowest) + gap * (len(group) - 1)
