@@ -29,7 +29,7 @@ def test_orthogonalizing_keeps_the_singular_directions() -> None:
 
 def newton_schulz(matrix: Tensor) -> Tensor:
     """The iteration as it is published."""
-    x = matrix / matrix.norm()
+    x: Tensor = matrix / matrix.norm()
     for _ in range(5):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
