@@ -1,8 +1,8 @@
 """What a training process takes at its peak, and how deep a model fits a given memory; for memory.py.
 
-Every measurement is a process of its own. The peak is the kernel's (VmHWM), from after a warm-up on; glibc is
-told to give large freed blocks back at once, so that what counts is what is held, and not what was.
-Reads /proc, so Linux only.
+Every measurement is a process of its own. The peak is the kernel's (VmHWM), from after a warm-up on. glibc is
+told to give freed activations back at once, so that what counts is what is held and not what was; weights
+are smaller than that, for each block on its own takes up to a page more. Reads /proc, so Linux only.
 """
 
 import gc
@@ -28,7 +28,7 @@ from bitlm.randomness import generator
 
 KILOBYTE = 1024
 HEADS = 2
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_TRIM_THRESHOLD_": str(2**20)}
 
 BITLM = ("BitLM store", "BitLM checkpoint", "BitLM recompute")
 GPT2 = ("GPT-2", "GPT-2, checkpointed")
