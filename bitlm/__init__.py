@@ -3,7 +3,7 @@
 from bitlm.bits import bits_to_text, enforce_parity, text_to_bits
 from bitlm.data import Corpus
 from bitlm.errors import BitLMError, MetricDriftWarning, SafetyGateError
-from bitlm.generation import generate
+from bitlm.generation import generate, generate_batch
 from bitlm.model import (
     BitTransformer,
     MemoryChoice,
@@ -50,6 +50,7 @@ __all__ = [
     "detect_metric_drift",
     "enforce_parity",
     "generate",
+    "generate_batch",
     "hil_safe_inference",
     "lz_complexity",
     "negentropy_score",

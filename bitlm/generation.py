@@ -13,7 +13,7 @@ from torch import Tensor
 from bitlm.bits import PAYLOAD_BITS, bits_to_bytes, bytes_to_bits
 from bitlm.errors import ConfigError, GridOverflowError
 from bitlm.model import BitTransformer, leaf_log_probabilities
-from bitlm.randomness import generator
+from bitlm.sampling import Sampling
 
 MOST_NEW_BYTES = 1_000_000
 HIGHEST_TEMPERATURE = 100.0
@@ -21,6 +21,7 @@ LEAST_PROBABILITY = 2.0**-53
 """The resolution of a double beside 1: no bit costs more than 53 bits."""
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -138,125 +139,167 @@ def generate(
 
     Source: top-p, Holtzman et al., "The Curious Case of Neural Text Degeneration", ICLR 2020.
     """
-    _check_settings(max_new_bytes, temperature, top_p)
-    if any(not ending for ending in stop):
-        raise ConfigError("stop", list(stop), "leave out the empty byte string: it would end every text.")
-    history = bits_to_bytes(prompt, parity=model.config.parity)
-    reader = _Reader(model, history)
-    return _emit(reader, _Sampling(temperature, top_p, seed), max_new_bytes, tuple(stop))
+    _check_settings(max_new_bytes, temperature, top_p, stop)
+    reader = _Reader(model, [bits_to_bytes(prompt, parity=model.config.parity)])
+    return _until_end(_emit(reader, Sampling(temperature, top_p, [seed]), max_new_bytes), _Ending(stop))
 
 
-@dataclass(frozen=True)
-class _Sampling:
-    """How a patch is drawn from the model's distribution."""
+def generate_batch(
+    model: BitTransformer,
+    prompts: Sequence[Tensor],
+    *,
+    seeds: Sequence[int],
+    max_new_bytes: int = 128,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    stop: Sequence[bytes] = (),
+) -> list[Sample]:
+    """Return a text for each prompt, drawn side by side: the very text `generate` gives for it alone.
 
-    temperature: float
-    top_p: float
-    seed: int
+    Prompts of equal length share each step, which costs little more than a step of one text alone.
 
-    def uniforms(self, index: int, count: int) -> list[float]:
-        """Return this byte's draws from [0, 1), in float64."""
-        draw = generator(self.seed, index, "sample")
-        uniforms: list[float] = torch.rand(count, dtype=torch.float64, generator=draw).tolist()
-        return uniforms
+    Args:
+        model: As for `generate`, like all that is not named here.
+        prompts: One for each text; give the same one n times for n samples.
+        seeds: One for each text.
+        max_new_bytes: How many at most for each text.
+        temperature: As for `generate`.
+        top_p: As for `generate`.
+        stop: Each text ends after its own first of these.
 
-    def choose(self, log_probabilities: FloatArray, uniform: float) -> int:
-        """Return a leaf by inverting the cumulative distribution at `uniform`.
-
-        Drawing by adding Gumbel noise in 32 bits would quietly lower the temperature
-        (Zheng et al., arXiv 2409.02908).
-        """
-        relative = log_probabilities - log_probabilities.max()
-        if self.temperature == 0:
-            return int(relative.argmax())
-        with np.errstate(over="ignore", under="ignore"):
-            weights = np.exp(relative / self.temperature)
-        if self.top_p < 1:
-            weights = _keep_likeliest(weights, self.top_p)
-        cumulative = weights.cumsum()
-        total = cumulative[-1]
-        return int(cumulative.searchsorted(min(uniform * total, np.nextafter(total, 0.0)), side="right"))
-
-
-def _keep_likeliest(weights: FloatArray, share: float) -> FloatArray:
-    """Return the weights, zeroed outside the smallest set that holds this share of their sum."""
-    order = np.argsort(-weights, kind="stable")
-    cumulative = weights[order].cumsum()
-    kept = order[: int(cumulative.searchsorted(share * cumulative[-1])) + 1]
-    nucleus = np.zeros_like(weights)
-    nucleus[kept] = weights[kept]
-    return nucleus
+    Raises:
+        ConfigError: A setting is out of range, or seeds and prompts differ in number.
+        BitFormatError: A prompt is not whole frames of bits.
+        ParityError: A frame of a prompt fails parity.
+        GridOverflowError: The model's weights are not finite.
+    """
+    if len(seeds) != len(prompts):
+        raise ConfigError("seeds", list(seeds), f"give one for each of the {len(prompts)} prompts.")
+    _check_settings(max_new_bytes, temperature, top_p, stop)
+    histories = [bits_to_bytes(prompt, parity=model.config.parity) for prompt in prompts]
+    samples: dict[int, Sample] = {}
+    for length in sorted({len(history) for history in histories}):
+        rows = [row for row, history in enumerate(histories) if len(history) == length]
+        sampling = Sampling(temperature, top_p, [seeds[row] for row in rows])
+        reader = _Reader(model, [histories[row] for row in rows])
+        texts = _until_all_end(_emit(reader, sampling, max_new_bytes), [_Ending(stop) for _ in rows])
+        samples |= {row: collect(text, model.config.parity) for row, text in zip(rows, texts, strict=True)}
+    return [samples[row] for row in range(len(prompts))]
 
 
 class _Reader:
-    """Feeds decided bits to a model; past the window, starts again from its last half."""
+    """Feeds decided patches to a model, for texts of equal length side by side.
 
-    def __init__(self, model: BitTransformer, history: bytes) -> None:
+    Past the window, it starts again from the window's last half.
+    """
+
+    def __init__(self, model: BitTransformer, histories: Sequence[bytes]) -> None:
         self.config = model.config
         self._model = model
-        self._bytes = bytearray(history)
-        self._pending: list[list[int]] = []
+        self._bytes = [bytearray(history) for history in histories]
+        self._pending: list[IntArray] = []
         self._logits = self._read_again()
 
-    def tree(self) -> FloatArray:
-        """Return the logits of the next patch's tree."""
-        for patch in self._pending:
-            self._logits = self._model.next_patch_logits(self._cache, torch.tensor([patch]))
+    def trees(self) -> FloatArray:
+        """Return the logits of each text's next tree, which its patch is drawn from: [text, node]."""
+        for leaves in self._pending:
+            bits = leaves[:, None] >> np.arange(self.config.patch_bits - 1, -1, -1) & 1
+            patches = torch.from_numpy(bits).to(self._cache.table.device)
+            self._logits = self._model.next_patch_logits(self._cache, patches)
         self._pending = []
-        logits = self._logits[0].cpu().numpy().astype(np.float64)
+        logits = self._logits.cpu().numpy().astype(np.float64)
         if not np.isfinite(logits).all():
             raise GridOverflowError(
                 "the model's predictions are not finite numbers; go back to the last checkpoint."
             )
         return logits
 
-    def feed(self, patch: list[int]) -> None:
-        """Note the bits of one position."""
-        self._pending.append(patch)
+    def feed(self, leaves: IntArray) -> None:
+        """Note what one position carries: [text]."""
+        self._pending.append(leaves)
 
-    def end_frame(self, value: int) -> None:
-        """Note that a frame with this payload is complete; add its parity bit where positions carry it."""
-        self._bytes.append(value)
+    def end_frames(self, values: IntArray) -> None:
+        """Note that frames with these payloads are complete; add parity bits where positions carry them."""
+        for history, value in zip(self._bytes, values.tolist(), strict=True):
+            history.append(value)
         if self.config.parity and self.config.patch_bits == 1:
-            self.feed([value.bit_count() % 2])
-        if len(self._bytes) >= self.config.window_bytes:
+            self.feed(np.bitwise_count(values).astype(np.int64) & 1)
+        if len(self._bytes[0]) >= self.config.window_bytes:
             self._pending = []
             self._logits = self._read_again()
 
     def _read_again(self) -> Tensor:
-        """Begin a window with what fits of the history."""
-        if len(self._bytes) >= self.config.window_bytes:
-            surplus = len(self._bytes) - self.config.window_bytes // 2
-            del self._bytes[:surplus]
-        self._cache = self._model.new_cache()
-        bits = bytes_to_bits(bytes(self._bytes), parity=self.config.parity)
-        return self._model.prefill(self._cache, bits[None].to(self._cache.table.device))
+        """Begin a window with what fits of the histories."""
+        if len(self._bytes[0]) >= self.config.window_bytes:
+            kept = self.config.window_bytes // 2
+            self._bytes = [history[len(history) - kept :] for history in self._bytes]
+        self._cache = self._model.new_cache(len(self._bytes))
+        bits = torch.stack([bytes_to_bits(bytes(text), parity=self.config.parity) for text in self._bytes])
+        return self._model.prefill(self._cache, bits.to(self._cache.table.device))
 
 
-def _emit(
-    reader: _Reader, sampling: _Sampling, max_new_bytes: int, stop: tuple[bytes, ...]
-) -> Iterator[GeneratedByte]:
-    emitted = bytearray()
+class _Ending:
+    """Notices the first stop string of one text."""
+
+    def __init__(self, stop: Sequence[bytes]) -> None:
+        self._stop = tuple(stop)
+        self._emitted = bytearray()
+
+    def reached(self, value: int) -> bool:
+        """Whether the text ends with this byte."""
+        self._emitted.append(value)
+        return bool(self._stop) and self._emitted.endswith(self._stop)
+
+
+def _emit(reader: _Reader, sampling: Sampling, max_new_bytes: int) -> Iterator[list[GeneratedByte]]:
+    """Yield the next byte of every text, whether or not a text has ended."""
     for index in range(max_new_bytes):
-        generated = _next_byte(reader, sampling, index)
-        emitted.append(generated.value)
+        yield _next_bytes(reader, sampling, index)
+
+
+def _until_end(steps: Iterator[list[GeneratedByte]], ending: _Ending) -> Iterator[GeneratedByte]:
+    """Yield the bytes of a text on its own."""
+    for (generated,) in steps:
         yield generated
-        if stop and emitted.endswith(stop):
+        if ending.reached(generated.value):
             return
 
 
-def _next_byte(reader: _Reader, sampling: _Sampling, index: int) -> GeneratedByte:
+def _until_all_end(
+    steps: Iterator[list[GeneratedByte]], endings: Sequence[_Ending]
+) -> list[list[GeneratedByte]]:
+    """Return the bytes of every text, each up to its own end."""
+    texts: list[list[GeneratedByte]] = [[] for _ in endings]
+    going = set(range(len(endings)))
+    for generated in steps:
+        for row in sorted(going):
+            texts[row].append(generated[row])
+            if endings[row].reached(generated[row].value):
+                going.remove(row)
+        if not going:
+            break
+    return texts
+
+
+def _next_bytes(reader: _Reader, sampling: Sampling, index: int) -> list[GeneratedByte]:
     patch_bits = reader.config.patch_bits
-    value = 0
-    path: list[float] = []
-    for uniform in sampling.uniforms(index, PAYLOAD_BITS // patch_bits):
-        logits = reader.tree()
-        leaf = sampling.choose(leaf_log_probabilities(logits), uniform)
-        path += [logits[(1 << depth) - 1 + (leaf >> (patch_bits - depth))] for depth in range(patch_bits)]
-        reader.feed([(leaf >> place) & 1 for place in range(patch_bits - 1, -1, -1)])
-        value = value << patch_bits | leaf
-    reader.end_frame(value)
-    return GeneratedByte(value, tuple(np.exp(-np.logaddexp(0.0, -np.array(path))).tolist()))
+    uniforms = sampling.uniforms(index, PAYLOAD_BITS // patch_bits)
+    values = np.zeros(len(uniforms), dtype=np.int64)
+    paths = []
+    for draws in uniforms.T:
+        logits = reader.trees()
+        leaves = sampling.choose(leaf_log_probabilities(logits), draws)
+        depths = np.arange(patch_bits)
+        nodes = (leaves[:, None] >> (patch_bits - depths)) + (1 << depths) - 1
+        paths.append(np.take_along_axis(logits, nodes, axis=1))
+        reader.feed(leaves)
+        values = values << patch_bits | leaves
+    reader.end_frames(values)
+    probabilities = np.exp(-np.logaddexp(0.0, -np.concatenate(paths, axis=1)))
+    return [
+        GeneratedByte(value, tuple(row))
+        for value, row in zip(values.tolist(), probabilities.tolist(), strict=True)
+    ]
 
 
 def _surprise_bits(bit: int, probability_of_one: float) -> float:
@@ -274,7 +317,7 @@ def _first_character(data: bytes) -> tuple[str, int]:
     return "\ufffd", 1
 
 
-def _check_settings(max_new_bytes: int, temperature: float, top_p: float) -> None:
+def _check_settings(max_new_bytes: int, temperature: float, top_p: float, stop: Sequence[bytes]) -> None:
     whole = isinstance(max_new_bytes, int) and not isinstance(max_new_bytes, bool)
     if not whole or not 1 <= max_new_bytes <= MOST_NEW_BYTES:
         raise ConfigError("max_new_bytes", max_new_bytes, f"use a whole number from 1 to {MOST_NEW_BYTES:,}.")
@@ -282,6 +325,8 @@ def _check_settings(max_new_bytes: int, temperature: float, top_p: float) -> Non
         raise ConfigError("temperature", temperature, f"use a number from 0 to {HIGHEST_TEMPERATURE:g}.")
     if not _is_number(top_p) or not 0 < top_p <= 1:
         raise ConfigError("top_p", top_p, "use a number above 0, at most 1.")
+    if any(not ending for ending in stop):
+        raise ConfigError("stop", list(stop), "leave out the empty byte string: it would end every text.")
 
 
 def _is_number(value: object) -> bool:

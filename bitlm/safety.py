@@ -194,6 +194,7 @@ def safe_sample_with_retry(
     temperature: float = 1.0,
     top_p: float = 1.0,
     seed: int = 0,
+    drawn: Sample | None = None,
     max_retries: int = 3,
     backoff_s: float = 0.0,
     sleep: Callable[[float], None] = time.sleep,
@@ -213,6 +214,7 @@ def safe_sample_with_retry(
         temperature: Of the first attempt.
         top_p: As for `generate`.
         seed: Of the first attempt.
+        drawn: What `generate` gives for the first attempt, where `generate_batch` has drawn it already.
         max_retries: Samples after the first, 0 to 100.
         backoff_s: Seconds to wait before retry 1, doubled before each further one; at most 60.
         sleep: What waits.
@@ -226,7 +228,7 @@ def safe_sample_with_retry(
     _check_number("backoff_s", backoff_s, LONGEST_BACKOFF_S)
     gate = SafetyGate(c_floor, s_floor)
     first = _Draw(model, bits, max_new_bytes, temperature, top_p, seed)
-    judged = [_judged(first, gate)]
+    judged = [_judged(first, gate, drawn)]
     for retry in range(1, max_retries + 1):
         if judged[-1].verdict.passed:
             break
@@ -236,11 +238,11 @@ def safe_sample_with_retry(
     return _deliver(judged, strict=strict)
 
 
-def _judged(draw: _Draw, gate: SafetyGate) -> GatedSample:
-    """Draw one sample and judge it."""
+def _judged(draw: _Draw, gate: SafetyGate, drawn: Sample | None = None) -> GatedSample:
+    """Draw one sample, if it is not drawn yet, and judge it."""
     if draw.model.reference is None:
         raise MissingReferenceError
-    sample = draw.sample()
+    sample = draw.sample() if drawn is None else drawn
     verdict = gate.judge(sample, draw.model.reference)
     return GatedSample(sample, verdict, (Attempt(draw.seed, draw.temperature, draw.top_p, verdict),))
 

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,9 @@ from bitlm.bits import text_to_bits
 from bitlm.cli.opening import open_run
 from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
 from bitlm.errors import SafetyGateWarning
+from bitlm.generation import generate_batch
 from bitlm.safety import GatedSample, safe_sample_with_retry
+from bitlm.session import Session
 
 
 def generate(
@@ -26,6 +29,10 @@ def generate(
         float, typer.Option(min=0.01, max=1.0, help="Keep the likeliest bytes of this total.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same text.")] = 0,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="So many texts, with the seeds SEED, SEED+1, …; --json: an array."),
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Print nothing when the gate refuses; exit code 2.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
@@ -35,26 +42,37 @@ def generate(
     Examples:
       python -m bitlm generate --prompt "The "
 
+      python -m bitlm generate --prompt "The " --samples 8
+
       python -m bitlm generate --run 20261122-120000-ab12 --max-new-bytes 64 --seed 7 --json
     """
     session = open_run(data_dir, run, checkpoint)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SafetyGateWarning)  # the verdict is printed below
-        answer = safe_sample_with_retry(
-            session.model,
-            text_to_bits(prompt, parity=session.config.model.parity),
-            c_floor=session.telemetry.c_floor,
-            s_floor=session.telemetry.s_floor,
-            strict=strict,
-            max_new_bytes=max_new_bytes,
-            temperature=temperature,
-            top_p=top_p,
-            seed=seed,
-        )
+    seeds = range(seed, seed + (samples or 1))
+    drawing: dict[str, Any] = {"max_new_bytes": max_new_bytes, "temperature": temperature, "top_p": top_p}
+    answers = _gated_samples(session, prompt, seeds, drawing, strict=strict)
     if as_json:
-        typer.echo(json.dumps({"run_id": session.run_id, "prompt": prompt, **_record(answer)}))
+        records = [{"run_id": session.run_id, "prompt": prompt, **_record(answer)} for answer in answers]
+        typer.echo(json.dumps(records[0] if samples is None else records))
     else:
-        _print(prompt, answer)
+        for answer in answers:
+            _print(prompt, answer)
+
+
+def _gated_samples(
+    session: Session, prompt: str, seeds: Sequence[int], drawing: dict[str, Any], *, strict: bool
+) -> list[GatedSample]:
+    """Draw every seed's first attempt side by side, and what the gate refuses again, one by one."""
+    bits = text_to_bits(prompt, parity=session.config.model.parity)
+    firsts = generate_batch(session.model, [bits] * len(seeds), seeds=seeds, **drawing)
+    floors: dict[str, Any] = {"c_floor": session.telemetry.c_floor, "s_floor": session.telemetry.s_floor}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SafetyGateWarning)  # the verdicts are printed
+        return [
+            safe_sample_with_retry(
+                session.model, bits, **floors, strict=strict, seed=seed, drawn=first, **drawing
+            )
+            for seed, first in zip(seeds, firsts, strict=True)
+        ]
 
 
 def _record(answer: GatedSample) -> dict[str, Any]:

@@ -41,16 +41,19 @@ def gather_paths(
 
 
 def leaf_log_probabilities(node_logits: npt.NDArray[np.floating]) -> FloatArray:
-    """Return the natural log of each leaf's probability, in float64.
+    """Return the natural log of each leaf's probability, in float64: [*batch, leaf].
 
     Args:
-        node_logits: The logits of one tree, 2^p - 1 of them.
+        node_logits: The logits of trees of 2^p - 1 nodes: [*batch, node].
     """
     logits = node_logits.astype(np.float64)
     log_one = -np.logaddexp(0.0, -logits)
     log_zero = log_one - logits
-    leaves = np.zeros(1)
-    for depth in range(logits.size.bit_length()):
+    leaves = np.zeros((*logits.shape[:-1], 1))
+    for depth in range(logits.shape[-1].bit_length()):
         nodes = slice((1 << depth) - 1, (1 << (depth + 1)) - 1)
-        leaves = np.stack([leaves + log_zero[nodes], leaves + log_one[nodes]], axis=-1).ravel()
+        children = np.empty((*logits.shape[:-1], 2 << depth))
+        np.add(leaves, log_zero[..., nodes], out=children[..., 0::2])
+        np.add(leaves, log_one[..., nodes], out=children[..., 1::2])
+        leaves = children
     return leaves

@@ -117,7 +117,8 @@ class BitTransformer(nn.Module):
     ) -> Float[Tensor, "batch node"]:
         """Take in one patch and return the tree of the next one, at temperature 1, without dropout.
 
-        Agrees with `forward` up to the rounding of differently shaped matrix products.
+        A row's tree is the same whatever the batch, and that of `forward` over a whole window of up to 256
+        positions with full attention, to the last bit; elsewhere it agrees with `forward` up to rounding.
 
         Args:
             cache: Extended by one position.
@@ -134,7 +135,7 @@ class BitTransformer(nn.Module):
             last = self.embedding.start.expand(cache.batch, -1)
         else:
             last = embedding(patch_values(patch), cache.table)
-        nodes = self.head.forward(decode_step(self.trunk, cache, last))
+        nodes = self.head.forward(decode_step(self.trunk, cache, last))[: cache.batch]
         if cache.reader is None:
             return nodes
         if patch is not None:
@@ -162,7 +163,8 @@ class BitTransformer(nn.Module):
         if bits.shape[1] == self.config.window_bytes * self.config.frame_bits:
             raise BitFormatError("the history fills the window; prefill with its last half.")
         patches = self.patches(bits)
-        nodes = self.head.forward(decode_window(self.trunk, cache, self.embedding.start, patches))
+        last = decode_window(self.trunk, cache, self.embedding.start, patches)
+        nodes = self.head.forward(last)[: cache.batch]
         if cache.reader is None:
             return nodes
         cache.reader.read_history(patches)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from bitlm.bits import bits_to_bytes, bytes_to_bits, parity_errors
 from bitlm.errors import BitFormatError, ConfigError, GridOverflowError, ParityError
-from bitlm.generation import GeneratedByte, Sample, _Sampling, collect, generate
-from bitlm.model import BitTransformer, ModelConfig
+from bitlm.generation import GeneratedByte, Sample, collect, generate, generate_batch
+from bitlm.model import BitTransformer, ModelConfig, leaf_log_probabilities
+from bitlm.sampling import Sampling, keep_likeliest
 
 FORMATS = list(product([1, 8], [False, True]))
 NOTHING = torch.zeros(0, dtype=torch.uint8)
@@ -129,10 +130,10 @@ def test_draws_follow_the_tempered_and_cut_distribution(
     temperature: float, top_p: float, expected: list[float]
 ) -> None:
     draws = 4000
-    sampling = _Sampling(temperature, top_p, seed=3)
-    log_probabilities = np.log([0.5, 0.3, 0.15, 0.05])
-    uniforms = [sampling.uniforms(index, 1)[0] for index in range(draws)]
-    counts = Counter(sampling.choose(log_probabilities, uniform) for uniform in uniforms)
+    sampling = Sampling(temperature, top_p, seeds=range(draws))
+    log_probabilities = np.log([[0.5, 0.3, 0.15, 0.05]] * draws)
+    uniforms = sampling.uniforms(0, 1)[:, 0]
+    counts = Counter(sampling.choose(log_probabilities, uniforms).tolist())
     wanted = np.array(expected) / sum(expected) * draws
     found = np.array([counts[leaf] for leaf in range(4)])
     possible = wanted > 0
@@ -161,11 +162,11 @@ def test_bytes_come_out_as_often_as_the_model_says() -> None:
 def test_every_uniform_picks_a_leaf_that_has_probability(
     uniform: float, temperature: float, top_p: float, spread: float
 ) -> None:
-    log_probabilities = np.linspace(0, -spread, 256)
-    log_probabilities[7] = -np.inf
-    leaf = _Sampling(temperature, top_p, 0).choose(log_probabilities, uniform)
-    assert 0 <= leaf < 256
-    assert leaf != 7
+    log_probabilities = np.linspace([0, -spread], [-spread, 0], 256).T
+    log_probabilities[:, 7] = -np.inf
+    leaves = Sampling(temperature, top_p, [0, 1]).choose(log_probabilities, np.array([uniform, uniform]))
+    assert leaves.shape == (2,)
+    assert ((leaves >= 0) & (leaves < 256) & (leaves != 7)).all()
 
 
 def test_text_ends_after_the_first_stop_string() -> None:
@@ -174,6 +175,51 @@ def test_text_ends_after_the_first_stop_string() -> None:
     ending = free[9:11]
     stopped = emit(model, max_new_bytes=30, seed=8, stop=[b"\x00never\x00", ending]).data
     assert stopped == free[: free.index(ending) + 2]
+
+
+@pytest.mark.parametrize(("patch_bits", "parity"), FORMATS)
+@pytest.mark.parametrize("rows", [2, 5])
+def test_texts_drawn_side_by_side_are_those_drawn_alone(*, patch_bits: int, parity: bool, rows: int) -> None:
+    model = lively_model(patch_bits, parity=parity)
+    prompts = [bytes_to_bits(text, parity=parity) for text in (b"Hi", b"", b"ho", b"so long!")]
+    drawing: dict[str, Any] = {"max_new_bytes": 8, "temperature": 1.2, "top_p": 0.9}
+    batch = generate_batch(model, prompts, seeds=range(4), **drawing)
+    for seed, (prompt, sample) in enumerate(zip(prompts, batch, strict=True)):
+        alone = collect(generate(model, prompt, seed=seed, **drawing), parity)
+        assert sample.data == alone.data
+        assert torch.equal(sample.probabilities, alone.probabilities)
+
+
+def test_a_text_of_a_batch_ends_by_itself() -> None:
+    model = lively_model()
+    free = [emit(model, max_new_bytes=30, seed=seed).data for seed in range(3)]
+    ending = free[1][9:11]
+    stopped = generate_batch(model, [NOTHING] * 3, seeds=range(3), max_new_bytes=30, stop=[ending])
+    cut = [data[: data.find(ending) + 2] if ending in data else data for data in free]
+    assert [sample.data for sample in stopped] == cut
+    assert len(cut[1]) < 30 == max(len(data) for data in cut)
+
+
+def test_a_batch_of_no_prompts_is_empty_and_one_with_too_few_seeds_is_refused() -> None:
+    assert generate_batch(lively_model(), [], seeds=[]) == []
+    with pytest.raises(ConfigError, match=r"^seeds=.*each of the 2 prompts"):
+        generate_batch(lively_model(), [NOTHING, NOTHING], seeds=[1])
+
+
+@settings(max_examples=30)
+@given(
+    logits=st.lists(st.lists(st.floats(-30, 30), min_size=15, max_size=15), min_size=1, max_size=4),
+    share=st.floats(0.01, 1),
+)
+def test_the_leaves_kept_are_the_fewest_that_hold_the_share(logits: list[list[float]], share: float) -> None:
+    weights = np.exp(np.array([leaf_log_probabilities(np.array(row)) for row in logits]))
+    assert np.array_equal(weights, np.exp(leaf_log_probabilities(np.array(logits))))
+    for kept, row in zip(keep_likeliest(weights, share), weights, strict=True):
+        count = np.count_nonzero(kept)
+        ordered = np.sort(row)[::-1]
+        assert np.array_equal(np.sort(kept)[::-1][:count], ordered[:count])
+        assert ordered[:count].sum() >= share * row.sum() * (1 - 1e-12)
+        assert ordered[: count - 1].sum() < share * row.sum() * (1 + 1e-12)
 
 
 def test_surprise_is_the_code_length_of_the_byte() -> None:

@@ -59,6 +59,17 @@ def test_generate_answers_with_text_bits_and_verdict_and_repeats_itself_by_seed(
     assert {"passed", "attempts", "K", "C", "S", "reasons"} == set(first["gate"])
 
 
+def test_generate_draws_several_texts_each_the_one_its_seed_gives(
+    data_dir: Path, trained: dict[str, Any]
+) -> None:
+    options = ("--run", trained["run_id"], "--max-new-bytes", "12")
+    texts = json.loads(bitlm(data_dir, "generate", *options, "--samples", "3", "--json").stdout)
+    assert len(texts) == 3
+    second = json.loads(bitlm(data_dir, "generate", *options, "--seed", "1", "--json").stdout)
+    assert texts[1] == second
+    assert bitlm(data_dir, "generate", *options, "--samples", "2").stderr.count("gate ") == 2
+
+
 def test_evaluate_repeats_the_figure_of_training(data_dir: Path, trained: dict[str, Any]) -> None:
     answer = json.loads(bitlm(data_dir, "evaluate", "--run", trained["run_id"], "--json").stdout)
     assert answer["bits_per_byte"] == pytest.approx(trained["bits_per_byte"], rel=1e-9)

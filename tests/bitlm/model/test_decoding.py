@@ -103,6 +103,53 @@ def test_decoding_after_a_history_goes_on_through_the_next_chunk() -> None:
         )
 
 
+SHAPES = [
+    {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 8 * 5},
+    {"d_model": 64, "nhead": 2, "dim_feedforward": 256, "max_seq_len": 8 * 256},
+]
+adds_up_in_a_known_order = pytest.mark.skipif(
+    not torch.backends.mkl.is_available(),  # type: ignore[no-untyped-call] # torch's
+    reason="the order in which products add up is MKL's",
+)
+
+
+def trees_by_decoding(model: BitTransformer, bits: Tensor, places: int) -> Tensor:
+    cache = model.new_cache(batch=bits.shape[0])
+    patches = [None, *torch.split(bits, 8, dim=1)[: places - 1]]
+    return torch.stack([model.next_patch_logits(cache, patch) for patch in patches], dim=1)
+
+
+@adds_up_in_a_known_order
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_row_of_every_batch_is_that_of_forward_over_the_window_to_the_last_bit(
+    shape: dict[str, int],
+) -> None:
+    model = lively_model(8, parity=False, **shape)
+    places = model.config.positions
+    values = torch.randint(0, 256, (5, places), generator=torch.Generator().manual_seed(3))
+    bits = encode_frames(values.to(torch.uint8), parity=False)
+    with torch.inference_mode():
+        whole = model.head(model.trunk(model.embedding(values)))
+    for rows in (1, 5):
+        assert torch.equal(trees_by_decoding(model, bits[:rows], places), whole[:rows])
+        for seen in {1, 3, places // 2, places - 1}:
+            tree = model.prefill(model.new_cache(rows), bits[:rows, : 8 * seen])
+            assert torch.equal(tree, whole[:rows, seen])
+
+
+@adds_up_in_a_known_order
+@pytest.mark.parametrize(
+    "settings", [{"max_seq_len": 8 * 300}, {"max_seq_len": 8 * 80, "chunk_size": 8 * 16}]
+)
+def test_a_row_is_the_same_whatever_the_batch_in_long_windows_and_in_chunks(settings: dict[str, int]) -> None:
+    model = lively_model(8, parity=False, **settings)
+    values = torch.randint(0, 256, (6, 40), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
+    bits = encode_frames(values, parity=False)
+    six = trees_by_decoding(model, bits, 40)
+    for rows in (1, 3, 4):
+        assert torch.equal(trees_by_decoding(model, bits[:rows], 40), six[:rows])
+
+
 def test_decoding_never_drops_even_in_training() -> None:
     model = lively_model(8, parity=False, dropout=0.5).train()
     trees = [model.prefill(model.new_cache(), some_frames(parity=False, rows=1)[:, :16]) for _ in range(2)]
