@@ -20,6 +20,9 @@ HIGHEST_TEMPERATURE = 100.0
 LEAST_PROBABILITY = 2.0**-53
 """The resolution of a double beside 1: no bit costs more than 53 bits."""
 
+MOST_CHARACTER_BYTES = 4
+"""Of UTF-8."""
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -70,8 +73,8 @@ class Sample:
 
     @property
     def text(self) -> str:
-        """The bytes as UTF-8, what is not UTF-8 replaced by U+FFFD."""
-        return self.data.decode(errors="replace")
+        """The bytes as UTF-8, each byte that is not UTF-8 replaced by U+FFFD."""
+        return "".join(character for character, _ in _characters(self.data))
 
     @property
     def surprises_bits(self) -> list[float]:
@@ -87,8 +90,7 @@ class Sample:
         surprises = self.surprises_bits
         characters = []
         start = 0
-        while start < len(self.data):
-            character, length = _first_character(self.data[start:])
+        for character, length in _characters(self.data):
             characters.append((character, sum(surprises[start : start + length])))
             start += length
         return characters
@@ -307,9 +309,18 @@ def _surprise_bits(bit: int, probability_of_one: float) -> float:
     return -log2(max(probability, LEAST_PROBABILITY))
 
 
+def _characters(data: bytes) -> Iterator[tuple[str, int]]:
+    """Yield each character and its length in bytes."""
+    start = 0
+    while start < len(data):
+        character, length = _first_character(data[start : start + MOST_CHARACTER_BYTES])
+        yield character, length
+        start += length
+
+
 def _first_character(data: bytes) -> tuple[str, int]:
     """Return the character that `data` begins with and its length in bytes."""
-    for length in range(1, 5):
+    for length in range(1, MOST_CHARACTER_BYTES + 1):
         try:
             return data[:length].decode(), length
         except UnicodeDecodeError:

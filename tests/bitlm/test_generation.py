@@ -295,3 +295,12 @@ def test_weights_that_are_not_finite_are_reported_and_not_sampled_from() -> None
         model.head.weight.fill_(nan)
     with pytest.raises(GridOverflowError, match="go back to the last checkpoint"):
         emit(model)
+
+
+@given(data=st.binary(max_size=12))
+def test_the_characters_of_a_sample_spell_its_text_and_carry_all_its_surprise(data: bytes) -> None:
+    sample = Sample(data, torch.full((8 * len(data),), 0.25, dtype=torch.float64), parity=False)
+    assert "".join(character for character, _ in sample.characters) == sample.text
+    total = sum(surprise for _, surprise in sample.characters)
+    assert total == pytest.approx(sum(sample.surprises_bits))
+    assert Sample(b"\xc3\xa9\xe2\x82!", torch.zeros(40).double(), parity=False).text == "é\ufffd\ufffd!"
