@@ -22,6 +22,8 @@ class Figure:
         bits_per_byte: Of the whole held-out tenth, given the rest.
         at: When it was measured.
         machine: On what.
+        adapting_bits_per_byte: The same while the counts mixed in grow with what is read, as PPMd's do; None
+            without mixing.
         minutes: The budget; None for what is not trained, as all that follows.
         preset: The size.
         changes: What was changed of it.
@@ -42,6 +44,7 @@ class Figure:
     bits_per_byte: float
     at: str
     machine: dict[str, Any]
+    adapting_bits_per_byte: float | None = None
     minutes: float | None = None
     preset: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
@@ -119,10 +122,13 @@ def chosen(figures: Iterable[Figure], preset: str, changes: dict[str, Any], thre
 
 def table(figures: Sequence[Figure]) -> list[str]:
     """Return one corpus's figures, lowest last, as lines of text."""
-    lines = [f"{'side':24}{'minutes':>8}{'bpb':>8}{'parameters':>12}{'steps':>8}{'wall s':>8}{'CPU s':>8}"]
+    titles = f"{'side':24}{'minutes':>8}{'bpb':>8}{'adapting':>10}"
+    lines = [f"{titles}{'parameters':>12}{'steps':>8}{'wall s':>8}{'CPU s':>8}"]
     for figure in sorted(figures, key=lambda figure: -figure.bits_per_byte):
         line = f"{figure.side:24}{figure.minutes or '':>8}{figure.bits_per_byte:8.3f}"
         if figure.minutes is not None:
+            adapting = figure.adapting_bits_per_byte
+            line += f"{adapting:10.3f}" if adapting is not None else " " * 10
             line += f"{figure.parameters:12,}{figure.steps:8}{figure.wall_s:8.0f}{figure.cpu_s:8.0f}"
         lines.append(line)
     return lines
@@ -138,5 +144,9 @@ def verdicts(figures: Sequence[Figure]) -> list[str]:
         if trained and fixed:
             reached, needed = trained[-1].bits_per_byte, fixed[-1].bits_per_byte
             verdict = f"{'pass' if reached < needed else 'FAIL'}: {reached:.3f}, {bar.below} {needed:.3f}"
+            adapting = trained[-1].adapting_bits_per_byte
+            if adapting is not None:
+                passes = "pass" if adapting < needed else "FAIL"
+                verdict += f"; with adapting counts {passes}: {adapting:.3f}"
         lines.append(f"{bar.side}, {bar.minutes:g} min, below {bar.below}: {verdict}")
     return lines

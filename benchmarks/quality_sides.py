@@ -136,8 +136,8 @@ class Learning(Protocol):
     def finish(self) -> None:
         """Do what a user waits for at the end."""
 
-    def evaluate(self) -> float:
-        """Return bits per byte of the whole held-out tenth; nothing else is asked after it."""
+    def evaluate(self) -> dict[str, float]:
+        """Return bits per byte of the held-out tenth by a `Figure`'s names; nothing is asked after it."""
 
 
 class BitlmLearning:
@@ -166,9 +166,11 @@ class BitlmLearning:
         """Write the last checkpoint."""
         self._session.save()
 
-    def evaluate(self) -> float:
+    def evaluate(self) -> dict[str, float]:
         """Measure, and close the run."""
-        quality = self._session.evaluate()
+        quality = {"bits_per_byte": self._session.evaluate()}
+        if self._session.model.mixer is not None:
+            quality["adapting_bits_per_byte"] = self._session.evaluate(adaptive=True)
         self._session.close()
         self._session.store.close()
         return quality
@@ -215,14 +217,14 @@ class SoftmaxLearning:
     def finish(self) -> None:
         """Do nothing: it keeps nothing."""
 
-    def evaluate(self) -> float:
+    def evaluate(self) -> dict[str, float]:
         """Measure on the windows that BitLM is measured on, each byte counted once."""
         bits = 0.0
         values = np.frombuffer(self._corpus.held_out, dtype=np.uint8)
         for starts, length, counted in overlapping_windows(len(values), self._window):
             text = torch.from_numpy(values[starts[:, None] + np.arange(length)])
             bits += float(self._bits(text)[:, -counted:].sum())
-        return bits / len(self._corpus.held_out)
+        return {"bits_per_byte": bits / len(self._corpus.held_out)}
 
     def _validate(self) -> float:
         text = even_windows(self._corpus.held_out, self._window, VALIDATION_WINDOWS)
@@ -265,7 +267,7 @@ def train(make: Callable[[Setting], Learning], setting: Setting, minutes: float)
         "cpu_s": round(time.process_time() - cpu, 2),
     }
     return {
-        "bits_per_byte": learning.evaluate(),
+        **learning.evaluate(),
         "parameters": learning.parameters,
         "steps": steps,
         "bytes_seen": steps * setting.training.batch_size * setting.model.window_bytes,
