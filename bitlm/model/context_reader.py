@@ -2,13 +2,14 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, Num
 from torch import Tensor
 
 from bitlm.bits import PAYLOAD_BITS
 from bitlm.context_index import ContextIndex, Counts
 from bitlm.model.config import ModelConfig
 from bitlm.model.mixing import Mixer
+from bitlm.model.rows import ROWS_TOGETHER, rounded_up
 
 
 class ContextReader:
@@ -48,7 +49,13 @@ class ContextReader:
         levels = range(self._bits_read, self._bits_read + self._patch_bits)
         zeros, ones = self._index.node_counts(self._stretches, levels)
         depths = [level for level in levels for _ in range(1 << (level - levels.start))]
-        return self._mixer(Counts(zeros[:, None], ones[:, None]), torch.tensor(depths))[:, 0]  # type: ignore[no-any-return]
+        counts = Counts(self._together(zeros)[:, None], self._together(ones)[:, None])
+        return self._mixer(counts, torch.tensor(depths))[: len(self._value), 0]  # type: ignore[no-any-return]
+
+    def _together(self, counts: Num[np.ndarray, "batch node order"]) -> Num[np.ndarray, "row node order"]:
+        """Add rows of zeros where a row is one node: the mixer's products need a multiple of 4."""
+        surplus = rounded_up(len(counts), ROWS_TOGETHER) - len(counts) if self._patch_bits == 1 else 0
+        return np.pad(counts, ((0, surplus), (0, 0), (0, 0))) if surplus else counts
 
     def _read_bit(self, bit: np.ndarray) -> None:
         if self._bits_read < PAYLOAD_BITS:

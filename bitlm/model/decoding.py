@@ -6,26 +6,31 @@ order, and the grid now and then turns a different last bit into a whole step. S
 up alike: rows in fours, keys in blocks of which those to come are masked. Dropout is never on here.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Complex64, Float, Integer
-from torch import Tensor
-from torch.nn.functional import embedding, gelu, pad, scaled_dot_product_attention
+from torch import Tensor, nn
+from torch.nn.functional import embedding, gelu, linear, pad, scaled_dot_product_attention
 
 from bitlm.model.bit_tree import patch_values
+from bitlm.model.config import ModelConfig
 from bitlm.model.context_reader import ContextReader
 from bitlm.model.embedding import PatchEmbedding
-from bitlm.model.grid import LIMIT, STEP, add_on_grid, extremes, round_to_grid, shift_on_grid
+from bitlm.model.grid import LIMIT, add_fresh_on_grid, add_on_grid, extremes, round_to_grid
 from bitlm.model.reversible import check_streams
+from bitlm.model.rows import ROWS_TOGETHER, rounded_up
 from bitlm.model.trunk import Block, Trunk
 from bitlm.model.visibility import Visibility
 
-ROWS_TOGETHER = 4
-"""Products of a multiple of 4 rows add up each row in the same order, however many there are."""
-
 FEW_KEYS, KEYS_TOGETHER = 16, 128
 """Keys are attended to in multiples of 16 up to 128, in multiples of 128 beyond: sums in forward's order."""
+
+MOST_WEIGHTS_ALONE = 2**18
+"""A step whose matrices are no larger runs on one thread: handing over takes longer than half the work."""
 
 Rows = Float[Tensor, "row width"]
 
@@ -97,9 +102,8 @@ class LayerDecoder:
         self._block = block
         attention, feedforward = block.attention, block.feedforward
         self._attention_norm, self._feedforward_norm = attention.norm.weight, feedforward.norm.weight
-        # Bound once: looking a module up costs a good part of calling it.
-        self._project_heads, self._project_back = attention.project_in.forward, attention.project_out.forward
-        self._project_in, self._project_out = feedforward.project_in.forward, feedforward.project_out.forward
+        self._project_heads, self._project_back = _bound(attention.project_in), _bound(attention.project_out)
+        self._project_in, self._project_out = _bound(feedforward.project_in), _bound(feedforward.project_out)
 
         width, heads = self._attention_norm.numel(), attention.nhead
         channels = width // heads
@@ -117,10 +121,10 @@ class LayerDecoder:
 
     def step(self, x1: Rows, x2: Rows, here: Position) -> tuple[Rows, Rows]:
         """Run one position that follows all those seen."""
-        x1 = shift_on_grid(x1, self._attend(x2, here), STEP)
+        x1 = add_fresh_on_grid(x1, self._attend(x2, here))
         inner = self._project_in(torch.layer_norm(x1, self._width, self._feedforward_norm))
         transformed = torch.layer_norm(self._project_out(gelu(inner)), self._width, self._feedforward_gain)
-        return x1, shift_on_grid(x2, transformed, STEP)
+        return x1, add_fresh_on_grid(x2, transformed)
 
     def prefill(
         self,
@@ -151,9 +155,21 @@ class LayerDecoder:
         return torch.layer_norm(self._project_back(self._attended_rows), self._width, self._attention_gain)
 
 
-def rounded_up(count: int, together: int) -> int:
-    """Return the least multiple of `together` that is not below the count."""
-    return -(-count // together) * together
+@contextmanager
+def one_thread(config: ModelConfig) -> Iterator[None]:
+    """Compute on one thread in this context if the model is small.
+
+    The number is torch's own, so another thread that uses torch for the first time just now gets one as well.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1 or config.d_model * max(config.dim_feedforward, config.d_model) > MOST_WEIGHTS_ALONE:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def keys_attended(seen: int, most: int) -> int:
@@ -228,8 +244,14 @@ def decode_window(
 
 def _rows_together(rows: Float[Tensor, "batch width"]) -> Float[Tensor, "row width"]:
     """Add rows of zeros up to a multiple of 4 rows."""
-    surplus = -rows.shape[0] % ROWS_TOGETHER
+    surplus = rounded_up(rows.shape[0], ROWS_TOGETHER) - rows.shape[0]
     return pad(rows, (0, 0, 0, surplus)) if surplus else rows
+
+
+def _bound(module: nn.Linear) -> Callable[[Tensor], Tensor]:
+    """Return what the module computes, its weights looked up once: that takes as long as a small product."""
+    plain = type(module) is nn.Linear
+    return partial(linear, weight=module.weight, bias=module.bias) if plain else module.forward
 
 
 def _pairs(channels: Float[Tensor, "*shape channel"]) -> Complex64[Tensor, "*shape pair"]:

@@ -14,7 +14,7 @@ from bitlm.model.attention_summary import AttentionSummary, summarise_attention
 from bitlm.model.bit_tree import gather_paths, patch_values
 from bitlm.model.config import ModelConfig
 from bitlm.model.context_reader import ContextReader
-from bitlm.model.decoding import DecodingCache, decode_step, decode_window, new_cache
+from bitlm.model.decoding import DecodingCache, decode_step, decode_window, new_cache, one_thread
 from bitlm.model.embedding import PatchEmbedding
 from bitlm.model.initialisation import initialise
 from bitlm.model.mixing import Mixer
@@ -118,7 +118,8 @@ class BitTransformer(nn.Module):
         """Take in one patch and return the tree of the next one, at temperature 1, without dropout.
 
         A row's tree is the same whatever the batch, and that of `forward` over a whole window of up to 256
-        positions with full attention, to the last bit; elsewhere it agrees with `forward` up to rounding.
+        positions with full attention, to the last bit (without mixing); else it agrees with `forward` up to
+        rounding.
 
         Args:
             cache: Extended by one position.
@@ -135,12 +136,13 @@ class BitTransformer(nn.Module):
             last = self.embedding.start.expand(cache.batch, -1)
         else:
             last = embedding(patch_values(patch), cache.table)
-        nodes = self.head.forward(decode_step(self.trunk, cache, last))[: cache.batch]
-        if cache.reader is None:
-            return nodes
-        if patch is not None:
-            cache.reader.read(patch)
-        return nodes + cache.reader.added()
+        with one_thread(self.config):
+            nodes = self.head.forward(decode_step(self.trunk, cache, last))[: cache.batch]
+            if cache.reader is None:
+                return nodes
+            if patch is not None:
+                cache.reader.read(patch)
+            return nodes + cache.reader.added()
 
     @torch.inference_mode()
     def prefill(

@@ -150,6 +150,23 @@ def test_a_row_is_the_same_whatever_the_batch_in_long_windows_and_in_chunks(sett
         assert torch.equal(trees_by_decoding(model, bits[:rows], 40), six[:rows])
 
 
+@adds_up_in_a_known_order
+def test_a_small_model_decodes_alike_on_any_number_of_threads_and_leaves_their_number_alone() -> None:
+    model = lively_model(8, parity=False, max_seq_len=8 * 64)
+    threads = torch.get_num_threads()
+    trees = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            cache = model.new_cache(2)
+            model.prefill(cache, some_frames(parity=False))
+            trees.append(model.next_patch_logits(cache, some_frames(parity=False)[:, :8]))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*trees)
+
+
 def test_decoding_never_drops_even_in_training() -> None:
     model = lively_model(8, parity=False, dropout=0.5).train()
     trees = [model.prefill(model.new_cache(), some_frames(parity=False, rows=1)[:, :16]) for _ in range(2)]

@@ -10,6 +10,7 @@ from bitlm.bits import bytes_to_bits
 from bitlm.context_index import Counts
 from bitlm.data import Corpus
 from bitlm.errors import ConfigError, MissingReferenceError
+from bitlm.generation import collect, generate, generate_batch
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.model.initialisation import FIRST_COUNT_WEIGHTS
 from bitlm.model.mixing import COUNT_PRIOR
@@ -56,6 +57,20 @@ def test_decoding_adds_what_a_whole_window_adds(settings: dict[str, Any]) -> Non
                 value = value << 1 | int(patches[0, place, bit])
             if place + 1 < patches.shape[1]:
                 nodes = model.next_patch_logits(cache, patches[:, place])
+
+
+@pytest.mark.skipif(
+    not torch.backends.mkl.is_available(), reason="the order in which products add up is MKL's"
+)
+@pytest.mark.parametrize("settings", FORMATS)
+def test_texts_drawn_side_by_side_with_counts_are_those_drawn_alone(settings: dict[str, Any]) -> None:
+    model = mixing_model(**settings)
+    nothing = torch.zeros(0, dtype=torch.uint8)
+    batch = generate_batch(model, [nothing] * 3, seeds=range(3), max_new_bytes=6)
+    for seed, sample in enumerate(batch):
+        alone = collect(generate(model, nothing, seed=seed, max_new_bytes=6), model.config.parity)
+        assert sample.data == alone.data
+        assert torch.equal(sample.probabilities, alone.probabilities)
 
 
 @torch.no_grad()
