@@ -2,7 +2,8 @@
 
 1. What the backward pass keeps. One shape at several depths: BitLM in its three memory modes, and the same
    blocks as a plain residual transformer, without and with torch's checkpointing. Kept bytes are counted:
-   every distinct storage autograd saves, weights excluded.
+   every distinct storage autograd saves, weights excluded. Steps are timed in turns, in processor time, and
+   the fastest counts.
 2. What the process takes at its peak, beyond weights, gradients and the optimizer's state, at several depths.
 3. How deep a model trains in 2 GB, beside Hugging Face's GPT-2 of the same shape, all under the same AdamW.
 
@@ -17,8 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from pathlib import Path
-from statistics import median
 
 import torch
 from jaxtyping import Float, UInt8
@@ -32,7 +33,7 @@ from bitlm.bits import encode_frames
 from bitlm.data import Corpus, windows
 from bitlm.model import BitTransformer, ModelConfig, reversibility
 from bitlm.model.bit_tree import gather_paths, patch_values
-from bitlm.model.layer_trial import kept_storages
+from bitlm.model.layer_trial import fastest_passes_s, kept_storages
 from bitlm.model.trunk import Block
 from bitlm.randomness import generator
 
@@ -137,38 +138,32 @@ def kept_bytes(model: nn.Module, loss: Loss) -> int:
     return sum(storages.values())
 
 
-def step_ms(loss: Loss, repeats: int) -> float:
-    """Return the median processor time of a forward and a backward pass."""
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        loss().backward()  # type: ignore[no-untyped-call] # torch's
-        times.append(time.process_time() - start)
-    return 1000 * median(times)
-
-
 def measure(bits: UInt8[Tensor, "batch bit"], layers: int, options: argparse.Namespace) -> list[Row]:
     """Return one depth's rows."""
-    rows: list[Row] = []
-    for name, model in contenders(layers, options).items():
-        loss = partial(bit_loss, model, bits)
-        kept = kept_bytes(model, loss)
-        milliseconds = step_ms(loss, options.repeats) if layers <= options.timed_up_to else None
-        plain = rows[0] if rows else None
-        rows.append(
-            Row(
-                model=name,
-                layers=layers,
-                parameters=sum(parameter.numel() for parameter in model.parameters()),
-                kept_bytes=kept,
-                kept_ratio=kept / plain.kept_bytes if plain else 1.0,
-                step_ms=milliseconds,
-                step_ratio=milliseconds / (plain.step_ms if plain and plain.step_ms else milliseconds)
-                if milliseconds
-                else None,
-            )
+    models = contenders(layers, options)
+    losses = {name: partial(bit_loss, model, bits) for name, model in models.items()}
+    kept = {name: kept_bytes(model, losses[name]) for name, model in models.items()}
+    times: dict[str, float] = {}
+    if layers <= options.timed_up_to:
+        steps = {name: partial(_pass, loss) for name, loss in losses.items()}
+        times = fastest_passes_s(steps, budget_s=inf, clock=time.process_time)
+    plain = next(iter(models))
+    return [
+        Row(
+            model=name,
+            layers=layers,
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            kept_bytes=kept[name],
+            kept_ratio=kept[name] / kept[plain],
+            step_ms=1000 * times[name] if times else None,
+            step_ratio=times[name] / times[plain] if times else None,
         )
-    return rows
+        for name, model in models.items()
+    ]
+
+
+def _pass(loss: Loss) -> None:
+    loss().backward()  # type: ignore[no-untyped-call] # torch's
 
 
 def exactness(bits: UInt8[Tensor, "batch bit"], layers: int, options: argparse.Namespace) -> Exactness:
@@ -201,11 +196,11 @@ def kept_and_exact(options: argparse.Namespace) -> tuple[list[Row], list[Exactne
 
 def peaks(options: argparse.Namespace) -> list[Peak]:
     """Do part 2."""
-    print(f"\n{options.rows} x {options.positions} positions, one process each")
+    print(f"\n{options.peak_rows} x {options.positions} positions, one process each")
     print(f"{'layers':>6}  {'model':20}{'peak MB':>9}{'of it state':>13}{'beyond':>8}")
     found = []
     for layers in options.layers:
-        line = peak(Training("BitLM recompute", layers, options.rows, options.positions, options.width))
+        line = peak(Training("BitLM recompute", layers, options.peak_rows, options.positions, options.width))
         print(
             f"{layers:6}  {line.model:20}{line.peak_bytes / MEGABYTE:9.1f}"
             f"{line.state_bytes / MEGABYTE:13.1f}{line.beyond_bytes / MEGABYTE:8.1f}",
@@ -241,10 +236,10 @@ def main() -> None:
     parser.add_argument("--layers", type=int, nargs="+", default=[4, 32, 128])
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--positions", type=int, default=512, help="bytes in a sequence")
-    parser.add_argument("--rows", type=int, default=8, help="sequences in a batch, parts 1 and 2")
+    parser.add_argument("--rows", type=int, default=8, help="sequences in a batch, part 1")
+    parser.add_argument("--peak-rows", type=int, default=16, help="sequences in a batch, part 2")
     parser.add_argument("--depth-rows", type=int, default=4, help="sequences in a batch, part 3")
     parser.add_argument("--timed-up-to", type=int, default=4, help="layers up to which steps are timed")
-    parser.add_argument("--repeats", type=int, default=3, help="timed passes, of which the median counts")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
 
