@@ -1,14 +1,15 @@
 """What a training process takes at its peak, and how deep a model fits a given memory; for memory.py.
 
 Every measurement is a process of its own. The peak is the kernel's (VmHWM), from after a warm-up on. glibc is
-told to give freed activations back at once, so that what counts is what is held and not what was; weights
-are smaller than that, for each block on its own takes up to a page more. Reads /proc, so Linux only.
+told to map every large block by itself and to give it back at once, so that what counts is what is held and
+not what was; such a block takes whole pages, and weights are counted so. Reads /proc, so Linux only.
 """
 
 import gc
 import importlib
 import os
 import re
+import resource
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -28,7 +29,10 @@ from bitlm.randomness import generator
 
 KILOBYTE = 1024
 HEADS = 2
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_TRIM_THRESHOLD_": str(2**20)}
+MAPPED_BYTES = 2**16
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(MAPPED_BYTES), "MALLOC_TRIM_THRESHOLD_": str(MAPPED_BYTES)}
+BLOCK_HEAD = 64 + 16
+"""Bytes torch's alignment and glibc's own note add to a block."""
 
 BITLM = ("BitLM store", "BitLM checkpoint", "BitLM recompute")
 GPT2 = ("GPT-2", "GPT-2, checkpointed")
@@ -57,7 +61,7 @@ class Peak:
 
     Attributes:
         peak_bytes: The whole process, libraries and all.
-        state_bytes: Of this the weights, their gradients and the optimizer's state, by counting.
+        state_bytes: Of this the weights, their gradients and the optimizer's state, by counting blocks.
         beyond_bytes: What the training took beyond these and beyond the process before it.
     """
 
@@ -204,7 +208,14 @@ def _bit_loss(model: BitTransformer, bits: Tensor, rows: int) -> Tensor:
 
 
 def _bytes(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.untyped_storage().nbytes()
+    """Return what a tensor's block takes."""
+    if tensor is None:
+        return 0
+    count = tensor.untyped_storage().nbytes()
+    if count < MAPPED_BYTES:
+        return count
+    page = resource.getpagesize()
+    return -(-(count + BLOCK_HEAD) // page) * page
 
 
 def _status_bytes(field: str) -> int:
