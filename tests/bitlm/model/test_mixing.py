@@ -60,7 +60,8 @@ def test_decoding_adds_what_a_whole_window_adds(settings: dict[str, Any]) -> Non
 
 
 @pytest.mark.skipif(
-    not torch.backends.mkl.is_available(), reason="the order in which products add up is MKL's"
+    not torch.backends.mkl.is_available(),  # type: ignore[no-untyped-call] # torch's
+    reason="the order in which products add up is MKL's",
 )
 @pytest.mark.parametrize("settings", FORMATS)
 def test_texts_drawn_side_by_side_with_counts_are_those_drawn_alone(settings: dict[str, Any]) -> None:
