@@ -18,6 +18,10 @@ from bitlm.sampling import Sampling, keep_likeliest
 
 FORMATS = list(product([1, 8], [False, True]))
 NOTHING = torch.zeros(0, dtype=torch.uint8)
+adds_up_in_a_known_order = pytest.mark.skipif(
+    not torch.backends.mkl.is_available(),  # type: ignore[no-untyped-call] # torch's
+    reason="the order in which products add up is MKL's",
+)
 
 
 def lively_model(patch_bits: int = 8, *, parity: bool = False, **shape: Any) -> BitTransformer:
