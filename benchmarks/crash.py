@@ -8,12 +8,10 @@ replayed, and done once more in one process without any interruption: both must 
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
 from random import Random
@@ -23,7 +21,7 @@ from threading import Thread
 from typing import Any
 
 from benchmarks.judge import Judge, Report
-from benchmarks.machine import machine
+from benchmarks.record import RESULTS, keep
 from benchmarks.victim import Askers, Service
 from bitlm.data import Corpus
 from bitlm.history.replay import Replay
@@ -251,7 +249,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
 
     began = time.monotonic()
@@ -270,19 +268,13 @@ def _tell(done: int, kills: int) -> None:
 
 
 def _write(options: argparse.Namespace, report: Report, seconds: float) -> None:
-    now = datetime.now(UTC)
-    record = {
-        "benchmark": "crash",
-        "at": now.isoformat(timespec="seconds"),
-        "machine": machine(),
-        "settings": {"kills": options.kills, "seed": options.seed, **TINY},
-        "seconds": round(seconds, 1),
-        "report": asdict(report),
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / f"{now:%Y-%m-%d}-crash.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"written to {path}")
+    keep(
+        options.output,
+        "crash",
+        settings={"kills": options.kills, "seed": options.seed, **TINY},
+        seconds=round(seconds, 1),
+        report=asdict(report),
+    )
 
 
 if __name__ == "__main__":

@@ -5,16 +5,14 @@ model is fitted on the rest. `python -m benchmarks.gate_separation`
 """
 
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
-from benchmarks.machine import machine
+from benchmarks.record import RESULTS, keep
 from bitlm.bits import bytes_to_bits
 from bitlm.data import Corpus
 from bitlm.randomness import counter_seed
@@ -127,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=400, help="samples of each kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
 
     corpus = Corpus.embedded()
@@ -139,20 +137,14 @@ def main() -> None:
             f"{row.kind:18}{row.C_mean:9.3f}{row.C_low:7.3f}{row.C_high:7.3f}{row.C_auc:7.3f}"
             f"{row.S_mean:9.3f}{row.S_low:7.3f}{row.S_high:7.3f}{row.S_auc:7.3f}{row.refused:9.1%}"
         )
-    now = datetime.now(UTC)
-    record = {
-        "benchmark": "gate_separation",
-        "at": now.isoformat(timespec="seconds"),
-        "machine": machine(),
-        "corpus": {"name": corpus.name, "bytes": len(corpus.data), "fingerprint": corpus.fingerprint},
-        "settings": {"count": options.count, "seed": options.seed, "sample_bytes": SAMPLE_BYTES},
-        "floors": {"C": C_FLOOR, "S": S_FLOOR},
-        "rows": [asdict(row) for row in rows],
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / f"{now:%Y-%m-%d}-gate_separation.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"written to {path}")
+    keep(
+        options.output,
+        "gate_separation",
+        corpus={"name": corpus.name, "bytes": len(corpus.data), "fingerprint": corpus.fingerprint},
+        settings={"count": options.count, "seed": options.seed, "sample_bytes": SAMPLE_BYTES},
+        floors={"C": C_FLOOR, "S": S_FLOOR},
+        rows=[asdict(row) for row in rows],
+    )
 
 
 def _generator(seed: int, index: int, kind: str) -> np.random.Generator:

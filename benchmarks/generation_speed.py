@@ -9,11 +9,9 @@ texts of several seeds with the cache, alone and in a batch, and with the window
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,8 +21,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn.functional import pad
 
-from benchmarks.machine import machine
 from benchmarks.peers import peer
+from benchmarks.record import RESULTS, keep
 from bitlm.bits import bytes_to_bits
 from bitlm.generation import collect, generate, generate_batch
 from bitlm.model import BitTransformer, DecodingCache, ModelConfig
@@ -210,7 +208,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=5, help="timed runs of each, in turns")
     parser.add_argument("--seeds", type=int, default=5, help="texts compared with and without the cache")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
 
     print(f"{options.bytes} bytes a text, width {options.width}, {options.layers} layers")
@@ -231,21 +229,15 @@ def main() -> None:
 
 
 def _write(options: argparse.Namespace, rows: list[Row], identical: int) -> None:
-    now = datetime.now(UTC)
     settings = {name: value for name, value in vars(options).items() if name != "output"}
-    record = {
-        "benchmark": "generation_speed",
-        "at": now.isoformat(timespec="seconds"),
-        "machine": machine(),
-        "settings": settings,
-        "peer": f"transformers {peer('transformers').__version__}",
-        "rows": [asdict(row) for row in rows],
-        "identical_texts": identical,
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / f"{now:%Y-%m-%d}-generation_speed.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"written to {path}")
+    keep(
+        options.output,
+        "generation_speed",
+        settings=settings,
+        peer=f"transformers {peer('transformers').__version__}",
+        rows=[asdict(row) for row in rows],
+        identical_texts=identical,
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +22,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from benchmarks.machine import machine
 from benchmarks.memory import MEGABYTE, bit_loss, kept_bytes
+from benchmarks.record import RESULTS, keep
 from bitlm.bits import encode_frames
 from bitlm.data import Corpus, windows
 from bitlm.model import BitTransformer, ModelConfig
@@ -158,7 +157,7 @@ def main() -> None:
     parser.add_argument("--overlap", type=int, default=1024, help="bits of the overlap")
     parser.add_argument("--trained-length", type=int, default=18000, help="bits of a window in training")
     parser.add_argument("--steps", type=int, default=30, help="updates of it")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
 
@@ -223,21 +222,15 @@ def _measure_lengths(attention: str, patch_bits: int, options: argparse.Namespac
 def _write(
     options: argparse.Namespace, rows: Sequence[Row], covered: dict[str, float], trained: Training
 ) -> None:
-    now = datetime.now(UTC)
     names = ("lengths", "width", "layers", "chunk", "overlap", "trained_length", "steps")
-    record = {
-        "benchmark": "long_context",
-        "at": now.isoformat(timespec="seconds"),
-        "machine": machine(),
-        "settings": {name: getattr(options, name) for name in names},
-        "rows": [asdict(row) for row in rows],
-        "difference_where_all_is_seen": covered,
-        "training": asdict(trained),
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / f"{now:%Y-%m-%d}-long_context.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"written to {path}")
+    keep(
+        options.output,
+        "long_context",
+        settings={name: getattr(options, name) for name in names},
+        rows=[asdict(row) for row in rows],
+        difference_where_all_is_seen=covered,
+        training=asdict(trained),
+    )
 
 
 if __name__ == "__main__":

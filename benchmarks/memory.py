@@ -11,12 +11,10 @@
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -27,8 +25,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.machine import machine
-from benchmarks.peak_memory import BITLM, GPT2, Depth, Peak, Training, peak, peer, trainable_depth
+from benchmarks.peak_memory import BITLM, GPT2, Depth, Peak, Training, peak, trainable_depth
+from benchmarks.peers import peer
+from benchmarks.record import RESULTS, keep
 from bitlm.bits import encode_frames
 from bitlm.data import Corpus, windows
 from bitlm.model import BitTransformer, ModelConfig, reversibility
@@ -240,7 +239,7 @@ def main() -> None:
     parser.add_argument("--peak-rows", type=int, default=16, help="sequences in a batch, part 2")
     parser.add_argument("--depth-rows", type=int, default=4, help="sequences in a batch, part 3")
     parser.add_argument("--timed-up-to", type=int, default=4, help="layers up to which steps are timed")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
 
     peer("transformers")
@@ -266,21 +265,15 @@ def _write(
     load: tuple[float, float, float],
 ) -> None:
     """Write all with the machine and how busy it was: above 1 it was shared, and the times suffered."""
-    now = datetime.now(UTC)
     settings = {name: value for name, value in vars(options).items() if name != "output"}
-    record = {
-        "benchmark": "memory",
-        "at": now.isoformat(timespec="seconds"),
-        "machine": machine(),
-        "load_average_before": load,
-        "transformers": peer("transformers").__version__,
-        "settings": settings,
+    keep(
+        options.output,
+        "memory",
+        load_average_before=load,
+        transformers=peer("transformers").__version__,
+        settings=settings,
         **{name: [asdict(line) for line in table] for name, table in tables.items()},
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / f"{now:%Y-%m-%d}-memory.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"written to {path}")
+    )
 
 
 if __name__ == "__main__":

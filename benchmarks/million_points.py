@@ -21,7 +21,6 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +28,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks.machine import machine
+from benchmarks.record import RESULTS, keep
 from benchmarks.service_latency import Row, Service, row, seconds_of, wait_until
 from bitlm.data import Corpus
 from bitlm.session import RunStore, Session, StepEvent
@@ -342,7 +341,7 @@ def main() -> None:
     parser.add_argument(
         "--visits", type=int, default=7, help="openings of the page, each with an empty cache"
     )
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     load = os.getloadavg()[0]
 
@@ -363,21 +362,15 @@ def main() -> None:
 
 
 def _write(options: argparse.Namespace, run: LongRun, rows: Sequence[Row], also: dict[str, Any]) -> None:
-    now = datetime.now(UTC)
-    record: dict[str, Any] = {
-        "benchmark": "million_points",
-        "at": now.isoformat(timespec="seconds"),
-        "machine": machine(),
-        "settings": {name: getattr(options, name) for name in ("points", "requests", "visits")},
-        "row_us": run.row_us,
-        "database_bytes": run.database_bytes,
+    keep(
+        options.output,
+        "million_points",
+        settings={name: getattr(options, name) for name in ("points", "requests", "visits")},
+        row_us=run.row_us,
+        database_bytes=run.database_bytes,
         **also,
-        "rows": [asdict(line) | {"passed": line.passed} for line in rows],
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / f"{now:%Y-%m-%d}-million_points.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"written to {path}")
+        rows=[asdict(line) | {"passed": line.passed} for line in rows],
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ not what was; such a block takes whole pages, and weights are counted so. Reads 
 """
 
 import gc
-import importlib
 import os
 import re
 import resource
@@ -16,12 +15,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from benchmarks.peers import gpt2
 from bitlm.bits import encode_frames
 from bitlm.data import Corpus, windows
 from bitlm.model import BitTransformer, ModelConfig
@@ -118,21 +117,6 @@ def trainable_depth(training: Training, limit_bytes: int) -> Depth:
     raise SystemExit(f"{training.model}: {layers} layers were reckoned to fit, and did not.")
 
 
-def peer(name: str) -> Any:
-    """Return a package that is compared with.
-
-    Raises:
-        SystemExit: It is not installed; says how to install it.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise SystemExit(
-            f"this compares with {name} ({error}): "
-            ".venv/bin/python -m pip install -r benchmarks/requirements.txt"
-        ) from error
-
-
 def _measure(training: Training) -> Peak:
     torch.set_num_threads(1)
     _train(replace(training, layers=1))
@@ -161,41 +145,20 @@ def _contender(training: Training) -> tuple[nn.Module, Callable[[int], Tensor]]:
     """Return a model and its loss on so many rows."""
     draw = generator(0, 0, "batch")
     text = windows(Corpus.embedded().train, training.positions, training.rows, draw)
-    if training.model in GPT2:
-        model = _gpt2(training)
-        return model, partial(_byte_loss, model, text.long())
     config = ModelConfig(
         d_model=training.width,
         nhead=HEADS,
         num_layers=training.layers,
         dim_feedforward=4 * training.width,
         max_seq_len=8 * training.positions,
-        memory=training.model.removeprefix("BitLM "),
     )
-    ours = BitTransformer(config)
+    if training.model in GPT2:
+        theirs = gpt2(config).train()
+        if training.model == "GPT-2, checkpointed":
+            theirs.activation_checkpointing_enable()  # type: ignore[operator] # the peer's
+        return theirs, partial(_byte_loss, theirs, text.long())
+    ours = BitTransformer(replace(config, memory=training.model.removeprefix("BitLM ")))
     return ours, partial(_bit_loss, ours, encode_frames(text, parity=False))
-
-
-def _gpt2(training: Training) -> nn.Module:
-    transformers = peer("transformers")
-    config = transformers.GPT2Config(
-        vocab_size=256,
-        n_positions=training.positions,
-        n_embd=training.width,
-        n_layer=training.layers,
-        n_head=HEADS,
-        n_inner=4 * training.width,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        use_cache=False,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    model: nn.Module = transformers.GPT2LMHeadModel(config).train()
-    if training.model == "GPT-2, checkpointed":
-        model.activation_checkpointing_enable()  # type: ignore[operator] # the peer's
-    return model
 
 
 def _byte_loss(model: nn.Module, text: Tensor, rows: int) -> Tensor:

@@ -3,9 +3,13 @@
 from importlib import import_module
 from types import ModuleType
 
+from torch import nn
 
-class PeerMissingError(ImportError):
-    """A library to compare with is not installed; says how to install it."""
+from bitlm.model import ModelConfig
+
+
+class PeerMissingError(SystemExit):
+    """A library to compare with is not installed; says how to install it, and ends what cannot do without."""
 
 
 def peer(name: str) -> ModuleType:
@@ -21,3 +25,24 @@ def peer(name: str) -> ModuleType:
             f"{name} cannot be imported ({error}); "
             ".venv/bin/python -m pip install -r benchmarks/requirements.txt installs what is compared with."
         ) from error
+
+
+def gpt2(config: ModelConfig) -> nn.Module:
+    """Return Hugging Face's GPT-2 with a vocabulary of bytes, without dropout."""
+    library = peer("transformers")
+    shape = library.GPT2Config(
+        vocab_size=256,
+        n_positions=config.window_bytes,
+        n_embd=config.d_model,
+        n_layer=config.num_layers,
+        n_head=config.nhead,
+        n_inner=config.dim_feedforward,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        use_cache=False,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    model: nn.Module = library.GPT2LMHeadModel(shape)
+    return model

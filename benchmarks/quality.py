@@ -42,6 +42,7 @@ from benchmarks.quality_sides import (
     counted_bits_per_byte,
     train,
 )
+from benchmarks.record import RESULTS
 from bitlm.data import Corpus
 from bitlm.session import preset
 
@@ -149,7 +150,7 @@ def main() -> None:
     parser.add_argument(
         "--cache", type=Path, default=Path(".bitlm") / "corpora", help="folder of fetched texts"
     )
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument(
         "--draw", type=Path, metavar="SVG", help="measure nothing; print and draw what was measured"
     )

@@ -18,7 +18,6 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +25,7 @@ from urllib.error import URLError
 
 import numpy as np
 
-from benchmarks.machine import machine
+from benchmarks.record import RESULTS, keep
 
 SAMPLE_BYTES = 64
 MARGIN_S = 0.1
@@ -166,7 +165,7 @@ def main() -> None:
     parser.add_argument(
         "--warm-up-s", type=float, default=10.0, help="seconds of training before the first request"
     )
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
 
     with running_service() as service:
@@ -180,20 +179,14 @@ def main() -> None:
 
 
 def _write(options: argparse.Namespace, rows: Sequence[Row], config: dict[str, Any]) -> None:
-    now = datetime.now(UTC)
     names = ("status_requests", "infer_requests", "warm_up_s")
-    record = {
-        "benchmark": "service_latency",
-        "at": now.isoformat(timespec="seconds"),
-        "machine": machine(),
-        "settings": {name: getattr(options, name) for name in names} | {"sample_bytes": SAMPLE_BYTES},
-        "config": config,
-        "rows": [asdict(line) | {"passed": line.passed} for line in rows],
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / f"{now:%Y-%m-%d}-service_latency.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"written to {path}")
+    keep(
+        options.output,
+        "service_latency",
+        settings={name: getattr(options, name) for name in names} | {"sample_bytes": SAMPLE_BYTES},
+        config=config,
+        rows=[asdict(line) | {"passed": line.passed} for line in rows],
+    )
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ the first means anything. `python -m benchmarks.training_speed`
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -24,8 +22,8 @@ from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 
 from benchmarks.byte_transformer import ByteTransformer, nats_per_byte
-from benchmarks.machine import machine
-from benchmarks.peers import PeerMissingError, peer
+from benchmarks.peers import PeerMissingError, gpt2, peer
+from benchmarks.record import RESULTS, keep
 from bitlm.bits import encode_frames
 from bitlm.data import Corpus, windows
 from bitlm.model import BitTransformer, ModelConfig
@@ -109,27 +107,6 @@ def token_loss(model: nn.Module, text: Text) -> Float[Tensor, ""]:
     output = model(seen)
     logits = output if isinstance(output, Tensor) else output.logits
     return cross_entropy(logits.flatten(0, 1), values.flatten())
-
-
-def gpt2(config: ModelConfig) -> nn.Module:
-    """Return Hugging Face's GPT-2 with a vocabulary of bytes, without dropout."""
-    library = peer("transformers")
-    shape = library.GPT2Config(
-        vocab_size=256,
-        n_positions=config.window_bytes,
-        n_embd=config.d_model,
-        n_layer=config.num_layers,
-        n_head=config.nhead,
-        n_inner=config.dim_feedforward,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        use_cache=False,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    model: nn.Module = library.GPT2LMHeadModel(shape)
-    return model
 
 
 def x_transformers(config: ModelConfig) -> nn.Module:
@@ -263,7 +240,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=9, help="timed steps of each side")
     parser.add_argument("--only", nargs="+", choices=list(SIDES), default=list(SIDES), metavar="SIDE")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
 
     config = ModelConfig(
@@ -317,20 +294,14 @@ def _print_verdicts(verdicts: Sequence[Verdict], missing: Sequence[str]) -> None
 def _write(
     options: argparse.Namespace, rows: Sequence[Row], verdicts: Sequence[Verdict], missing: Sequence[str]
 ) -> None:
-    now = datetime.now(UTC)
-    record = {
-        "benchmark": "training_speed",
-        "at": now.isoformat(timespec="seconds"),
-        "machine": machine(),
-        "settings": {name: value for name, value in vars(options).items() if name not in {"output", "only"}},
-        "rows": [asdict(row) for row in rows],
-        "verdicts": [asdict(line) for line in verdicts],
-        "missing": list(missing),
-    }
-    options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / f"{now:%Y-%m-%d}-training_speed.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"written to {path}")
+    keep(
+        options.output,
+        "training_speed",
+        settings={name: value for name, value in vars(options).items() if name not in {"output", "only"}},
+        rows=[asdict(row) for row in rows],
+        verdicts=[asdict(line) for line in verdicts],
+        missing=list(missing),
+    )
 
 
 if __name__ == "__main__":
