@@ -42,7 +42,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Path:
+class Descent:
     """What the index has to say of some rows of bytes.
 
     Attributes:
@@ -78,7 +78,7 @@ class ContextIndex:
 
     # Whole rows, for training and evaluation
 
-    def path(self, values: UInt8[np.ndarray, "row byte"], order: int) -> Path:
+    def descent(self, values: UInt8[np.ndarray, "row byte"], order: int) -> Descent:
         """Return the counts at each node on the way to each byte, after contexts of 0…`order` bytes.
 
         A context that reaches back before a row's first byte was not given and counts nothing.
@@ -100,11 +100,11 @@ class ContextIndex:
                 narrowed = np.where(went_to_one, ones_before + self._zeros[level], zeros_before)
             if k < order:
                 stretches[:, k + 1, :, k + 1 :] = (narrowed + steps[:, k:])[..., :-1]
-        return Path(counts, stretches)
+        return Descent(counts, stretches)
 
     def path_counts(self, values: UInt8[np.ndarray, "row byte"], order: int) -> Counts:
-        """Return the counts of `path`, order by order within each bit."""
-        zeros, ones = self.path(values, order).counts.transpose(0, 3, 4, 2, 1)
+        """Return the counts of `descent`, order by order within each bit."""
+        zeros, ones = self.descent(values, order).counts.transpose(0, 3, 4, 2, 1)
         return Counts(zeros, ones)
 
     # One context at a time, for generation

@@ -55,16 +55,16 @@ class EarlierCounts:
             starts: Where in the text each begins; below 0 for a row from before it, for which nothing counts.
             order: The longest context, in bytes.
         """
-        path = self._index.path(values, order)
+        descent = self._index.descent(values, order)
         limits = (starts[:, None] + np.arange(values.shape[1])).astype(np.int32)
         bits = np.unpackbits(values[..., None], axis=-1).astype(bool)
-        found = np.empty(path.counts.shape, dtype=np.float32)
+        found = np.empty(descent.counts.shape, dtype=np.float32)
         for k in range(order + 1):
-            earlier = self._occurrences_before(values, limits, path.stretches[:, k])
-            sizes = path.stretches[1, k] - path.stretches[0, k]
+            earlier = self._occurrences_before(values, limits, descent.stretches[:, k])
+            sizes = descent.stretches[1, k] - descent.stretches[0, k]
             share = earlier.sum(axis=-1, dtype=np.float32) / np.clip(sizes, 1, _SAMPLED)
             exact = _votes(earlier, bits).transpose(0, 3, 1, 2)
-            found[:, k] = np.where(sizes <= _SAMPLED, exact, path.counts[:, k] * share)
+            found[:, k] = np.where(sizes <= _SAMPLED, exact, descent.counts[:, k] * share)
         zeros, ones = found.transpose(0, 3, 4, 2, 1)
         return Counts(zeros, ones)
 

@@ -11,8 +11,11 @@ from dataclasses import fields, replace
 from typing import Any
 
 from pydantic import ValidationError
+from safetensors.torch import load
 
+from bitlm.data import Corpus
 from bitlm.errors import CheckpointError, ConfigError, JournalError
+from bitlm.model import BitTransformer
 from bitlm.session import (
     Anneal,
     Event,
@@ -24,14 +27,14 @@ from bitlm.session import (
     SetTelemetry,
     TelemetrySettings,
 )
-from bitlm.session.checkpoint import MANIFEST
+from bitlm.session.checkpoint import MANIFEST, WEIGHTS
 from bitlm.session.checkpoint_table import CheckpointRecord, row_of
-from bitlm.session.durability import write_durably, write_folder_durably
+from bitlm.session.durability import make_folder, write_folder_durably
 from bitlm.session.events import Source
-from bitlm.session.learner import JOURNAL_KINDS
+from bitlm.session.learner import JOURNAL_KINDS, require_fitting
 from bitlm.session.policy import new_run_id
 from bitlm.session.records import ChangeLeftOut
-from bitlm.session.reference_file import REFERENCE_FILE
+from bitlm.session.reference_file import read_reference, write_reference
 from bitlm.training import TrainingConfig
 from bitlm.version import VERSION
 
@@ -43,6 +46,10 @@ OF_THE_REQUEST = ("idempotency_key", "request_sha256")
 
 CHANGEABLE_MODEL_FIELDS = ("dropout", "memory")
 """What of the model can differ from a fork on: all that leaves the weights' shapes alone."""
+
+
+FIXED_TRAINING_FIELDS = frozenset({"reference_bytes"})
+"""What of the training cannot: the weights have learned to read these very counts."""
 
 
 def fork(
@@ -178,7 +185,7 @@ def delete_checkpoint(store: RunStore, run_id: str, step: int, *, source: Source
 
 def _changed(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     """Return `config` with some settings changed, made by this version."""
-    training = {field.name for field in fields(TrainingConfig)}
+    training = {field.name for field in fields(TrainingConfig)} - FIXED_TRAINING_FIELDS
     for name, value in changes.items():
         if name in TelemetrySettings.model_fields:
             raise ConfigError(name, value, "it is no setting of training; give it as telemetry.")
@@ -267,14 +274,21 @@ def _branch(
     plan: list[Planned],
     source: Source,
 ) -> str:
-    """Copy the checkpoint and the reference, then record the run and its plan in one transaction."""
+    """Copy the checkpoint and the reference, then record the run and its plan in one transaction.
+
+    Raises:
+        CheckpointError: Its weights are those of a model that another version made.
+    """
     created_at = time.time()
     run_id = new_run_id(created_at)
     files = store.checkpoints.files(record)
     if RATES & origin.config_changes.keys():
         files[MANIFEST] = _without_annealing(files[MANIFEST])
+    require_fitting(load(files[WEIGHTS]), BitTransformer(config.model), parent.config.version)
     run_dir = store.run_dir(run_id)
-    write_durably(run_dir / REFERENCE_FILE, (store.run_dir(parent.run_id) / REFERENCE_FILE).read_bytes())
+    corpus = Corpus(config.corpus, store.data(config.corpus_fingerprint))
+    make_folder(run_dir)
+    write_reference(run_dir, read_reference(store.run_dir(parent.run_id), corpus, config))
     write_folder_durably(run_dir / "checkpoints" / record.folder, files)
     row = row_of(record.folder, files, record.step, None, record.validation_bits_per_byte)
     store.add_branch(

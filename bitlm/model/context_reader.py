@@ -45,7 +45,7 @@ class ContextReader:
     def added(self) -> Float[Tensor, "batch node"]:
         """Return what the counts add to the logits of the next patch's nodes."""
         if self._bits_read == PAYLOAD_BITS:  # the parity bit comes next, of which they say nothing
-            return torch.zeros(len(self._value), 1)
+            return self._mixer.project_out.weight.new_zeros(len(self._value), 1)
         levels = range(self._bits_read, self._bits_read + self._patch_bits)
         zeros, ones = self._index.node_counts(self._stretches, levels)
         depths = [level for level in levels for _ in range(1 << (level - levels.start))]

@@ -47,7 +47,7 @@ class Mixer(nn.Module):
         zeros, ones = self._tensor(counts.zeros), self._tensor(counts.ones)
         said = torch.log(ones + COUNT_PRIOR) - torch.log(zeros + COUNT_PRIOR)
         seen = torch.log1p(zeros + ones)
-        inner = self.project_in(torch.cat([said, seen], dim=-1)) + self.depths(depths)
+        inner = self.project_in(torch.cat([said, seen], dim=-1)) + self.depths(depths.to(said.device))
         return (self.project_out(gelu(inner)) * said).sum(dim=-1)  # type: ignore[no-any-return]
 
     def _tensor(self, counts: Num[np.ndarray, "*shape"]) -> Float[Tensor, "*shape"]:

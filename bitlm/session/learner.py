@@ -4,7 +4,7 @@ The same journal followed from the same state gives the same bits; resuming afte
 run and training a counterfactual twin are therefore one and the same walk (docs/decisions/0004).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -214,12 +214,7 @@ class Learner:
             CheckpointError: Its weights are those of a model that another version made.
         """
         state = checkpoint.state
-        if checkpoint.weights.keys() != self.model.state_dict().keys():
-            raise CheckpointError(
-                f"the run was made by BitLM {self.config.version}, whose model has other weights than "
-                f"that of {VERSION}; go on with it in that version, or make a new run. "
-                "Its figures can still be read."
-            )
+        require_fitting(checkpoint.weights, self.model, self.config.version)
         self.model.load_state_dict(checkpoint.weights)
         self._trainer.optimizer.load_tensors(checkpoint.optimizer)
         self.step_count = state["step"]
@@ -228,6 +223,24 @@ class Learner:
         self.annealing = Annealing(**state["annealing"]) if state["annealing"] else None
         request = state.get("request")
         self.request = _request(**request, texts=texts) if request else None
+
+
+def require_fitting(weights: Mapping[str, Tensor], model: BitTransformer, version: str) -> None:
+    """Check that a run's weights are this version's, by their names.
+
+    Args:
+        weights: Of a checkpoint.
+        model: What they are for.
+        version: The one that made the run.
+
+    Raises:
+        CheckpointError: They are not.
+    """
+    if weights.keys() != model.state_dict().keys():
+        raise CheckpointError(
+            f"the run was made by BitLM {version}, whose model has other weights than that of {VERSION}; "
+            "go on with it in that version, or make a new run. Its figures can still be read."
+        )
 
 
 def _request(began: int, until: int, sha256: str | None, texts: Texts) -> StepsRequest:

@@ -10,6 +10,7 @@ from bitlm.history.comparison import compare, difference
 from bitlm.history.replay import Replay
 from bitlm.model import ModelConfig
 from bitlm.session import Anneal, RunStore, Session, SetTelemetry
+from bitlm.session.reference_file import REFERENCE_FILE
 from bitlm.training import TrainingConfig
 
 
@@ -165,7 +166,16 @@ def test_what_a_fork_cannot_change_is_refused_with_what_it_can(store: RunStore, 
         fork(store, run_id, settings={"d_model": 32}, source="cli")
     with pytest.raises(ConfigError, match="batch_size"):
         fork(store, run_id, settings={"batch_size": -1}, source="cli")
+    with pytest.raises(ConfigError, match=r"reference_bytes=100: a fork can change .*new run"):
+        fork(store, run_id, settings={"reference_bytes": 100}, source="cli")
     assert len(store.runs()) == 1
+
+
+def test_a_fork_counts_the_text_again_if_its_parents_counts_are_gone(store: RunStore, run_id: str) -> None:
+    counts = (store.run_dir(run_id) / REFERENCE_FILE).read_bytes()
+    (store.run_dir(run_id) / REFERENCE_FILE).unlink()
+    branch = fork(store, run_id, source="cli")
+    assert (store.run_dir(branch) / REFERENCE_FILE).read_bytes() == counts
 
 
 def test_a_checkpoint_that_is_not_there_is_refused_with_those_there_are(store: RunStore, run_id: str) -> None:
