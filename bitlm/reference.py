@@ -126,7 +126,8 @@ class ReferenceModel:
             "order": np.array([self.order]),
             "alpha": np.array([self.alpha]),
         }
-        save_file(tensors, path, metadata={"format": FORMAT, "sha256": _digest(self.index.words)})
+        # One entry, as safetensors writes several in an order of its own at each call.
+        save_file(tensors, path, metadata={FORMAT: _digest(self.index.words)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "ReferenceModel":
@@ -137,8 +138,8 @@ class ReferenceModel:
         """
         try:
             with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
+                digest = (file.metadata() or {}).get(FORMAT)
+                if digest is None:
                     raise CheckpointError(
                         f"{os.fspath(path)!r} is no reference model of this version; "
                         "give a file that save() wrote."
@@ -148,7 +149,7 @@ class ReferenceModel:
             raise CheckpointError(
                 f"the reference model {os.fspath(path)!r} cannot be read ({error}); fit it again."
             ) from error
-        if _digest(tensors["words"]) != metadata.get("sha256"):
+        if _digest(tensors["words"]) != digest:
             raise CheckpointError(f"the reference model {os.fspath(path)!r} is damaged; fit it again.")
         index = ContextIndex(tensors["words"], int(tensors["length"][0]))
         return cls(index, int(tensors["order"][0]), float(tensors["alpha"][0]))

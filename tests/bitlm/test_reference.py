@@ -128,6 +128,15 @@ def test_a_loaded_model_predicts_the_same_to_the_last_bit(tmp_path: Path, order:
     assert loaded.bit_probabilities(b"cadabra").tolist() == model.bit_probabilities(b"cadabra").tolist()
 
 
+def test_a_models_file_is_the_same_at_each_call(tmp_path: Path) -> None:
+    model, path = ReferenceModel.fit(b"abracadabra"), tmp_path / "reference.safetensors"
+    files = set()
+    for _ in range(16):
+        model.save(path)
+        files.add(path.read_bytes())
+    assert len(files) == 1
+
+
 def test_a_file_that_is_no_reference_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "reference.safetensors"
     with pytest.raises(CheckpointError, match="cannot be read"):
