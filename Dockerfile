@@ -22,6 +22,7 @@ COPY bitlm bitlm
 COPY app app
 
 USER bitlm
+RUN python -m bitlm compile
 ENV BITLM_DATA_DIR=/data
 VOLUME /data
 EXPOSE 5000

@@ -37,6 +37,7 @@ $(BIN)/python:
 setup: $(BIN)/python ## Make .venv and install what runs (requirements.txt).
 	@if ! cmp -s requirements.txt $(VENV)/installed.txt; then \
 	  $(BIN)/python -m pip install -r requirements.txt; \
+	  $(BIN)/python -m bitlm compile; \
 	  cp requirements.txt $(VENV)/installed.txt; \
 	fi
 

@@ -14,19 +14,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
-from jaxtyping import Float, Integer
-from torch import Tensor
-from torch.nn.functional import pad
+from jaxtyping import Float32, Int64
 
 from benchmarks.peers import peer
 from benchmarks.record import RESULTS, keep
 from bitlm.bits import bytes_to_bits
 from bitlm.generation import collect, generate, generate_batch
 from bitlm.model import BitTransformer, DecodingCache, ModelConfig
-from bitlm.model.bit_tree import patch_values
 
 PROMPT = b"\n"
 LIVELINESS = 20.0
@@ -56,32 +54,30 @@ class Row:
     clock_ratio: float
 
 
+class Forgetful:
+    """A cache that keeps nothing but the bytes: each tree is computed from the window's beginning."""
+
+    def __init__(self, cache: DecodingCache) -> None:
+        self._cache = cache
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin another window."""
+        self._seen = np.zeros((self._cache.batch, 0), dtype=np.int64)
+
+    def read(self, values: Int64[np.ndarray, "batch patch"]) -> Float32[np.ndarray, "batch node"]:
+        """Take in the next patches; return the tree after them."""
+        self._seen = np.concatenate([self._seen, values], axis=1)
+        self._cache.clear()
+        return self._cache.read(self._seen)
+
+
 class WithoutCache(BitTransformer):
     """The same model, which computes its whole window anew for every tree."""
 
-    def prefill(
-        self, cache: DecodingCache, bits: Integer[Tensor, "batch bit"]
-    ) -> Float[Tensor, "batch node"]:
-        """Begin a window with these frames."""
-        cache.length = 1  # it holds nothing, but is in use
-        self._seen = patch_values(self.patches(bits))
-        return self._tree()
-
-    def next_patch_logits(
-        self, cache: DecodingCache, patch: Integer[Tensor, "batch patch_bits"] | None
-    ) -> Float[Tensor, "batch node"]:
-        """Add one patch to the window."""
-        cache.length += 1
-        assert patch is not None, "a window begins with prefill"
-        self._seen = torch.cat([self._seen, patch_values(patch)[:, None]], dim=1)
-        return self._tree()
-
-    @torch.inference_mode()
-    def _tree(self) -> Float[Tensor, "batch node"]:
-        count = self._seen.shape[1]
-        window = pad(self._seen, (0, self.config.positions - count))
-        trees: Tensor = self.head(self.trunk(self.embedding(window)))
-        return trees[:, count]
+    def new_cache(self, batch: int = 1) -> DecodingCache:
+        """Return what stands in for a cache."""
+        return cast("DecodingCache", Forgetful(super().new_cache(batch)))
 
 
 def lively(model: BitTransformer) -> BitTransformer:

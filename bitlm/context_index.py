@@ -11,21 +11,18 @@ context to a longer one); Claude, Navarro & Ordóñez, "The wavelet matrix", Inf
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, Num, UInt8, UInt64
+
+from bitlm.compiled import compiled, ones_in
 
 MAX_ORDER = 8
 MOST_BYTES = 2**31 - 1
 
 LEVELS = 8
 _WORD_BITS = 64
-_BELOW = (np.uint64(1) << np.arange(_WORD_BITS, dtype=np.uint64)) - np.uint64(1)
-"""Of a word, the bits below each place."""
-
-Places = Int32[np.ndarray, "..."]
-"""Places in a level of the matrix, such as where stretches of it begin and end."""
 
 
 @dataclass(frozen=True)
@@ -46,29 +43,46 @@ class Descent:
     """What the index has to say of some rows of bytes.
 
     Attributes:
-        counts: At (value of the bit, order, bit, row, byte), how often the node was left to that value.
-        stretches: At (begin or end, order, row, byte), where what followed the context lies.
+        counts: At each node on the way to each byte.
+        stretches: At (begin or end, row, byte, order), where what followed the context lies; nothing did
+            where they are equal.
     """
 
-    counts: Int32[np.ndarray, "2 order 8 row byte"]
-    stretches: Int32[np.ndarray, "2 order row byte"]
+    counts: Counts
+    stretches: Int32[np.ndarray, "2 row byte order"]
+
+
+class Matrix(NamedTuple):
+    """A wavelet matrix, for compiled functions.
+
+    Attributes:
+        words: 64 bits a word; level i has the i-th bit of every byte.
+        ones_before: How many ones of the level lie before each word.
+        zeros: How many zeros each level has.
+        steps: What leads from a byte's place below the last level to its place among what follows that byte.
+    """
+
+    words: UInt64[np.ndarray, "8 word"]
+    ones_before: Int32[np.ndarray, "8 word"]
+    zeros: Int64[np.ndarray, "8"]
+    steps: Int64[np.ndarray, "256"]
 
 
 class ContextIndex:
     """The counts of one text.
 
     Attributes:
-        words: The wavelet matrix, 64 bits a word; level i has the i-th bit of every byte.
+        matrix: Its bytes in context order, as a wavelet matrix.
         length: Bytes counted.
     """
 
     def __init__(self, words: UInt64[np.ndarray, "8 word"], length: int) -> None:
-        self.words = words
         self.length = length
         ones = np.bitwise_count(words).astype(np.int32)
-        self._ones_before = np.zeros_like(ones)
-        np.cumsum(ones[:, :-1], axis=1, out=self._ones_before[:, 1:])
-        self._zeros = (length - ones.sum(axis=1)).astype(np.int32)
+        ones_before = np.zeros_like(ones)
+        np.cumsum(ones[:, :-1], axis=1, out=ones_before[:, 1:])
+        zeros = length - ones.sum(axis=1, dtype=np.int64)
+        self.matrix = Matrix(words, ones_before, zeros, _steps(words, ones_before, zeros, length))
 
     @classmethod
     def of(cls, followers: UInt8[np.ndarray, "byte"]) -> "ContextIndex":
@@ -83,29 +97,14 @@ class ContextIndex:
 
         A context that reaches back before a row's first byte was not given and counts nothing.
         """
-        rows, count = values.shape
-        bits = np.unpackbits(values[..., None], axis=-1).astype(bool)
-        steps = self._steps[values]
-        counts = np.zeros((2, order + 1, LEVELS, rows, count), dtype=np.int32)
-        stretches = np.zeros((2, order + 1, rows, count), dtype=np.int32)
-        stretches[1, 0] = self.length
-        for k in range(order + 1):
-            narrowed = stretches[:, k, :, k:]
-            for level in range(LEVELS):
-                ones_before = self._rank(level, narrowed)
-                zeros_before = narrowed - ones_before
-                np.subtract(zeros_before[1], zeros_before[0], out=counts[0, k, level, :, k:])
-                np.subtract(ones_before[1], ones_before[0], out=counts[1, k, level, :, k:])
-                went_to_one = bits[:, k:, level]
-                narrowed = np.where(went_to_one, ones_before + self._zeros[level], zeros_before)
-            if k < order:
-                stretches[:, k + 1, :, k + 1 :] = (narrowed + steps[:, k:])[..., :-1]
-        return Descent(counts, stretches)
+        zeros, ones = np.zeros((2, *values.shape, LEVELS, order + 1), dtype=np.int32)
+        stretches = np.zeros((2, *values.shape, order + 1), dtype=np.int32)
+        _descend_rows(self.matrix, self.length, np.ascontiguousarray(values), zeros, ones, stretches)
+        return Descent(Counts(zeros, ones), stretches)
 
     def path_counts(self, values: UInt8[np.ndarray, "row byte"], order: int) -> Counts:
         """Return the counts of `descent`, order by order within each bit."""
-        zeros, ones = self.descent(values, order).counts.transpose(0, 3, 4, 2, 1)
-        return Counts(zeros, ones)
+        return self.descent(values, order).counts
 
     # One context at a time, for generation
 
@@ -117,61 +116,160 @@ class ContextIndex:
 
     def descend(
         self, stretches: Int32[np.ndarray, "2 row order"], level: int, bit: Bool[np.ndarray, "row"]
-    ) -> Int32[np.ndarray, "2 row order"]:
-        """Return the stretches one bit further: of the same contexts, in the next level."""
-        ones_before = self._rank(level, stretches)
-        below: Places = np.where(bit[:, None], ones_before + self._zeros[level], stretches - ones_before)
-        return below
+    ) -> None:
+        """Lead the stretches one bit further: of the same contexts, in the next level."""
+        _descend(self.matrix, stretches, level, bit)
 
-    def lengthen(
-        self, stretches: Int32[np.ndarray, "2 row order"], value: UInt8[np.ndarray, "row"]
-    ) -> Int32[np.ndarray, "2 row order"]:
-        """Return the stretches at the next byte, from those at the bottom, where `value` was read."""
-        longer = self.begin(*stretches.shape[1:])
-        longer[:, :, 1:] = stretches[:, :, :-1] + self._steps[value][:, None]
-        return longer
+    def lengthen(self, stretches: Int32[np.ndarray, "2 row order"], value: UInt8[np.ndarray, "row"]) -> None:
+        """Lead the stretches from the bottom, where `value` was read, to the next byte."""
+        _lengthen(self.matrix, stretches, value, self.length)
+
+    def read(self, stretches: Int32[np.ndarray, "2 row order"], value: UInt8[np.ndarray, "row"]) -> None:
+        """Lead the stretches past a whole byte."""
+        _read(self.matrix, stretches, value, self.length)
 
     def node_counts(
         self, stretches: Int32[np.ndarray, "2 row order"], levels: range
-    ) -> tuple[Int32[np.ndarray, "row node order"], Int32[np.ndarray, "row node order"]]:
+    ) -> Int32[np.ndarray, "2 row node order"]:
         """Return zeros and ones at every node of these levels, the first of them the stretches' own."""
         rows, orders = stretches.shape[1:]
-        below = stretches.reshape(2, rows, 1, orders)
-        zeros, ones = [], []
-        for depth in levels:
-            ones_before = self._rank(depth, below)
-            zeros_before = below - ones_before
-            zeros.append(zeros_before[1] - zeros_before[0])
-            ones.append(ones_before[1] - ones_before[0])
-            halves = np.stack([zeros_before, ones_before + self._zeros[depth]], axis=3)
-            below = halves.reshape(2, rows, -1, orders)
-        return np.concatenate(zeros, axis=1), np.concatenate(ones, axis=1)
+        counts = np.zeros((2, rows, (1 << len(levels)) - 1, orders), dtype=np.int32)
+        _count_nodes(self.matrix, stretches, levels.start, counts)
+        return counts
 
-    # Inside the matrix
 
-    def _rank(self, level: int, places: Places) -> Places:
-        """Return how many ones of a level lie before each place."""
-        word = places >> 6
-        below = self.words[level].take(word)
-        below &= _BELOW.take(places & (_WORD_BITS - 1))
-        ones: Places = np.bitwise_count(below) + self._ones_before[level].take(word)
-        return ones
+@compiled
+def _rank(matrix: Matrix, level: int, place: int) -> int:
+    """Return how many ones of a level lie before a place."""
+    word = place >> 6
+    below = matrix.words[level, word] & ((np.uint64(1) << np.uint64(place & 63)) - np.uint64(1))
+    return matrix.ones_before[level, word] + np.int64(ones_in(below))  # type: ignore[no-any-return]
 
-    @cached_property
-    def _steps(self) -> Int32[np.ndarray, "256"]:
-        """What leads from a byte's place below the last level to its place among what follows that byte."""
-        # Below the last level the occurrences of a value lie side by side: from where the text's begin
-        # arrives when it is led down along the value, to where its end does.
-        places = np.zeros((2, 256), dtype=np.int32)
-        places[1] = self.length
-        values = np.arange(256)
-        for level in range(LEVELS):
-            ones_before = self._rank(level, places)
-            is_one = ((values >> (LEVELS - 1 - level)) & 1).astype(bool)
-            places = np.where(is_one, ones_before + self._zeros[level], places - ones_before)
-        counts = places[1] - places[0]
-        steps: Places = (np.cumsum(counts) - counts - places[0]).astype(np.int32)
-        return steps
+
+@compiled
+def _down(matrix: Matrix, level: int, bit: int, place: int) -> int:
+    """Return where a place goes in the next level, if its byte has this bit."""
+    ones = _rank(matrix, level, place)
+    return ones + matrix.zeros[level] if bit else place - ones
+
+
+@compiled
+def _descend_rows(  # noqa: PLR0917 - compiled functions have no named arguments
+    matrix: Matrix,
+    length: int,
+    values: UInt8[np.ndarray, "row byte"],
+    zeros: Int32[np.ndarray, "row byte 8 order"],
+    ones: Int32[np.ndarray, "row byte 8 order"],
+    stretches: Int32[np.ndarray, "2 row byte order"],
+) -> None:
+    """Fill in `Descent`, all zeros until now."""
+    rows, count, orders = stretches.shape[1:]
+    begins, ends = np.zeros(orders + 1, np.int64), np.zeros(orders + 1, np.int64)
+    for row in range(rows):
+        for i in range(count):
+            value = values[row, i]
+            step = matrix.steps[value]
+            # From the longest context down, as each leads to the one that is a byte longer.
+            for k in range(min(i, orders - 1), -1, -1):
+                begin, end = (begins[k], ends[k]) if k else (0, length)
+                stretches[0, row, i, k], stretches[1, row, i, k] = begin, end
+                for level in range(LEVELS):
+                    if begin == end:
+                        break
+                    ones_at_begin, ones_at_end = _rank(matrix, level, begin), _rank(matrix, level, end)
+                    ones[row, i, level, k] = ones_at_end - ones_at_begin
+                    zeros[row, i, level, k] = (end - ones_at_end) - (begin - ones_at_begin)
+                    if (value >> (LEVELS - 1 - level)) & 1:
+                        begin, end = ones_at_begin + matrix.zeros[level], ones_at_end + matrix.zeros[level]
+                    else:
+                        begin, end = begin - ones_at_begin, end - ones_at_end
+                begins[k + 1], ends[k + 1] = (0, 0) if begin == end else (begin + step, end + step)
+
+
+@compiled
+def _descend(
+    matrix: Matrix, stretches: Int32[np.ndarray, "2 row order"], level: int, bits: Bool[np.ndarray, "row"]
+) -> None:
+    for row in range(len(bits)):
+        for k in range(stretches.shape[2]):
+            for end in range(2):
+                stretches[end, row, k] = _down(matrix, level, bits[row], stretches[end, row, k])
+
+
+@compiled
+def _lengthen(
+    matrix: Matrix, stretches: Int32[np.ndarray, "2 row order"], values: UInt8[np.ndarray, "row"], length: int
+) -> None:
+    for row in range(len(values)):
+        for k in range(stretches.shape[2] - 1, 0, -1):
+            for end in range(2):
+                stretches[end, row, k] = stretches[end, row, k - 1] + matrix.steps[values[row]]
+        stretches[0, row, 0], stretches[1, row, 0] = 0, length
+
+
+@compiled
+def _read(
+    matrix: Matrix, stretches: Int32[np.ndarray, "2 row order"], values: UInt8[np.ndarray, "row"], length: int
+) -> None:
+    for level in range(LEVELS):
+        _descend(matrix, stretches, level, (values >> (LEVELS - 1 - level)) & 1 == 1)
+    _lengthen(matrix, stretches, values, length)
+
+
+@compiled
+def _count_nodes(
+    matrix: Matrix,
+    stretches: Int32[np.ndarray, "2 row order"],
+    level: int,
+    counts: Int32[np.ndarray, "2 row node order"],
+) -> None:
+    """Fill in the counts of a tree, all zeros until now, whose root lies at a level."""
+    _, rows, nodes, orders = counts.shape
+    begins, ends = np.empty(2 * nodes + 1, np.int64), np.empty(2 * nodes + 1, np.int64)
+    for row in range(rows):
+        for k in range(orders):
+            begins[0], ends[0] = stretches[0, row, k], stretches[1, row, k]
+            depth, next_depth = level, 1
+            for node in range(nodes):
+                if node == next_depth:
+                    depth, next_depth = depth + 1, 2 * next_depth + 1
+                begin, end = begins[node], ends[node]
+                left, right = 2 * node + 1, 2 * node + 2
+                if begin == end:
+                    begins[left] = ends[left] = begins[right] = ends[right] = 0
+                    continue
+                ones_at_begin, ones_at_end = _rank(matrix, depth, begin), _rank(matrix, depth, end)
+                begins[left], ends[left] = begin - ones_at_begin, end - ones_at_end
+                zeros = matrix.zeros[depth]
+                begins[right], ends[right] = ones_at_begin + zeros, ones_at_end + zeros
+                counts[0, row, node, k] = ends[left] - begins[left]
+                counts[1, row, node, k] = ones_at_end - ones_at_begin
+
+
+def _steps(
+    words: UInt64[np.ndarray, "8 word"],
+    ones_before: Int32[np.ndarray, "8 word"],
+    zeros: Int64[np.ndarray, "8"],
+    length: int,
+) -> Int64[np.ndarray, "256"]:
+    """Return the `steps` of a matrix.
+
+    Below the last level the occurrences of a value lie side by side: from where the text's begin arrives when
+    it is led down along the value, to where its end does.
+    """
+    matrix = Matrix(words, ones_before, zeros, np.zeros(256, dtype=np.int64))
+    places = np.array([[_bottom(matrix, value, place) for value in range(256)] for place in (0, length)])
+    counts = places[1] - places[0]
+    steps: Int64[np.ndarray, 256] = np.cumsum(counts) - counts - places[0]
+    return steps
+
+
+@compiled
+def _bottom(matrix: Matrix, value: int, place: int) -> int:
+    """Return where a place arrives below the last level, along a byte's bits."""
+    for level in range(LEVELS):
+        place = _down(matrix, level, (value >> (LEVELS - 1 - level)) & 1, place)
+    return place
 
 
 def context_order(text: UInt8[np.ndarray, "byte"]) -> Int64[np.ndarray, "byte"]:

@@ -9,8 +9,9 @@ IEEE Transactions on Communications 32(4), 1984.
 """
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 
+from bitlm.compiled import compiled
 from bitlm.context_index import LEVELS, ContextIndex, Counts, context_order
 
 _SAMPLED = 24
@@ -20,7 +21,6 @@ _SEGMENT_BYTES = 1 << 16
 
 # Leading bits two bytes have in common, by their exclusive or.
 _COMMON_BITS = np.array([LEVELS - value.bit_length() for value in range(256)], dtype=np.uint8)
-_LATER = LEVELS + 1
 
 
 class EarlierCounts:
@@ -56,38 +56,50 @@ class EarlierCounts:
             order: The longest context, in bytes.
         """
         descent = self._index.descent(values, order)
-        limits = (starts[:, None] + np.arange(values.shape[1])).astype(np.int32)
-        bits = np.unpackbits(values[..., None], axis=-1).astype(bool)
-        found = np.empty(descent.counts.shape, dtype=np.float32)
-        for k in range(order + 1):
-            earlier = self._occurrences_before(values, limits, descent.stretches[:, k])
-            sizes = descent.stretches[1, k] - descent.stretches[0, k]
-            share = earlier.sum(axis=-1, dtype=np.float32) / np.clip(sizes, 1, _SAMPLED)
-            exact = _votes(earlier, bits).transpose(0, 3, 1, 2)
-            found[:, k] = np.where(sizes <= _SAMPLED, exact, descent.counts[:, k] * share)
-        zeros, ones = found.transpose(0, 3, 4, 2, 1)
+        zeros, ones = (found.astype(np.float32) for found in (descent.counts.zeros, descent.counts.ones))
+        limits = starts[:, None] + np.arange(values.shape[1])
+        _keep_earlier(values, limits, descent.stretches, self._places, self._followers, zeros, ones)
         return Counts(zeros, ones)
 
-    def _occurrences_before(
-        self,
-        values: UInt8[np.ndarray, "row byte"],
-        limits: Int32[np.ndarray, "row byte"],
-        stretches: Int32[np.ndarray, "2 row byte"],
-    ) -> Int32[np.ndarray, "row byte common"]:
-        """Return how many earlier occurrences share 0…8 leading bits with the byte that came."""
-        begins = stretches[0]
-        sizes = stretches[1] - begins
-        looked_at = np.minimum(sizes, _SAMPLED)
-        each = np.arange(_SAMPLED, dtype=np.int32)
-        which = each * sizes[..., None] // np.maximum(looked_at, 1)[..., None] + begins[..., None]
-        counts = each < looked_at[..., None]
-        which *= counts
-        counts &= self._places.take(which) < limits[..., None]
-        common = _COMMON_BITS.take(self._followers.take(which) ^ values[..., None])
-        common[~counts] = _LATER
-        rows = common.reshape(values.size, _SAMPLED) + np.arange(values.size)[:, None] * (_LATER + 1)
-        histogram = np.bincount(rows.ravel(), minlength=values.size * (_LATER + 1))
-        return histogram.reshape(*values.shape, _LATER + 1)[..., :_LATER].astype(np.int32)
+
+@compiled
+def _keep_earlier(  # noqa: PLR0917 - compiled functions have no named arguments
+    values: UInt8[np.ndarray, "row byte"],
+    limits: Int64[np.ndarray, "row byte"],
+    stretches: Int32[np.ndarray, "2 row byte order"],
+    places: Int32[np.ndarray, "place"],
+    followers: UInt8[np.ndarray, "place"],
+    zeros: Float32[np.ndarray, "row byte 8 order"],
+    ones: Float32[np.ndarray, "row byte 8 order"],
+) -> None:
+    """Reduce the whole text's counts to those of the text before each byte."""
+    rows, count, orders = stretches.shape[1:]
+    common = np.zeros(LEVELS + 1, np.int64)
+    for row in range(rows):
+        for i in range(count):
+            for k in range(orders):
+                begin, size = stretches[0, row, i, k], stretches[1, row, i, k] - stretches[0, row, i, k]
+                if size == 0:
+                    continue
+                common[:] = 0
+                looked_at = min(size, _SAMPLED)
+                for each in range(looked_at):
+                    place = begin + each * size // looked_at
+                    if places[place] < limits[row, i]:
+                        common[_COMMON_BITS[followers[place] ^ values[row, i]]] += 1
+                earlier = common.sum()
+                for level in range(LEVELS):
+                    if size > _SAMPLED:
+                        share = earlier / looked_at
+                        zeros[row, i, level, k] *= share
+                        ones[row, i, level, k] *= share
+                        continue
+                    # One that shares just the bits before this node went the other way, one that shares more
+                    # the byte's own.
+                    earlier -= common[level]
+                    bit = (values[row, i] >> (LEVELS - 1 - level)) & 1
+                    zeros[row, i, level, k] = common[level] if bit else earlier
+                    ones[row, i, level, k] = earlier if bit else common[level]
 
 
 class AdaptiveCounts:
@@ -163,15 +175,3 @@ def _earlier_in_group(
     earlier = np.empty((2, len(order)), dtype=np.int32)
     earlier[:, order] = np.arange(len(order)) - first - ones, ones
     return earlier
-
-
-def _votes(
-    histogram: Int32[np.ndarray, "row byte common"], bits: Bool[np.ndarray, "row byte 8"]
-) -> Int32[np.ndarray, "2 row byte 8"]:
-    """Return zeros and ones at each node from how many leading bits occurrences share with the byte.
-
-    One that shares more than i bits went the byte's own way at node i; one that shares exactly i, the other.
-    """
-    other = histogram[..., :LEVELS]
-    same = np.cumsum(histogram[..., :0:-1], axis=-1, dtype=np.int32)[..., ::-1]
-    return np.stack([np.where(bits, other, same), np.where(bits, same, other)])

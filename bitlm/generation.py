@@ -197,19 +197,13 @@ class _Reader:
 
     def __init__(self, model: BitTransformer, histories: Sequence[bytes]) -> None:
         self.config = model.config
-        self._model = model
         self._bytes = [bytearray(history) for history in histories]
-        self._pending: list[IntArray] = []
-        self._logits = self._read_again()
+        self._cache = model.new_cache(len(histories))
+        self._begin_window()
 
     def trees(self) -> FloatArray:
         """Return the logits of each text's next tree, which its patch is drawn from: [text, node]."""
-        for leaves in self._pending:
-            bits = leaves[:, None] >> np.arange(self.config.patch_bits - 1, -1, -1) & 1
-            patches = torch.from_numpy(bits).to(self._cache.table.device)
-            self._logits = self._model.next_patch_logits(self._cache, patches)
-        self._pending = []
-        logits = self._logits.cpu().numpy().astype(np.float64)
+        logits = self._cache.read(self._pending).astype(np.float64)
         if not np.isfinite(logits).all():
             raise GridOverflowError(
                 "the model's predictions are not finite numbers; go back to the last checkpoint."
@@ -218,26 +212,29 @@ class _Reader:
 
     def feed(self, leaves: IntArray) -> None:
         """Note what one position carries: [text]."""
-        self._pending.append(leaves)
+        self._pending = leaves[:, None]
 
     def end_frames(self, values: IntArray) -> None:
         """Note that frames with these payloads are complete; add parity bits where positions carry them."""
         for history, value in zip(self._bytes, values.tolist(), strict=True):
             history.append(value)
         if self.config.parity and self.config.patch_bits == 1:
-            self.feed(np.bitwise_count(values).astype(np.int64) & 1)
+            parity = np.bitwise_count(values).astype(np.int64) & 1
+            self._pending = np.concatenate([self._pending, parity[:, None]], axis=1)
         if len(self._bytes[0]) >= self.config.window_bytes:
-            self._pending = []
-            self._logits = self._read_again()
+            self._begin_window()
 
-    def _read_again(self) -> Tensor:
+    def _begin_window(self) -> None:
         """Begin a window with what fits of the histories."""
         if len(self._bytes[0]) >= self.config.window_bytes:
             kept = self.config.window_bytes // 2
             self._bytes = [history[len(history) - kept :] for history in self._bytes]
-        self._cache = self._model.new_cache(len(self._bytes))
-        bits = torch.stack([bytes_to_bits(bytes(text), parity=self.config.parity) for text in self._bytes])
-        return self._model.prefill(self._cache, bits.to(self._cache.table.device))
+        self._cache.clear()
+        if self.config.patch_bits == PAYLOAD_BITS:
+            rows = [np.frombuffer(text, dtype=np.uint8) for text in self._bytes]
+        else:
+            rows = [bytes_to_bits(bytes(text), parity=self.config.parity).numpy() for text in self._bytes]
+        self._pending = np.stack(rows).astype(np.int64)
 
 
 class _Ending:

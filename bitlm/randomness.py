@@ -24,6 +24,11 @@ def counter_seed(seed: int, step: int, purpose: str, *indices: int) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) >> 1
 
 
+def uniform(seed: int, step: int, purpose: str, *indices: int) -> float:
+    """Return one draw from [0, 1), 53 bits of it, keyed as `counter_seed` is."""
+    return (counter_seed(seed, step, purpose, *indices) >> 10) * 2.0**-53
+
+
 def generator(seed: int, step: int, purpose: str, *indices: int) -> torch.Generator:
     """Return a fresh CPU generator keyed by `counter_seed` of the same arguments."""
     return torch.Generator().manual_seed(counter_seed(seed, step, purpose, *indices))

@@ -121,13 +121,13 @@ class ReferenceModel:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the counts as one safetensors file: a byte for each byte counted, and what tells damage."""
         tensors = {
-            "words": self.index.words,
+            "words": self.index.matrix.words,
             "length": np.array([self.index.length]),
             "order": np.array([self.order]),
             "alpha": np.array([self.alpha]),
         }
         # One entry, as safetensors writes several in an order of its own at each call.
-        save_file(tensors, path, metadata={FORMAT: _digest(self.index.words)})
+        save_file(tensors, path, metadata={FORMAT: _digest(self.index.matrix.words)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "ReferenceModel":

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from bitlm.randomness import generator
+from bitlm.compiled import compiled
+from bitlm.randomness import uniform
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -29,8 +29,9 @@ class Sampling:
 
     def uniforms(self, index: int, count: int) -> FloatArray:
         """Return each text's draws from [0, 1) for its byte at this index: [text, draw]."""
-        draws = [generator(seed, index, "sample") for seed in self.seeds]
-        return np.array([torch.rand(count, dtype=torch.float64, generator=draw).tolist() for draw in draws])
+        return np.array(
+            [[uniform(seed, index, "sample", draw) for draw in range(count)] for seed in self.seeds]
+        )
 
     def choose(self, log_probabilities: FloatArray, uniforms: FloatArray) -> IntArray:
         """Return a leaf for each text by inverting its cumulative distribution at its uniform.
@@ -42,28 +43,40 @@ class Sampling:
             log_probabilities: [text, leaf].
             uniforms: [text].
         """
-        relative = log_probabilities - log_probabilities.max(axis=1, keepdims=True)
         if self.temperature == 0:
-            likeliest: IntArray = relative.argmax(axis=1)
+            likeliest: IntArray = log_probabilities.argmax(axis=1)
             return likeliest
-        with np.errstate(over="ignore", under="ignore"):
-            weights = np.exp(relative / self.temperature)
-        if self.top_p < 1:
-            weights = keep_likeliest(weights, self.top_p)
-        cumulative = weights.cumsum(axis=1)
-        total = cumulative[:, -1]
-        targets = np.minimum(uniforms * total, np.nextafter(total, 0.0))
-        leaves: IntArray = (cumulative <= targets[:, None]).sum(axis=1)
-        return leaves
+        return choose(log_probabilities, uniforms, self.temperature, self.top_p)
 
 
-def keep_likeliest(weights: FloatArray, share: float) -> FloatArray:
-    """Return the weights, zeroed outside each row's smallest set that holds this share of its sum."""
-    order = np.argsort(-weights, axis=1, kind="stable")
-    ordered = np.take_along_axis(weights, order, axis=1)
-    cumulative = ordered.cumsum(axis=1)
-    reached = cumulative < share * cumulative[:, -1:]
-    kept = np.arange(weights.shape[1]) <= reached.sum(axis=1, keepdims=True)
-    nucleus = np.zeros_like(weights)
-    np.put_along_axis(nucleus, order, np.where(kept, ordered, 0.0), axis=1)
-    return nucleus
+@compiled
+def choose(log_probabilities: FloatArray, uniforms: FloatArray, temperature: float, top_p: float) -> IntArray:
+    """Return `Sampling.choose` at a temperature above 0."""
+    chosen = np.empty(len(uniforms), np.int64)
+    for text in range(len(uniforms)):
+        row = log_probabilities[text]
+        weights = np.exp((row - row.max()) / temperature)
+        if top_p < 1.0:
+            keep_likeliest(weights, top_p)
+        cumulative = weights.cumsum()
+        target = uniforms[text] * cumulative[-1]
+        leaf = 0
+        # A product may round up to the whole sum; what is drawn has weight all the same.
+        last = np.flatnonzero(weights)[-1]
+        while leaf < last and cumulative[leaf] <= target:
+            leaf += 1
+        chosen[text] = leaf
+    return chosen
+
+
+@compiled
+def keep_likeliest(weights: FloatArray, share: float) -> None:
+    """Zero the weights outside the smallest set that holds this share; of equals the first stay."""
+    order = np.argsort(-weights, kind="mergesort")
+    least = share * weights[order].cumsum()[-1]
+    held = 0.0
+    for leaf in order:
+        if held >= least:
+            weights[leaf] = 0.0
+        else:
+            held += weights[leaf]

@@ -7,6 +7,7 @@ import typer
 from bitlm.cli.branch import compare, fork, journal, twin
 from bitlm.cli.capsule import capsule, verify
 from bitlm.cli.checkpoints import checkpoints
+from bitlm.cli.compile import compile_functions
 from bitlm.cli.evaluate import evaluate
 from bitlm.cli.export import export
 from bitlm.cli.generate import generate
@@ -33,6 +34,7 @@ app.command()(compare)
 app.command()(export)
 app.command()(capsule)
 app.command()(verify)
+app.command(name="compile")(compile_functions)
 app.add_typer(runs, name="runs")
 app.add_typer(checkpoints, name="checkpoints")
 

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from bitlm.compiled import compiled
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -46,14 +48,22 @@ def leaf_log_probabilities(node_logits: npt.NDArray[np.floating]) -> FloatArray:
     Args:
         node_logits: The logits of trees of 2^p - 1 nodes: [*batch, node].
     """
-    logits = node_logits.astype(np.float64)
-    log_one = -np.logaddexp(0.0, -logits)
-    log_zero = log_one - logits
-    leaves = np.zeros((*logits.shape[:-1], 1))
-    for depth in range(logits.shape[-1].bit_length()):
-        nodes = slice((1 << depth) - 1, (1 << (depth + 1)) - 1)
-        children = np.empty((*logits.shape[:-1], 2 << depth))
-        np.add(leaves, log_zero[..., nodes], out=children[..., 0::2])
-        np.add(leaves, log_one[..., nodes], out=children[..., 1::2])
-        leaves = children
+    *batch, nodes = node_logits.shape
+    leaves = np.zeros((*batch, nodes + 1))
+    _fill_leaves(node_logits.astype(np.float64).reshape(-1, nodes), leaves.reshape(-1, nodes + 1))
     return leaves
+
+
+@compiled
+def _fill_leaves(logits: FloatArray, leaves: FloatArray) -> None:
+    """Write, in place of zeros, the sum along each leaf's path, from the root down."""
+    for row in range(len(logits)):
+        first, count = 0, 1
+        while count < leaves.shape[1]:
+            # From the last to the first, as children take the places of nodes that are done.
+            for place in range(count - 1, -1, -1):
+                logit, here = logits[row, first + place], leaves[row, place]
+                log_one = min(logit, 0.0) - np.log1p(np.exp(-abs(logit)))
+                leaves[row, 2 * place + 1] = here + log_one
+                leaves[row, 2 * place] = here + log_one - logit
+            first, count = first + count, 2 * count

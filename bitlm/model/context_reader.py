@@ -1,15 +1,31 @@
 """The counts beside a decoder: what follows what was read, one patch after the other."""
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 import torch
-from jaxtyping import Float, Integer, Num
-from torch import Tensor
+from jaxtyping import Bool, Float32, Int32, Int64
 
 from bitlm.bits import PAYLOAD_BITS
-from bitlm.context_index import ContextIndex, Counts
+from bitlm.compiled import compiled, fused
+from bitlm.context_index import ContextIndex
 from bitlm.model.config import ModelConfig
-from bitlm.model.mixing import Mixer
-from bitlm.model.rows import ROWS_TOGETHER, rounded_up
+from bitlm.model.kernels import ONE, bend, logarithm, product
+from bitlm.model.mixing import COUNT_PRIOR, Mixer
+
+PRIOR = np.float32(COUNT_PRIOR)
+
+Array = npt.NDArray[np.float32]
+
+
+class Weights(NamedTuple):
+    """A mixer's, products' as [input, output]."""
+
+    depths: Array
+    project_in: Array
+    project_out: Array
+    bias: Array
 
 
 class ContextReader:
@@ -23,46 +39,83 @@ class ContextReader:
     """
 
     def __init__(self, mixer: Mixer, index: ContextIndex, config: ModelConfig, batch: int) -> None:
-        self._mixer = mixer
+        self._order = mixer.order
         self._index = index
         self._patch_bits = config.patch_bits
         self._cycle = PAYLOAD_BITS if config.patch_bits == PAYLOAD_BITS else config.frame_bits
         self._stretches = index.begin(batch, mixer.order + 1)
         self._bits_read = 0
         self._value = np.zeros(batch, dtype=np.uint8)
+        matrices = (mixer.depths.weight, mixer.project_in.weight.T, mixer.project_out.weight.T)
+        bias = mixer.project_out.bias
+        self._weights = Weights(*(plain_array(weight) for weight in (*matrices, bias)))
 
-    def read(self, patch: Integer[Tensor, "batch patch_bits"]) -> None:
-        """Take in the bits of one patch."""
-        for bit in patch.cpu().numpy().T.astype(bool):
-            self._read_bit(bit)
+    def read(self, patches: Int64[np.ndarray, "batch patch"]) -> None:
+        """Take in the values of the texts' next patches; of many, only the last can matter."""
+        kept = self._order * (self._cycle // self._patch_bits) or patches.shape[1]
+        for patch in patches[:, -kept:].T:
+            if self._patch_bits == PAYLOAD_BITS:
+                self._index.read(self._stretches, patch.astype(np.uint8))
+            else:
+                self._read_bit(patch.astype(bool))
 
-    def read_history(self, patches: Integer[Tensor, "batch patch patch_bits"]) -> None:
-        """Take in a text from its beginning; only its end can matter."""
-        frame_patches = self._cycle // self._patch_bits
-        for patch in patches[:, -self._mixer.order * frame_patches or patches.shape[1] :].unbind(1):
-            self.read(patch)
-
-    def added(self) -> Float[Tensor, "batch node"]:
+    def added(self) -> Float32[np.ndarray, "batch node"]:
         """Return what the counts add to the logits of the next patch's nodes."""
         if self._bits_read == PAYLOAD_BITS:  # the parity bit comes next, of which they say nothing
-            return self._mixer.project_out.weight.new_zeros(len(self._value), 1)
+            return np.zeros((len(self._value), 1), dtype=np.float32)
         levels = range(self._bits_read, self._bits_read + self._patch_bits)
         zeros, ones = self._index.node_counts(self._stretches, levels)
-        depths = [level for level in levels for _ in range(1 << (level - levels.start))]
-        counts = Counts(self._together(zeros)[:, None], self._together(ones)[:, None])
-        return self._mixer(counts, torch.tensor(depths))[: len(self._value), 0]  # type: ignore[no-any-return]
+        added = np.zeros(zeros.shape[:2], dtype=np.float32)
+        mix(zeros, ones, levels.start, self._weights, added)
+        return added
 
-    def _together(self, counts: Num[np.ndarray, "batch node order"]) -> Num[np.ndarray, "row node order"]:
-        """Add rows of zeros where a row is one node: the mixer's products need a multiple of 4."""
-        surplus = rounded_up(len(counts), ROWS_TOGETHER) - len(counts) if self._patch_bits == 1 else 0
-        return np.pad(counts, ((0, surplus), (0, 0), (0, 0))) if surplus else counts
-
-    def _read_bit(self, bit: np.ndarray) -> None:
+    def _read_bit(self, bit: Bool[np.ndarray, "batch"]) -> None:
         if self._bits_read < PAYLOAD_BITS:
-            self._stretches = self._index.descend(self._stretches, self._bits_read, bit)
+            self._index.descend(self._stretches, self._bits_read, bit)
             self._value = self._value << 1 | bit
         self._bits_read += 1
         if self._bits_read == PAYLOAD_BITS:
-            self._stretches = self._index.lengthen(self._stretches, self._value)
+            self._index.lengthen(self._stretches, self._value)
             self._value = np.zeros_like(self._value)
         self._bits_read %= self._cycle
+
+
+def plain_array(weight: torch.Tensor) -> Array:
+    """Return a copy of a weight, its numbers side by side in its own order, for compiled functions."""
+    return np.array(weight.detach().float().cpu().numpy(), order="C")
+
+
+@compiled
+def mix(
+    zeros: Int32[np.ndarray, "row node order"],
+    ones: Int32[np.ndarray, "row node order"],
+    level: int,
+    weights: Weights,
+    added: Float32[np.ndarray, "row node"],
+) -> None:
+    """Write, in place of zeros, what `Mixer` adds to the nodes of trees whose roots lie at a level."""
+    rows, _, orders = zeros.shape
+    for row in range(rows):
+        # What no context has seen, the shortest has not: all log-odds are 0, and so is their sum.
+        seen = np.flatnonzero(zeros[row, :, 0] + ones[row, :, 0])
+        features = np.empty((len(seen), 2 * orders), np.float32)
+        for at, node in enumerate(seen):
+            for k in range(orders):
+                zero, one = np.float32(zeros[row, node, k]), np.float32(ones[row, node, k])
+                features[at, k] = logarithm(one + PRIOR) - logarithm(zero + PRIOR)
+                features[at, orders + k] = logarithm(zero + one + ONE)
+        inner = np.empty((len(seen), weights.project_in.shape[1]), np.float32)
+        product(features, weights.project_in, inner)
+        depth, next_depth = level, 1
+        for at, node in enumerate(seen):
+            while node >= next_depth:
+                depth, next_depth = depth + 1, 2 * next_depth + 1
+            for j in range(inner.shape[1]):
+                inner[at, j] += weights.depths[depth, j]
+            bend(inner[at])
+        believed = np.empty((len(seen), orders), np.float32)
+        product(inner, weights.project_out, believed)
+        for at, node in enumerate(seen):
+            for k in range(orders):
+                weight = believed[at, k] + weights.bias[k]
+                added[row, node] = fused(weight, features[at, k], added[row, node])

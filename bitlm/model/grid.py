@@ -66,11 +66,6 @@ def shift_on_grid(
     return torch.add(stream, torch.mul(branch, STEPS_PER_UNIT).round_(), alpha=step)
 
 
-def add_fresh_on_grid(stream: Float[Tensor, "*shape"], branch: Float[Tensor, "*shape"]) -> Tensor:
-    """Return what `add_on_grid` does, without gradient; the branch is rounded where it lies, and used up."""
-    return torch.add(stream, branch.mul_(STEPS_PER_UNIT).round_(), alpha=STEP)
-
-
 def check_on_grid(ranges: Sequence[tuple[str, Tensor]]) -> None:
     """Refuse values that are not finite or have magnitude 512 or more.
 

@@ -1,11 +1,12 @@
 """The language model: patch embedding, reversible trunk, bit-tree head."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
-from torch.nn.functional import embedding, pad
+from torch.nn.functional import pad
 
 from bitlm.bits import PAYLOAD_BITS
 from bitlm.context_index import ContextIndex, Counts
@@ -14,7 +15,7 @@ from bitlm.model.attention_summary import AttentionSummary, summarise_attention
 from bitlm.model.bit_tree import gather_paths, patch_values
 from bitlm.model.config import ModelConfig
 from bitlm.model.context_reader import ContextReader
-from bitlm.model.decoding import DecodingCache, decode_step, decode_window, new_cache, one_thread
+from bitlm.model.decoding import DecodingCache
 from bitlm.model.embedding import PatchEmbedding
 from bitlm.model.initialisation import initialise
 from bitlm.model.mixing import Mixer
@@ -101,24 +102,22 @@ class BitTransformer(nn.Module):
 
     @torch.inference_mode()
     def new_cache(self, batch: int = 1) -> DecodingCache:
-        """Return the cache of an empty window.
+        """Return the cache of an empty window, with the weights as they are now.
 
         Raises:
             MissingReferenceError: Counts are to be mixed in, and there are none.
         """
-        cache = new_cache(self.embedding, self.trunk, batch)
+        reader = None
         if self.mixer is not None:
-            cache.reader = ContextReader(self.mixer, self._index(), self.config, batch)
-        return cache
+            reader = partial(ContextReader, self.mixer, self._index(), self.config, batch)
+        return DecodingCache(self.embedding, self.trunk, self.head, batch, reader)
 
-    @torch.inference_mode()
     def next_patch_logits(
         self, cache: DecodingCache, patch: Integer[Tensor, "batch patch_bits"] | None
     ) -> Float[Tensor, "batch node"]:
         """Take in one patch and return the tree of the next one, at temperature 1, without dropout.
 
-        A row's tree is the same whatever the batch, and that of `forward` over a whole window of up to 256
-        positions with full attention, to the last bit (without mixing); else it agrees with `forward` up to
+        A row's tree is the same to the last bit whatever the batch; with that of `forward` it agrees up to
         rounding.
 
         Args:
@@ -127,24 +126,15 @@ class BitTransformer(nn.Module):
 
         Raises:
             BitFormatError: The window is full, or None was given in mid-window or not at its start.
+            GridOverflowError: An activation left the exact range; names the layer.
         """
         if (patch is None) != (cache.length == 0):
             raise BitFormatError("patch=None begins a window, and only that; give the last patch after it.")
-        if cache.length >= cache.positions:
-            raise BitFormatError(f"the window of {cache.positions} positions is full; prefill a new_cache().")
-        if patch is None:
-            last = self.embedding.start.expand(cache.batch, -1)
-        else:
-            last = embedding(patch_values(patch), cache.table)
-        with one_thread(self.config):
-            nodes = self.head.forward(decode_step(self.trunk, cache, last))[: cache.batch]
-            if cache.reader is None:
-                return nodes
-            if patch is not None:
-                cache.reader.read(patch)
-            return nodes + cache.reader.added()
+        values = (
+            torch.zeros(cache.batch, 0, dtype=torch.int64) if patch is None else patch_values(patch)[:, None]
+        )
+        return torch.from_numpy(cache.read(values.cpu().numpy()))
 
-    @torch.inference_mode()
     def prefill(
         self, cache: DecodingCache, bits: Integer[Tensor, "batch bit"]
     ) -> Float[Tensor, "batch node"]:
@@ -156,6 +146,7 @@ class BitTransformer(nn.Module):
 
         Raises:
             BitFormatError: Not whole frames of bits, or too many, or the cache is in use.
+            GridOverflowError: An activation left the exact range; names the layer.
         """
         if cache.length:
             raise BitFormatError("this cache is in use; prefill needs a new_cache().")
@@ -164,13 +155,7 @@ class BitTransformer(nn.Module):
         check_frames(bits, self.config)
         if bits.shape[1] == self.config.window_bytes * self.config.frame_bits:
             raise BitFormatError("the history fills the window; prefill with its last half.")
-        patches = self.patches(bits)
-        last = decode_window(self.trunk, cache, self.embedding.start, patches)
-        nodes = self.head.forward(last)[: cache.batch]
-        if cache.reader is None:
-            return nodes
-        cache.reader.read_history(patches)
-        return nodes + cache.reader.added()
+        return torch.from_numpy(cache.read(patch_values(self.patches(bits)).cpu().numpy()))
 
     @torch.inference_mode()
     def attention_summary(

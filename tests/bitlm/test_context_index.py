@@ -48,7 +48,7 @@ def test_counts_equal_those_of_looking_at_every_place(
 def test_going_down_the_tree_bit_by_bit_gives_the_counts_of_the_whole_row(data: bytes, text: bytes) -> None:
     index = index_of(data)
     whole = index.path_counts(row(text), ORDER)
-    stretches = index.begin(1, ORDER + 1)
+    stretches, at_once = index.begin(1, ORDER + 1), index.begin(1, ORDER + 1)
     for place, value in enumerate(text):
         zeros, ones = index.node_counts(stretches, range(8))
         for bit in range(8):
@@ -57,8 +57,11 @@ def test_going_down_the_tree_bit_by_bit_gives_the_counts_of_the_whole_row(data: 
             assert (ones[0, node] == whole.ones[0, place, bit]).all()
             below = index.node_counts(stretches, range(bit, bit + 1))
             assert (below[0][0, 0] == whole.zeros[0, place, bit]).all()
-            stretches = index.descend(stretches, bit, np.array([bool(value >> (7 - bit) & 1)]))
-        stretches = index.lengthen(stretches, np.array([value], dtype=np.uint8))
+            index.descend(stretches, bit, np.array([bool(value >> (7 - bit) & 1)]))
+        read = np.array([value], dtype=np.uint8)
+        index.lengthen(stretches, read)
+        index.read(at_once, read)
+        assert (stretches == at_once).all()
 
 
 def test_a_hand_worked_ring() -> None:
@@ -72,6 +75,6 @@ def test_a_hand_worked_ring() -> None:
 
 def test_an_index_takes_one_and_a_half_bytes_a_byte_of_text() -> None:
     index = index_of(bytes(range(256)) * 64)
-    words = index.words.nbytes
+    words = index.matrix.words.nbytes
     assert words / index.length < 1.01
-    assert (words + index._ones_before.nbytes) / index.length < 1.52
+    assert (words + index.matrix.ones_before.nbytes) / index.length < 1.52

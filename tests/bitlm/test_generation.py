@@ -18,10 +18,6 @@ from bitlm.sampling import Sampling, keep_likeliest
 
 FORMATS = list(product([1, 8], [False, True]))
 NOTHING = torch.zeros(0, dtype=torch.uint8)
-adds_up_in_a_known_order = pytest.mark.skipif(
-    not torch.backends.mkl.is_available(),  # type: ignore[no-untyped-call] # torch's
-    reason="the order in which products add up is MKL's",
-)
 
 
 def lively_model(patch_bits: int = 8, *, parity: bool = False, **shape: Any) -> BitTransformer:
@@ -85,7 +81,7 @@ def test_probabilities_are_the_models_own_also_after_the_window_slides(
             del seen[: len(seen) - window // 2]
         logits = whole_window_logits(model, bytes(seen), bytes([value]))
         found = torch.logit(sample.probabilities[8 * index : 8 * index + 8])
-        torch.testing.assert_close(found, logits, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found, logits, atol=1e-3, rtol=1e-3)
         seen.append(value)
 
 
@@ -218,7 +214,9 @@ def test_a_batch_of_no_prompts_is_empty_and_one_with_too_few_seeds_is_refused() 
 def test_the_leaves_kept_are_the_fewest_that_hold_the_share(logits: list[list[float]], share: float) -> None:
     weights = np.exp(np.array([leaf_log_probabilities(np.array(row)) for row in logits]))
     assert np.array_equal(weights, np.exp(leaf_log_probabilities(np.array(logits))))
-    for kept, row in zip(keep_likeliest(weights, share), weights, strict=True):
+    for row in weights:
+        kept = row.copy()
+        keep_likeliest(kept, share)
         count = np.count_nonzero(kept)
         ordered = np.sort(row)[::-1]
         assert np.array_equal(np.sort(kept)[::-1][:count], ordered[:count])

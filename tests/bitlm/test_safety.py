@@ -171,12 +171,12 @@ def test_the_best_of_the_failed_attempts_is_returned_marked(model: BitTransforme
 def test_a_retry_can_save_an_answer(model: BitTransformer) -> None:
     with pytest.warns(SafetyGateWarning):
         failed = safe_sample_with_retry(
-            model, NOTHING, 0, 1, strict=False, max_new_bytes=8, max_retries=3, seed=3
+            model, NOTHING, 0, 1, strict=False, max_new_bytes=8, max_retries=3, seed=0
         )
     first, *later = (attempt.verdict.S for attempt in failed.attempts)
     assert max(later) > first
     gated = safe_sample_with_retry(
-        model, NOTHING, 0, (first + max(later)) / 2, max_new_bytes=8, max_retries=3, seed=3
+        model, NOTHING, 0, (first + max(later)) / 2, max_new_bytes=8, max_retries=3, seed=0
     )
     assert gated.verdict.passed
     assert 1 < len(gated.attempts) <= 4

@@ -101,7 +101,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_two(
 
 
 def test_help_shows_examples(data_dir: Path) -> None:
-    for command in ("train", "generate", "evaluate"):
+    for command in ("train", "generate", "evaluate", "compile"):
         done = subprocess.run(
             [sys.executable, "-m", "bitlm", command, "--help"],
             capture_output=True,

@@ -18,10 +18,6 @@ from bitlm.reference import ReferenceModel
 
 TEXT = Corpus.embedded().train[:20_000]
 FORMATS = [{}, {"parity": True}, {"patch_bits": 1}, {"patch_bits": 1, "parity": True}]
-adds_up_in_a_known_order = pytest.mark.skipif(
-    not torch.backends.mkl.is_available(),  # type: ignore[no-untyped-call] # torch's
-    reason="the order in which products add up is MKL's",
-)
 
 
 def mixing_model(**settings: Any) -> BitTransformer:
@@ -63,7 +59,6 @@ def test_decoding_adds_what_a_whole_window_adds(settings: dict[str, Any]) -> Non
                 nodes = model.next_patch_logits(cache, patches[:, place])
 
 
-@adds_up_in_a_known_order
 @pytest.mark.parametrize("settings", FORMATS)
 def test_texts_drawn_side_by_side_with_counts_are_those_drawn_alone(settings: dict[str, Any]) -> None:
     model = mixing_model(**settings)

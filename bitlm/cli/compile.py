@@ -1,0 +1,39 @@
+"""`bitlm compile`: have compiled what a first sample would wait for."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import typer
+
+from bitlm.bits import bytes_to_bits
+from bitlm.earlier_counts import EarlierCounts
+from bitlm.generation import collect, generate
+from bitlm.model import BitTransformer, ModelConfig
+from bitlm.reference import ReferenceModel
+
+TEXT = b"Whatever text: what is compiled does not depend on it."
+
+
+def compile_functions() -> None:
+    """Compile what counts and generates, some 15 seconds once a machine; a first sample would wait for it.
+
+    The code is kept beside the package, or in the user's cache folder where that cannot be written.
+
+    Examples:
+      python -m bitlm compile
+    """
+    begin = time.perf_counter()
+    with typer.progressbar([8, 1], label="Compiling") as patches:
+        for patch_bits in patches:
+            _run_everything(patch_bits)
+    typer.echo(f"Ready after {time.perf_counter() - begin:.1f} s.")
+
+
+def _run_everything(patch_bits: int) -> None:
+    """Use each compiled function once, on arrays of the types it is used with."""
+    EarlierCounts(np.frombuffer(TEXT, np.uint8)).before(np.zeros((1, 2), np.uint8), np.zeros(1, np.int64), 1)
+    config = ModelConfig(d_model=8, nhead=2, num_layers=1, dim_feedforward=8, max_seq_len=64)
+    model = BitTransformer(replace(config, patch_bits=patch_bits, mixing="reference"))
+    model.reference = ReferenceModel.fit(TEXT)
+    collect(generate(model, bytes_to_bits(TEXT[:2]), max_new_bytes=1, top_p=0.9), parity=False)
