@@ -12,22 +12,23 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Complex64, Float, UInt8
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
 from benchmarks.memory import MEGABYTE, bit_loss, kept_bytes
 from benchmarks.record import RESULTS, keep
 from bitlm.bits import encode_frames
 from bitlm.data import Corpus, windows
 from bitlm.model import BitTransformer, ModelConfig
-from bitlm.model.attention import attend_in_chunks
+from bitlm.model.attention import attend
+from bitlm.model.positions import rotate, rotations
 from bitlm.model.visibility import Visibility
 from bitlm.randomness import generator
 from bitlm.training import Trainer, TrainingConfig, bits_per_byte, learning_rate_factor
@@ -119,18 +120,28 @@ def measure_apart(attention: str, patch_bits: int, length_bits: int, options: ar
 
 def difference_where_all_is_seen() -> dict[str, float]:
     """Return the greatest differences between chunks that cover everything and full attention."""
-    draw = torch.Generator().manual_seed(0)
-    heads = [torch.randn(1, 2, COVERED_POSITIONS, 32, generator=draw) for _ in range(3)]
-    full = _output_and_gradients(partial(scaled_dot_product_attention, is_causal=True), heads)
+    parts = torch.randn(1, COVERED_POSITIONS, 3, 2, 32, generator=torch.Generator().manual_seed(0))
+    full = _output_and_gradients(_by_torch, parts)
     found = {}
     for chunk, overlap in ((COVERED_POSITIONS, 0), (500, 2000)):
-        chunked = _output_and_gradients(
-            partial(attend_in_chunks, visibility=Visibility(chunk, overlap)), heads
-        )
-        off = [float((ours - theirs).abs().max()) for ours, theirs in zip(chunked, full, strict=True)]
+        visibility = Visibility(chunk, overlap)
+        ours = _output_and_gradients(partial(attend, visibility=visibility), parts)
+        off = [float((one - other).abs().max()) for one, other in zip(ours, full, strict=True)]
         found[f"chunk {chunk}, overlap {overlap}: output"] = off[0]
-        found[f"chunk {chunk}, overlap {overlap}: gradients"] = max(off[1:])
+        found[f"chunk {chunk}, overlap {overlap}: gradients"] = off[1]
     return found
+
+
+def _by_torch(
+    parts: Float[Tensor, "batch position 3 head channel"],
+    gain: Float[Tensor, "channel"],
+    turns: Complex64[Tensor, "position pair"],
+) -> Float[Tensor, "batch position head channel"]:
+    """Return full attention by torch's own functions."""
+    normed = layer_norm(parts[:, :, :2], gain.shape, gain)
+    query, key = rotate(normed, turns).permute(2, 0, 3, 1, 4)
+    value = parts[:, :, 2].transpose(1, 2)
+    return scaled_dot_product_attention(query, key, value, is_causal=True).transpose(1, 2)
 
 
 def train(options: argparse.Namespace) -> Training:
@@ -197,10 +208,12 @@ def _memory_bytes(field: str) -> int:
     return 1024 * int(found[1])
 
 
-def _output_and_gradients(attend: partial[Tensor], heads: Sequence[Tensor]) -> list[Float[Tensor, "..."]]:
-    leaves = [part.clone().requires_grad_() for part in heads]
-    output = attend(*leaves)
-    return [output.detach(), *torch.autograd.grad(output.sin().sum(), leaves)]
+def _output_and_gradients(
+    attention: Callable[..., Tensor], parts: Float[Tensor, "batch position 3 head channel"]
+) -> list[Float[Tensor, "..."]]:
+    leaf, channels = parts.clone().requires_grad_(), parts.shape[-1]
+    output = attention(leaf, torch.ones(channels), rotations(parts.shape[1], channels))
+    return [output.detach(), *torch.autograd.grad(output.square().sum(), [leaf])]
 
 
 def _measure_lengths(attention: str, patch_bits: int, options: argparse.Namespace) -> list[Row]:

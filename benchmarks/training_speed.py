@@ -26,6 +26,7 @@ from benchmarks.peers import PeerMissingError, gpt2, peer
 from benchmarks.record import RESULTS, keep
 from bitlm.bits import encode_frames
 from bitlm.data import Corpus, windows
+from bitlm.machine import keep_freed_memory
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.randomness import generator
 from bitlm.training import Trainer, TrainingConfig
@@ -250,6 +251,7 @@ def main() -> None:
         dim_feedforward=4 * options.width,
         max_seq_len=8 * options.window,
     )
+    keep_freed_memory()  # as a Trainer does; all sides gain by it
     torch.manual_seed(0)  # the peers draw their weights, and LSH its rotations, from the global generator
     text = windows(Corpus.embedded().train, options.window, options.rows, generator(0, 0, "batch"))
     steps, missing = {}, []

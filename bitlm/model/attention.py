@@ -1,20 +1,24 @@
 """Causal multi-head attention with rotary positions, full or in chunks."""
 
-from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Complex64, Float
 from torch import Tensor, nn
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.autograd.function import once_differentiable
 
+from bitlm.model import attention_kernels as kernels
+from bitlm.model.head_kernels import Heads as MadeHeads
+from bitlm.model.kernels import Array
 from bitlm.model.positions import rotate
 from bitlm.model.unfilled import linear
 from bitlm.model.visibility import Visibility
+from bitlm.parallel import share
 
 Heads = Float[Tensor, "batch head position channel"]
-
-BLOCK = 128
-"""Most queries of one product in chunks: on CPU 64 to 256 take the same time, 1,024 take 1.3 times that."""
+Parts = Float[Tensor, "batch position 3 head channel"]
 
 
 class Attention(nn.Module):
@@ -43,74 +47,89 @@ class Attention(nn.Module):
         turns: Complex64[Tensor, "position pair"],
     ) -> Float[Tensor, "batch position width"]:
         """Return what each position attends to, given the rotations of the positions."""
-        return self.attend(*self.heads(stream, turns))
+        attended = attend(self.parts(stream), self.query_key_norm.weight, turns, self.visibility)
+        return self.out_norm(self.project_out(attended.flatten(2)))  # type: ignore[no-any-return]
 
-    def attend(self, query: Heads, key: Heads, value: Heads) -> Float[Tensor, "batch position width"]:
-        """Return what each position takes from itself and the positions before it."""
-        if self.visibility.first(query.shape[2] - 1) == 0:
-            attended = scaled_dot_product_attention(query, key, value, is_causal=True)
-        else:
-            attended = attend_in_chunks(query, key, value, self.visibility)
-        return self.out_norm(self.project_out(attended.transpose(1, 2).flatten(2)))  # type: ignore[no-any-return]
+    def parts(self, stream: Float[Tensor, "batch position width"]) -> Parts:
+        """Return queries, keys and values before the norm of the first two."""
+        return self.project_in(self.norm(stream)).unflatten(-1, (3, self.nhead, -1))  # type: ignore[no-any-return]
 
-    def heads(
+    def queries_and_keys(
         self, stream: Float[Tensor, "batch position width"], turns: Complex64[Tensor, "position pair"]
-    ) -> tuple[Heads, Heads, Heads]:
-        """Return query, key and value , query and key turned."""
-        parts = self.project_in(self.norm(stream)).unflatten(-1, (3, self.nhead, -1))
-        turned = rotate(self.query_key_norm(parts[:, :, :2]), turns).permute(2, 0, 3, 1, 4)
-        return turned[0], turned[1], parts[:, :, 2].transpose(1, 2)
+    ) -> tuple[Heads, Heads]:
+        """Return queries and keys as they meet, to look at what `forward` never forms."""
+        turned = rotate(self.query_key_norm(self.parts(stream)[:, :, :2]), turns).permute(2, 0, 3, 1, 4)
+        return turned[0], turned[1]
 
 
-def attend_in_chunks(query: Heads, key: Heads, value: Heads, visibility: Visibility) -> Heads:
-    """Return causal attention to the visible positions, in time and memory linear in length.
+def attend(
+    parts: Parts,
+    gain: Float[Tensor, "channel"],
+    turns: Complex64[Tensor, "position pair"],
+    visibility: Visibility,
+) -> Float[Tensor, "batch position head channel"]:
+    """Return what each position takes from itself and the visible ones before it, in 32-bit floats.
 
-    One product per block of queries, all with slices of one mask. Keys and values are first cut in
-    overlapping windows: the gradient of a slice of the whole would be as long as the whole, for every block.
+    Queries and keys are normed, turned by their positions, and multiplied; memory is linear in length, and
+    with chunks time is as well. Heads are shared among as many threads as torch has; how, changes no bit.
 
     Args:
-        query: One vector per position.
-        key: Likewise.
-        value: Likewise.
-        visibility: In chunks.
+        parts: Queries, keys and values, before that.
+        gain: Of the norm.
+        turns: The rotations of the positions.
+        visibility: Which earlier positions a position sees.
     """
-    blocks = visibility.blocks(query.shape[2], BLOCK)
-    queries = torch.split(query, [len(block) for block in blocks], dim=2)
-    stride = visibility.chunk * max(1, -(-visibility.overlap // visibility.chunk))
-    keys, values = (_windows(part, visibility.overlap, stride) for part in (key, value))
-    mask = _mask(query, max(block.stop - visibility.first(block.start) for block in blocks))
-    attended = []
-    for block, asking in zip(blocks, queries, strict=True):
-        window, place = divmod(block.start, stride)
-        stop = visibility.overlap + place + len(block)
-        start = stop - (block.stop - visibility.first(block.start))
-        attended.append(
-            scaled_dot_product_attention(
-                asking,
-                keys[window][:, :, start:stop],
-                values[window][:, :, start:stop],
-                attn_mask=_part(mask, len(block), stop - start),
-            )
+    return _Attend.apply(parts.float(), gain, turns, visibility)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Attend(torch.autograd.Function):
+    """Keeps what it was given, what was taken, and one number for each query."""
+
+    @staticmethod
+    def forward(context: Any, parts: Tensor, gain: Tensor, turns: Tensor, visibility: Visibility) -> Tensor:
+        parts = parts.contiguous()
+        batch, length, _, heads, channels = parts.shape
+        taken = parts.new_empty(batch, length, heads, channels)
+        log_sums = parts.new_empty(batch, heads, length)
+        context.save_for_backward(parts, gain, turns, taken, log_sums)
+        context.visibility = visibility
+        given = (_numbers(parts.flatten(2, 3)), _made(gain, turns), sight_of(visibility, length))
+        share(
+            lambda begin, end: kernels.attend(*given, begin, end, _numbers(taken), _numbers(log_sums)),
+            batch * heads,
         )
-    return torch.cat(attended, dim=2)
+        return taken
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        parts, gain, turns, taken, log_sums = context.saved_tensors
+        batch, length, _, heads, channels = parts.shape
+        of_parts = torch.empty_like(parts)
+        of_gain = gain.new_zeros(batch * heads, channels)
+        given = (_numbers(parts.flatten(2, 3)), _made(gain, turns), sight_of(context.visibility, length))
+        pulls = (_numbers(taken), _numbers(log_sums), _numbers(gradients[0].contiguous()))
+        into = (_numbers(of_parts.flatten(2, 3)), _numbers(of_gain))
+        share(lambda begin, end: kernels.attend_backward(*given, begin, end, *pulls, *into), batch * heads)
+        return of_parts, of_gain.sum(0), None, None
 
 
-def _windows(part: Heads, overlap: int, stride: int) -> Sequence[Float[Tensor, "batch head window channel"]]:
-    """Return views of `overlap` positions before and `stride` positions from each multiple of `stride`."""
-    padded = pad(part, (0, 0, overlap, -part.shape[2] % stride))
-    return padded.unfold(2, overlap + stride, stride).transpose(-1, -2).unbind(2)
+@lru_cache(maxsize=64)
+def sight_of(visibility: Visibility, length: int) -> kernels.Sight:
+    """Return who sees whom in a window of this length."""
+    positions = np.arange(length)
+    if not visibility.chunk:
+        return kernels.Sight(np.zeros_like(positions), np.full_like(positions, length))
+    first = np.maximum(0, positions - positions % visibility.chunk - visibility.overlap)
+    last_chunk = (positions + visibility.overlap) // visibility.chunk
+    return kernels.Sight(first, np.minimum((last_chunk + 1) * visibility.chunk, length))
 
 
-def _mask(query: Heads, most_seen: int) -> Float[Tensor, "query key"]:
-    """Return 0 where a block's position may look and -inf in its future, for a block of full size.
-
-    The columns are the positions that end with the block's last, as many as are needed.
-    """
-    future = torch.full((BLOCK, BLOCK), -torch.inf, dtype=query.dtype, device=query.device).triu(1)
-    return pad(future, (most_seen, 0))
+def _made(gain: Tensor, turns: Tensor) -> MadeHeads:
+    cosines, sines = turns.real.T.contiguous(), turns.imag.T.contiguous()
+    return MadeHeads(_numbers(gain), _numbers(cosines), _numbers(sines))
 
 
-def _part(mask: Float[Tensor, "query key"], count: int, seen: int) -> Float[Tensor, "few_queries few_keys"]:
-    """Return the mask of a block of `count` positions which sees `seen` up to its own last."""
-    end = mask.shape[1] - BLOCK + count
-    return mask[:count, end - seen : end]
+def _numbers(tensor: Tensor) -> Array:
+    """Return the same memory, for compiled functions."""
+    return tensor.detach().numpy()

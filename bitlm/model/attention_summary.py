@@ -66,7 +66,7 @@ def summarise_attention(trunk: Trunk, hidden: Hidden, *, full_attn_logging: bool
     summed = []
     layers = trunk.reversible_layers(length, None)
     for index, (block, layer) in enumerate(zip(trunk.typed_blocks, layers, strict=True)):
-        query, key, _ = block.attention.heads(x2, trunk.turns[:length])
+        query, key = block.attention.queries_and_keys(x2, trunk.turns[:length])
         layer_maps = maps[:, index] if maps is not None else None
         summed.append(_summed_entropy(query, key, trunk.config.visibility, chunk, layer_maps))
         x1, x2 = layer.forward(x1, x2)

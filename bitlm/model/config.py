@@ -53,9 +53,9 @@ class ModelConfig:
         overlap: Bits before its chunk that a position sees as well, whole frames; 0 with full attention.
         dropout: Share of each branch's output dropped in training, in [0, 1).
         memory: "store" keeps all activations for the backward pass, "checkpoint" each layer's input, and
-            "recompute" the last layer's output only, inverting the others, exactly. The results are equal
-            bit for bit; `model.trunk.memory` is the mode in force and can be changed at any time. "auto"
-            lets a session time the three (`choose_memory`); until then activations are stored.
+            "recompute" the last layer's activations only, inverting the others, exactly. The results are
+            equal bit for bit; `model.trunk.memory` is the mode in force and can be changed at any time.
+            "auto" lets a session time the three (`choose_memory`); until then activations are stored.
         objective: What is learned; "causal" predicts each bit from all earlier ones.
         mixing: "reference" adds to each bit's logit what the counts of the training text say of it, weighed
             by a small network; the model then needs its `reference`. "none" leaves the trunk alone with it.

@@ -41,7 +41,7 @@ ERF = tuple(
 
 @compiled
 def exponential(value: np.float32) -> np.float32:
-    """Return e^value, to 2 units in the last place; e^-87 below -87. Not for values above 88."""
+    """Return e^value, to 2 units in the last place; 0 below -87. Not for values above 88."""
     bounded = max(value, LOWEST_EXPONENT)
     whole = to_whole(bounded * LOG2_E)
     rest = fused(-whole, LN2_LOW, fused(-whole, LN2_HIGH, bounded))
@@ -53,7 +53,7 @@ def exponential(value: np.float32) -> np.float32:
     power = fused(power, rest, EXPONENTIAL[5])
     fraction = fused(power, rest * rest, rest) + ONE
     scale = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23))
-    return fraction * scale.view(np.float32)
+    return fraction * scale.view(np.float32) if value >= LOWEST_EXPONENT else ZERO
 
 
 @compiled
@@ -82,15 +82,20 @@ def logarithm(value: np.float32) -> np.float32:
 @compiled
 def gelu(value: np.float32) -> np.float32:
     """Return value · Φ(value), Φ the normal distribution's, to 3·10⁻⁷."""
-    size = abs(value) * ROOT_HALF
-    reach = ONE / fused(ERF_REACH, size, ONE)
+    tail = normal_tail(abs(value), exponential(-HALF * value * value))
+    return value * (tail if value < ZERO else ONE - tail)
+
+
+@compiled
+def normal_tail(size: np.float32, density: np.float32) -> np.float32:
+    """Return Φ(-size), given e^(-size² / 2)."""
+    reach = ONE / fused(ERF_REACH * ROOT_HALF, size, ONE)
     series = ERF[0]
     series = fused(series, reach, ERF[1])
     series = fused(series, reach, ERF[2])
     series = fused(series, reach, ERF[3])
     series = fused(series, reach, ERF[4])
-    tail = HALF * series * reach * exponential(-size * size)
-    return value * (tail if value < ZERO else ONE - tail)
+    return HALF * series * reach * density
 
 
 @compiled
@@ -114,15 +119,16 @@ def total(row: Array) -> np.float32:
 
 
 @compiled
-def normalise(row: Array, gain: Array, out: Array) -> None:
-    """Write the layer norm of a row."""
+def normalise(row: Array, gain: Array, out: Array) -> np.float32:
+    """Write the layer norm of a row; return what its distances from the mean are multiplied by."""
     count = np.float32(len(row))
     mean = total(row) / count
     for j in range(len(row)):
         out[j] = (row[j] - mean) * (row[j] - mean)
-    scale = ONE / np.sqrt(total(out) / count + NORM_EPSILON)
+    scale: np.float32 = ONE / np.sqrt(total(out) / count + NORM_EPSILON)
     for j in range(len(row)):
         out[j] = (row[j] - mean) * scale * gain[j]
+    return scale
 
 
 @compiled

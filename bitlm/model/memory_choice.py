@@ -4,7 +4,7 @@ The modes give the same bits, so the choice is no part of what a run is a functi
 wherever the run goes on. Why this rule: docs/decisions/0005-the-memory-modes-are-tried.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
@@ -21,7 +21,7 @@ ROOM_SHARE = 0.5
 EQUAL_WITHIN = 0.05
 """Times that differ by no more than this share are called equal: a short trial cannot tell them apart."""
 
-TRIAL_LAYERS = 2
+TRIAL_LAYERS = 3
 """Layers a trial runs: the second shows what each further one adds, so it never needs what it may save."""
 
 DROPOUT_SEED = 1
@@ -73,7 +73,7 @@ def choose_memory(
 ) -> MemoryChoice:
     """Try the memory modes on the model's own layers and choose one; the model stays as it is.
 
-    Two layers are run forward and backward in each mode, and the rest of the depth is reckoned: layers are
+    Three layers are run forward and backward in each mode, and the rest of the depth is reckoned: layers are
     alike. If the batch is so large that this would take long, fewer rows of it are run.
 
     Args:
@@ -99,7 +99,9 @@ def choose_memory(
     fastest = fastest_passes_s(passes, budget_s=budget_s, clock=clock)
     share = batch_rows / rows
     trials = tuple(
-        ModeTrial(memory, ceil(kept[memory] * share), fastest[memory] * share * config.num_layers / depth)
+        ModeTrial(
+            memory, ceil(kept[memory] * share), share * _pass_s(fastest, memory, depth, config.num_layers)
+        )
         for memory in MEMORY_MODES
     )
     memory, reason = best_mode(trials, available)
@@ -132,13 +134,19 @@ def best_mode(trials: Sequence[ModeTrial], available_bytes: int) -> tuple[str, s
     )
 
 
+def _pass_s(fastest: Mapping[str, float], memory: str, depth: int, num_layers: int) -> float:
+    """Return the seconds of the whole depth: layers are alike, but the last is never computed again."""
+    last = fastest["store" if memory == "recompute" else memory] / depth
+    return last + (num_layers - 1) * (fastest[memory] - last) / max(1, depth - 1)
+
+
 def _kept_bytes(model: BitTransformer, trial: LayerTrial, memory: str) -> int:
-    """Return what the whole depth keeps for the trial's rows: each further layer adds what the second did."""
+    """Return what the whole depth keeps for the trial's rows: each further layer adds what its last did."""
     kept = trial.kept_bytes(model, memory)
-    if len(trial.layers) == 1:
+    if len(trial.layers) < TRIAL_LAYERS:
         return kept
-    first = replace(trial, layers=trial.layers[:1]).kept_bytes(model, memory)
-    return kept + (kept - first) * (model.config.num_layers - len(trial.layers))
+    shallower = replace(trial, layers=trial.layers[:-1]).kept_bytes(model, memory)
+    return kept + (kept - shallower) * (model.config.num_layers - len(trial.layers))
 
 
 def _size(count: float) -> str:

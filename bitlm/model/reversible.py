@@ -23,7 +23,7 @@ from bitlm.errors import ConfigError
 from bitlm.model.grid import add_on_grid, check_on_grid, extremes, subtract_on_grid
 
 MEMORY_MODES = ("store", "checkpoint", "recompute")
-"""What is kept for the backward pass: every activation, each layer's input, or the last layer's output."""
+"""What is kept for the backward pass: every activation, each layer's input, or the last layer's alone."""
 
 Stream = Float[Tensor, "batch position width"]
 
@@ -95,14 +95,17 @@ def run_layers(
         raise ConfigError(
             "autocast", x1.device.type, "around the model it would round the exact streams; use cpu_autocast."
         )
-    if memory == "recompute":
-        parameters = chain.from_iterable(layer.parameters for layer in layers)
-        return _Recompute.apply(x1, x2, layers, *parameters)  # type: ignore[no-any-return, no-untyped-call]
+    if memory == "recompute" and len(layers) > 1:
+        # The backward pass begins with the last layer: what it would compute again is still there.
+        earlier = layers[:-1]
+        parameters = chain.from_iterable(layer.parameters for layer in earlier)
+        x1, x2 = _Recompute.apply(x1, x2, earlier, *parameters)  # type: ignore[no-untyped-call]
+        return _forward_all(layers[-1:], x1, x2, first=len(earlier))
     return _forward_all(layers, x1, x2, checkpointed=memory == "checkpoint" and torch.is_grad_enabled())
 
 
 def _forward_all(
-    layers: Sequence[ReversibleLayer], x1: Stream, x2: Stream, *, checkpointed: bool = False
+    layers: Sequence[ReversibleLayer], x1: Stream, x2: Stream, *, first: int = 0, checkpointed: bool = False
 ) -> tuple[Stream, Stream]:
     ranges = [extremes(x1), extremes(x2)]
     for layer in layers:
@@ -112,28 +115,29 @@ def _forward_all(
         else:
             x1, x2 = layer.forward(x1, x2)
         ranges += [extremes(x1), extremes(x2)]
-    check_streams(ranges)
+    check_streams(ranges, first)
     return x1, x2
 
 
-def check_streams(ranges: Sequence[Tensor]) -> None:
+def check_streams(ranges: Sequence[Tensor], first: int = 0) -> None:
     """Refuse streams that left the exact range.
 
     Args:
         ranges: Extremes (or all values) of both input streams, then of both streams after each layer; all
             of one shape.
+        first: The first of these layers.
 
     Raises:
         GridOverflowError: Names the first layer that left it.
     """
     places = ["input", "input"]
-    for index in range(len(ranges) // 2 - 1):
+    for index in range(first, first + len(ranges) // 2 - 1):
         places += [f"layer {index} attention", f"layer {index} feedforward"]
     check_on_grid(list(zip(places, ranges, strict=True)))
 
 
 class _Recompute(torch.autograd.Function):
-    """Keeps the last layer's two streams only; the backward pass inverts layer by layer."""
+    """Keeps the two streams that come out only; the backward pass inverts layer by layer."""
 
     @staticmethod
     def forward(

@@ -8,6 +8,7 @@ from jaxtyping import Integer
 from torch import Tensor
 
 from bitlm.context_index import Counts
+from bitlm.machine import keep_freed_memory
 from bitlm.model import BitTransformer, choose_autocast, cpu_autocast
 from bitlm.training.config import TrainingConfig
 from bitlm.training.objective import causal_objective
@@ -32,7 +33,7 @@ class StepResult:
 
 
 class Trainer:
-    """Owns the optimizer of one model.
+    """Owns the optimizer of one model; from its making on the process keeps what a step frees for the next.
 
     Attributes:
         config: As given, but with autocast="auto" settled.
@@ -41,6 +42,7 @@ class Trainer:
     def __init__(self, model: BitTransformer, config: TrainingConfig) -> None:
         if config.autocast == "auto":
             config = replace(config, autocast=choose_autocast(model.config, config.batch_size).autocast)
+        keep_freed_memory()
         self.model = model
         self.config = config
         self.optimizer = HybridOptimizer(

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,26 @@ def test_a_group_above_its_limit_has_nothing_left(tmp_path: Path) -> None:
 
 def test_where_there_is_no_proc_the_system_is_asked_otherwise(tmp_path: Path) -> None:
     assert available_memory_bytes(tmp_path) > 0
+
+
+FAULTS = """
+import resource, sys, torch
+from bitlm.machine import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+def step():
+    return [torch.zeros(1 << 20) for _ in range(20)]
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_memory_that_is_kept_is_not_fetched_page_by_page_again() -> None:
+    faults = {
+        how: int(subprocess.check_output([sys.executable, "-c", FAULTS, how], text=True, timeout=60))
+        for how in ("give back", "keep")
+    }
+    assert faults["keep"] < faults["give back"] / 20

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,10 +9,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bitlm.model import BitTransformer, ModelConfig
-from bitlm.model.attention import BLOCK, attend_in_chunks
+from bitlm.model.attention import attend
+from bitlm.model.positions import rotate, rotations
 from bitlm.model.visibility import Visibility
-
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def sees(position: int, other: int, chunk: int, overlap: int) -> bool:
@@ -22,22 +20,31 @@ def sees(position: int, other: int, chunk: int, overlap: int) -> bool:
     return chunk_start - overlap <= other <= position
 
 
-def some_heads(length: int, rows: int = 2) -> list[Tensor]:
+def by_torch(parts: Tensor, gain: Tensor, turns: Tensor, mask: Tensor) -> Tensor:
+    """Attention from its definition, map and all."""
+    normed = torch.nn.functional.layer_norm(parts[:, :, :2], gain.shape, gain)
+    query, key = rotate(normed, turns).permute(2, 0, 3, 1, 4)
+    value = parts[:, :, 2].transpose(1, 2)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
+
+
+def assert_same(mask: Tensor, visibility: Visibility, *, heads: int = 2, channels: int = 4) -> None:
+    """Compare outputs and gradients of `attend` with those of the definition."""
+    length = len(mask)
     draw = torch.Generator().manual_seed(length)
-    return [torch.randn(rows, 2, length, 4, generator=draw) for _ in range(3)]
-
-
-def output_and_gradients(attend: Attend, heads: list[Tensor]) -> list[Tensor]:
-    leaves = [part.clone().requires_grad_() for part in heads]
-    output = attend(*leaves)
-    weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
-    return [output.detach(), *torch.autograd.grad((output * weights).sum(), leaves)]
-
-
-def assert_same(attend: Attend, reference: Attend, heads: list[Tensor], tolerance: float = 1e-5) -> None:
-    found, wanted = output_and_gradients(attend, heads), output_and_gradients(reference, heads)
-    for ours, theirs in zip(found, wanted, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=0)
+    parts = torch.randn(2, length, 3, heads, channels, generator=draw).requires_grad_()
+    gain = (1 + torch.randn(channels, generator=draw) / 2).requires_grad_()
+    leaves = [parts, gain]
+    weights = torch.randn(2, length, heads, channels, generator=draw)
+    turns = rotations(length, channels)
+    results = [
+        [output.detach(), *torch.autograd.grad((output * weights).sum(), leaves)]
+        for output in (attend(parts, gain, turns, visibility), by_torch(parts, gain, turns, mask))
+    ]
+    for ours, theirs in zip(*results, strict=True):
+        # Two channels that are nearly equal are blown up by their norm, rounding and all.
+        tolerance = 2e-5 if channels > 2 else 1e-3
+        assert (ours - theirs).abs().max() <= tolerance * (1 + theirs.abs().max())
 
 
 @settings(max_examples=25)
@@ -59,28 +66,53 @@ def test_full_attention_sees_everything_before() -> None:
 
 
 @settings(max_examples=25)
-@given(length=st.integers(1, 60), chunk=st.integers(1, 30), overlap=st.integers(0, 70))
+@given(length=st.integers(1, 300), chunk=st.integers(1, 300), overlap=st.integers(0, 300))
 def test_chunks_and_their_gradients_are_attention_under_the_defined_mask(
     length: int, chunk: int, overlap: int
 ) -> None:
-    allowed = torch.tensor(
-        [[sees(position, other, chunk, overlap) for other in range(length)] for position in range(length)]
-    )
-    assert_same(
-        lambda q, k, v: attend_in_chunks(q, k, v, Visibility(chunk, overlap)),
-        lambda q, k, v: scaled_dot_product_attention(q, k, v, attn_mask=allowed),
-        some_heads(length),
-    )
+    rows = [[sees(position, other, chunk, overlap) for other in range(length)] for position in range(length)]
+    assert_same(torch.tensor(rows), Visibility(chunk, overlap))
+
+
+@pytest.mark.parametrize("length", [1, 3, 127, 128, 129, 330])
+@pytest.mark.parametrize(("heads", "channels"), [(1, 2), (3, 6), (2, 16), (1, 32), (2, 40), (1, 64)])
+def test_full_attention_is_that_of_torch(length: int, heads: int, channels: int) -> None:
+    mask = torch.ones(length, length, dtype=torch.bool).tril()
+    assert_same(mask, Visibility(), heads=heads, channels=channels)
 
 
 @pytest.mark.parametrize(("chunk", "overlap"), [(400, 0), (330, 0), (150, 300), (32, 320), (256, 10_000)])
 def test_windows_that_cover_everything_are_full_attention(chunk: int, overlap: int) -> None:
-    assert BLOCK < 150
-    assert_same(
-        lambda q, k, v: attend_in_chunks(q, k, v, Visibility(chunk, overlap)),
-        lambda q, k, v: scaled_dot_product_attention(q, k, v, is_causal=True),
-        some_heads(330, rows=1),
-    )
+    assert_same(torch.ones(330, 330, dtype=torch.bool).tril(), Visibility(chunk, overlap))
+
+
+def test_sharp_attention_neither_overflows_nor_looks_ahead() -> None:
+    draw = torch.Generator().manual_seed(1)
+    parts = torch.randn(1, 40, 3, 1, 8, generator=draw)
+    gain, turns = torch.full((8,), 30.0), rotations(40, 8)
+    taken = attend(parts, gain, turns, Visibility())
+    assert taken.isfinite().all()
+    for position in range(1, 40):
+        changed = parts.clone()
+        changed[0, position:] *= -2
+        assert torch.equal(attend(changed, gain, turns, Visibility())[0, :position], taken[0, :position])
+
+
+def test_how_heads_are_shared_among_threads_changes_no_bit() -> None:
+    draw = torch.Generator().manual_seed(1)
+    parts = torch.randn(3, 150, 3, 5, 16, generator=draw).requires_grad_()
+    gain = torch.rand(16, generator=draw).requires_grad_()
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            taken = attend(parts, gain, rotations(150, 16), Visibility())
+            results.append([taken.detach(), *torch.autograd.grad((taken**2).sum(), [parts, gain])])
+    finally:
+        torch.set_num_threads(threads)
+    for result in results[1:]:
+        assert all(torch.equal(*pair) for pair in zip(result, results[0], strict=True))
 
 
 @pytest.mark.parametrize("patch_bits", [1, 8])

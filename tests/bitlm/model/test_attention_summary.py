@@ -40,7 +40,7 @@ def brute_force_maps(model: BitTransformer, bits: Tensor) -> Tensor:
     for block, layer in zip(
         model.trunk.typed_blocks, model.trunk.reversible_layers(length, None), strict=True
     ):
-        query, key, _ = block.attention.heads(x2, model.trunk.turns[:length])
+        query, key = block.attention.queries_and_keys(x2, model.trunk.turns[:length])
         products = query @ key.transpose(-1, -2) / key.shape[-1] ** 0.5
         maps.append(products.masked_fill(hidden, -torch.inf).softmax(-1))
         x1, x2 = layer.forward(x1, x2)

@@ -77,7 +77,7 @@ def test_a_byte_patch_never_sees_the_parity_bit() -> None:
 @pytest.mark.parametrize("parity", [False, True])
 @pytest.mark.parametrize("patch_bits", [1, 8])
 def test_the_bit_probabilities_of_the_256_next_bytes_sum_to_one(*, patch_bits: int, parity: bool) -> None:
-    model = lively_model(patch_bits, parity=parity).double()
+    model = lively_model(patch_bits, parity=parity)
     history = bytes_to_bits(b"ab", parity=parity).expand(256, -1)
     nexts = leaf_bits(8).to(torch.uint8)
     last = add_parity(nexts) if parity else nexts
@@ -85,7 +85,7 @@ def test_the_bit_probabilities_of_the_256_next_bytes_sum_to_one(*, patch_bits: i
         output = model(torch.cat([history, last], dim=1))
     logits = output.logits[:, output.is_payload][:, -8:]
     log_p = torch.nn.functional.logsigmoid(logits * (nexts * 2.0 - 1)).sum(-1)
-    assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-9)
+    assert log_p.double().exp().sum().item() == pytest.approx(1, abs=1e-5)
     assert log_p.std() > 0.1
 
 
