@@ -98,6 +98,7 @@ def test_a_run_that_mixes_counts_in_is_taken_up_bit_for_bit_even_if_its_counts_a
     (store.run_dir(broken.run_id) / REFERENCE_FILE).write_bytes(damage)
     again = Session.open(store, broken.run_id)
     list(islice(again, 2))
+    store.flush()
     assert store.metrics(whole.run_id)["loss"] == store.metrics(broken.run_id)["loss"]
     weights = dict(whole.model.named_parameters())
     assert all(torch.equal(weights[name], weight) for name, weight in again.model.named_parameters())
