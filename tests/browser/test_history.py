@@ -250,10 +250,12 @@ def test_runs_are_named_tagged_compared_archived_and_deleted(page: Page) -> None
     open_runs(page)
     name = page.get_by_label(f"Name of run {original}")
     name.fill("plain")
-    name.press("Enter")
+    with page.expect_response(lambda answer: answer.request.method == "PATCH"):
+        name.press("Enter")
     tags = page.get_by_label(f"Tags of run {original}, with commas between")
     tags.fill("lambda, keep")
-    tags.press("Enter")
+    with page.expect_response(lambda answer: answer.request.method == "PATCH"):
+        tags.press("Enter")
     expect(run_row(page, twin)).to_contain_text("with another value than λK 0 → 0.4")
     comparison = page.locator("[data-comparison]")
     expect(comparison).to_contain_text("are the same to the last bit before it")
