@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from bitlm.model.grid import round_to_grid
-from bitlm.model.reversible import ReversibleLayer, run_layers
+from bitlm.model.reversible import Layer, run_layers
 from bitlm.randomness import generator
 
 MOST_ROUNDS = 5
@@ -48,7 +48,7 @@ class LayerTrial:
         width: Of a stream.
     """
 
-    layers: Sequence[ReversibleLayer]
+    layers: Sequence[Layer]
     rows: int
     positions: int
     width: int
@@ -69,7 +69,7 @@ class LayerTrial:
         start = round_to_grid(torch.randn(self.rows, self.positions, self.width, generator=draw))
         x1, x2 = start.requires_grad_(), start.detach().clone().requires_grad_()
         with torch.enable_grad():
-            return [x1, x2], list(run_layers(self.layers, x1, x2, memory))
+            return [x1, x2], list(run_layers(self.layers, (x1, x2), memory))
 
     def _pull_back(self, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         weights = [parameter for layer in self.layers for parameter in layer.parameters]

@@ -10,7 +10,7 @@ for "checkpoint", Chen et al., "Training Deep Nets with Sublinear Memory Cost", 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,20 +27,26 @@ MEMORY_MODES = ("store", "checkpoint", "recompute")
 
 Stream = Float[Tensor, "batch position width"]
 
+Streams = tuple[Tensor, ...]
+"""What layers hand on: the two streams first, then whatever else a kind of layer accumulates."""
+
+Gradients = tuple[Tensor | None, ...]
+"""Those of parameters, None for a frozen one."""
+
 
 @dataclass(frozen=True)
 class Branch:
-    """A deterministic function of one stream, and the weights it reads.
+    """A deterministic function of streams, and the weights it reads.
 
     It must give the same bits at each call, so it may draw nothing at random that is not keyed.
     """
 
-    function: Callable[[Tensor], Tensor]
+    function: Callable[..., Tensor]
     parameters: tuple[Parameter, ...]
 
-    def __call__(self, stream: Stream) -> Stream:
+    def __call__(self, *streams: Tensor) -> Tensor:
         """Return the branch's output, not yet on the grid."""
-        return self.function(stream)
+        return self.function(*streams)
 
 
 def in_bf16(function: Callable[[Tensor], Tensor], stream: Stream) -> Stream:
@@ -53,6 +59,24 @@ def in_bf16(function: Callable[[Tensor], Tensor], stream: Stream) -> Stream:
     return output.to(stream.dtype)
 
 
+@runtime_checkable
+class Layer(Protocol):
+    """What `run_layers` needs of a layer: to be done, and to be undone from its outputs alone."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """All weights, in the order `pull_back` returns their gradients."""
+
+    def forward(self, *streams: Tensor) -> Streams:
+        """Return the output streams."""
+
+    def invert(self, *streams: Tensor) -> Streams:
+        """Return the input streams, equal bit for bit to those `forward` was given."""
+
+    def pull_back(self, streams: Streams, gradients: Streams) -> tuple[Streams, Streams, Gradients]:
+        """Return from the outputs and their gradients the inputs, theirs, and those of the weights."""
+
+
 @dataclass(frozen=True)
 class ReversibleLayer:
     """The pair of branches of one layer: A reads the second stream, M the first."""
@@ -62,61 +86,71 @@ class ReversibleLayer:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Weights of both branches, in the order `Recompute` returns their gradients."""
+        """Weights of both branches, in the order `pull_back` returns their gradients."""
         return self.attention.parameters + self.feedforward.parameters
 
-    def forward(self, x1: Stream, x2: Stream) -> tuple[Stream, Stream]:
+    def forward(self, *streams: Tensor) -> Streams:
         """Return the layer's output streams."""
+        x1, x2 = streams
         y1 = add_on_grid(x1, self.attention(x2))
         return y1, add_on_grid(x2, self.feedforward(y1))
 
-    def invert(self, y1: Stream, y2: Stream) -> tuple[Stream, Stream]:
+    def invert(self, *streams: Tensor) -> Streams:
         """Return the input streams, equal bit for bit to those `forward` was given."""
+        y1, y2 = streams
         x2 = subtract_on_grid(y2, self.feedforward(y1))
         return subtract_on_grid(y1, self.attention(x2)), x2
 
+    def pull_back(self, streams: Streams, gradients: Streams) -> tuple[Streams, Streams, Gradients]:
+        """Return from the outputs and their gradients the inputs, theirs, and those of the weights."""
+        (y1, y2), (d1, d2) = streams, gradients
+        # gradients of y2 = x2 + M(y1), then of y1 = x1 + A(x2)
+        branch, (from_feedforward,), of_feedforward = pull_back(self.feedforward, (y1,), d2)
+        y2, d1 = subtract_on_grid(y2, branch), d1 + from_feedforward
+        branch, (from_attention,), of_attention = pull_back(self.attention, (y2,), d1)
+        y1, d2 = subtract_on_grid(y1, branch), d2 + from_attention
+        return (y1, y2), (d1, d2), of_attention + of_feedforward
 
-def run_layers(
-    layers: Sequence[ReversibleLayer], x1: Stream, x2: Stream, memory: str
-) -> tuple[Stream, Stream]:
+
+def run_layers(layers: Sequence[Layer], streams: Streams, memory: str) -> Streams:
     """Run the layers in order and check each one's range.
 
     Args:
         layers: At least one layer.
-        x1: First stream, on the grid.
-        x2: Second stream, on the grid.
+        streams: Those the first layer takes; the first two on the grid.
         memory: One of MEMORY_MODES; same values and gradients, bit for bit.
 
     Raises:
         GridOverflowError: Names the first layer that left the exact range.
         ConfigError: Called in an autocast context, which would round the streams themselves.
     """
-    if torch.is_autocast_enabled(x1.device.type):
+    device = streams[0].device.type
+    if torch.is_autocast_enabled(device):
         raise ConfigError(
-            "autocast", x1.device.type, "around the model it would round the exact streams; use cpu_autocast."
+            "autocast", device, "around the model it would round the exact streams; use cpu_autocast."
         )
     if memory == "recompute" and len(layers) > 1:
         # The backward pass begins with the last layer: what it would compute again is still there.
         earlier = layers[:-1]
         parameters = chain.from_iterable(layer.parameters for layer in earlier)
-        x1, x2 = _Recompute.apply(x1, x2, earlier, *parameters)  # type: ignore[no-untyped-call]
-        return _forward_all(layers[-1:], x1, x2, first=len(earlier))
-    return _forward_all(layers, x1, x2, checkpointed=memory == "checkpoint" and torch.is_grad_enabled())
+        streams = _Recompute.apply(earlier, len(streams), *streams, *parameters)  # type: ignore[no-untyped-call]
+        return _forward_all(layers[-1:], streams, first=len(earlier))
+    return _forward_all(layers, streams, checkpointed=memory == "checkpoint" and torch.is_grad_enabled())
 
 
 def _forward_all(
-    layers: Sequence[ReversibleLayer], x1: Stream, x2: Stream, *, first: int = 0, checkpointed: bool = False
-) -> tuple[Stream, Stream]:
-    ranges = [extremes(x1), extremes(x2)]
+    layers: Sequence[Layer], streams: Streams, *, first: int = 0, checkpointed: bool = False
+) -> Streams:
+    ranges = [extremes(streams[0]), extremes(streams[1])]
     for layer in layers:
         if checkpointed:
             # Branches draw nothing that is not keyed, so there is no generator's state to preserve.
-            x1, x2 = checkpoint(layer.forward, x1, x2, use_reentrant=False, preserve_rng_state=False)
+            streams = checkpoint(layer.forward, *streams, use_reentrant=False, preserve_rng_state=False)
         else:
-            x1, x2 = layer.forward(x1, x2)
-        ranges += [extremes(x1), extremes(x2)]
+            streams = layer.forward(*streams)
+        ranges += [extremes(streams[0]), extremes(streams[1])]
     check_streams(ranges, first)
-    return x1, x2
+    return streams
 
 
 def check_streams(ranges: Sequence[Tensor], first: int = 0) -> None:
@@ -137,43 +171,35 @@ def check_streams(ranges: Sequence[Tensor], first: int = 0) -> None:
 
 
 class _Recompute(torch.autograd.Function):
-    """Keeps the two streams that come out only; the backward pass inverts layer by layer."""
+    """Keeps the streams that come out only; the backward pass inverts layer by layer."""
 
     @staticmethod
-    def forward(
-        context: Any, x1: Tensor, x2: Tensor, layers: Sequence[ReversibleLayer], *_parameters: Parameter
-    ) -> tuple[Tensor, Tensor]:
-        y1, y2 = _forward_all(layers, x1, x2)
+    def forward(context: Any, layers: Sequence[Layer], count: int, *tensors: Tensor) -> Streams:
+        streams = _forward_all(layers, tensors[:count])
         context.layers = layers
-        context.save_for_backward(y1, y2)
-        return y1, y2
+        context.save_for_backward(*streams)
+        return streams
 
     @staticmethod
     @once_differentiable
-    def backward(context: Any, *output_gradients: Tensor) -> tuple[Tensor | None, ...]:
-        y1, y2 = context.saved_tensors
-        d1, d2 = output_gradients
-        parameter_gradients: list[tuple[Tensor | None, ...]] = []
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        streams: Streams = context.saved_tensors
+        parameter_gradients: list[Gradients] = []
         for layer in reversed(context.layers):
-            # gradients of y2 = x2 + M(y1), then of y1 = x1 + A(x2)
-            branch, from_feedforward, of_feedforward = _pull_back(layer.feedforward, y1, d2)
-            y2, d1 = subtract_on_grid(y2, branch), d1 + from_feedforward
-            branch, from_attention, of_attention = _pull_back(layer.attention, y2, d1)
-            y1, d2 = subtract_on_grid(y1, branch), d2 + from_attention
-            parameter_gradients += [of_feedforward, of_attention]
-        return d1, d2, None, *chain.from_iterable(reversed(parameter_gradients))
+            streams, gradients, of_parameters = layer.pull_back(streams, gradients)
+            parameter_gradients.append(of_parameters)
+        return None, None, *gradients, *chain.from_iterable(reversed(parameter_gradients))
 
 
-def _pull_back(
-    branch: Branch, stream: Stream, gradient: Stream
-) -> tuple[Stream, Stream, tuple[Tensor | None, ...]]:
-    """Compute a branch again; return its output and the gradients for its stream and its weights."""
+def pull_back(branch: Branch, streams: Streams, gradient: Tensor) -> tuple[Tensor, Streams, Gradients]:
+    """Compute a branch again; return its output and the gradients for its inputs and its weights."""
     with torch.enable_grad():
-        leaf = stream.detach().requires_grad_()
-        output = branch(leaf)
+        leaves = [stream.detach().requires_grad_() for stream in streams]
+        output = branch(*leaves)
     trained = [parameter for parameter in branch.parameters if parameter.requires_grad]
-    of_stream, *of_trained = torch.autograd.grad(output, [leaf, *trained], gradient)
-    return output.detach(), of_stream, tuple(_in_place(branch.parameters, of_trained))
+    found = torch.autograd.grad(output, [*leaves, *trained], gradient)
+    of_trained = found[len(leaves) :]
+    return output.detach(), found[: len(leaves)], tuple(_in_place(branch.parameters, of_trained))
 
 
 def _in_place(parameters: Sequence[Parameter], of_trained: Sequence[Tensor]) -> Iterable[Tensor | None]:

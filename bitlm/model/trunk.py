@@ -74,7 +74,7 @@ class Trunk(nn.Module):
         hidden = round_to_grid(hidden)
         # Two views, so that in all memory modes the streams' gradients are summed in the same order.
         x1, x2 = hidden.view_as(hidden), hidden.view_as(hidden)
-        y1, y2 = run_layers(self.reversible_layers(hidden.shape[1], dropout_seed), x1, x2, self.memory)
+        y1, y2 = run_layers(self.reversible_layers(hidden.shape[1], dropout_seed), (x1, x2), self.memory)
         return self.norm((y1 + y2) * 0.5)  # type: ignore[no-any-return]
 
     @property

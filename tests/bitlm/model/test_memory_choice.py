@@ -61,7 +61,7 @@ def test_the_bytes_reckoned_from_three_layers_are_those_the_whole_depth_keeps(
     for trial in choice.trials:
         inputs = [torch.zeros(3, 32, 16, requires_grad=True) for _ in range(2)]
         with kept_storages(model) as storages:
-            outputs = run_layers(layers, inputs[0], inputs[1], trial.memory)
+            outputs = run_layers(layers, tuple(inputs), trial.memory)
         assert outputs[0].requires_grad
         assert trial.kept_bytes == sum(storages.values())
 
