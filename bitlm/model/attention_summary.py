@@ -49,7 +49,7 @@ class AttentionSummary:
 
 
 def summarise_attention(trunk: Trunk, hidden: Hidden, *, full_attn_logging: bool = False) -> AttentionSummary:
-    """Run a window without dropout and measure every head's attention.
+    """Run a window without dropout and measure every head's attention; with ACT, as if no position halted.
 
     Args:
         trunk: Its attention is computed a second time, block by block, so memory stays linear in length.

@@ -52,6 +52,9 @@ class ModelConfig:
             time and memory linear in length. 0 is full attention: it sees all of the window up to itself.
         overlap: Bits before its chunk that a position sees as well, whole frames; 0 with full attention.
         dropout: Share of each branch's output dropped in training, in [0, 1).
+        use_act: Whether each position decides how many of the layers it runs (adaptive computation time).
+        act_threshold: Accumulated halting at which a position halts outside training, above 0, at most 1:
+            lower is sooner. Training draws it for each position, so it can be chosen afterwards.
         memory: "store" keeps all activations for the backward pass, "checkpoint" each layer's input, and
             "recompute" the last layer's activations only, inverting the others, exactly. The results are
             equal bit for bit; `model.trunk.memory` is the mode in force and can be changed at any time.
@@ -75,6 +78,8 @@ class ModelConfig:
     chunk_size: int = 0
     overlap: int = 0
     dropout: float = 0.0
+    use_act: bool = False
+    act_threshold: float = 0.5
     memory: str = "store"
     objective: str = "causal"
     mixing: str = "none"
@@ -83,13 +88,17 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for field, (least, most) in _WHOLE_NUMBER_BOUNDS.items():
             _check_whole_number(field, getattr(self, field), least, most)
-        if not isinstance(self.parity, bool):
-            raise ConfigError("parity", self.parity, "use true or false.")
+        for field in ("parity", "use_act"):
+            if not isinstance(getattr(self, field), bool):
+                raise ConfigError(field, getattr(self, field), "use true or false.")
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
                 allowed = " or ".join(repr(choice) for choice in choices)
                 raise ConfigError(field, getattr(self, field), f"use {allowed}.")
         _check_dropout(self.dropout)
+        _check_threshold(self.act_threshold)
+        if self.use_act and self.num_layers == 1:
+            raise ConfigError("use_act", self.use_act, "use at least 2 layers: one leaves no choice.")
         self._check_heads()
         if self.max_seq_len < self.frame_bits:
             raise ConfigError(
@@ -168,12 +177,18 @@ class ModelConfig:
         head = (self.leaves - 1) * (width + 1)
         orders = self.mixing_order + 1
         mixer = MIXER_WIDTH * (PAYLOAD_BITS + 3 * orders) + orders if self.mixing == "reference" else 0
-        return bits + width + phases + self.num_layers * layer + width + head + mixer
+        halting = (self.num_layers - 1) * (2 * width + 1) if self.use_act else 0
+        return bits + width + phases + self.num_layers * layer + halting + width + head + mixer
 
 
 def _check_whole_number(field: str, value: object, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ConfigError(field, value, f"use a whole number from {least} to {most}.")
+
+
+def _check_threshold(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ConfigError("act_threshold", value, "use a number above 0, at most 1.")
 
 
 def _check_dropout(value: object) -> None:

@@ -1,10 +1,11 @@
 """First weights, from a seed alone: torch's global generator is neither read nor moved."""
 
-from math import sqrt
+from math import log, sqrt
 
 import torch
 from torch import Tensor, nn
 
+from bitlm.model.halting import INITIAL_HALTING
 from bitlm.randomness import generator
 
 WEIGHT_DEVIATION = 0.02
@@ -23,13 +24,19 @@ def initialise(model: nn.Module, seed: int, num_layers: int) -> None:
     Matrices are normal with deviation 0.02; those before a stream are scaled by 1/√(2·layers) (Radford et al.
     2019). The head starts near zero: the first predictions are near one half, the first loss near ln 2 nats a
     bit. Norms start at one, those after a branch at 0.2, biases at zero. What weighs counts starts with
-    weights that make a fair model of them.
+    weights that make a fair model of them. Halting units start without an opinion: all positions halt alike,
+    and hardly.
     """
     for name, parameter in model.named_parameters():
         if name.endswith("out_norm.weight"):
             parameter.fill_(BRANCH_GAIN)
         elif name == "mixer.project_out.bias":
             parameter.copy_(torch.tensor(FIRST_COUNT_WEIGHTS[: parameter.numel()]))
+        elif name.endswith("halting.weight"):
+            parameter.zero_()
+        elif name.endswith("halting.bias"):
+            share = INITIAL_HALTING / (num_layers - 1)
+            parameter.fill_(log(share / (1 - share)))
         elif name.endswith("norm.weight"):
             parameter.fill_(1.0)
         elif name.endswith("bias"):

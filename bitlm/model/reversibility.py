@@ -38,7 +38,7 @@ def reversibility(
     Args:
         model: In training mode its dropout is on, and its autocast if it has one.
         bits: Whole frames, such as one window.
-        dropout_seed: Key of the dropout masks, as in `BitTransformer.forward`.
+        dropout_seed: Key of what is drawn, as in `BitTransformer.forward`.
     """
     stored, recomputed = (_gradients(model, bits, memory, dropout_seed) for memory in ("store", "recompute"))
     apart = [_greatest_difference(one, other) for one, other in zip(stored, recomputed, strict=True)]
@@ -51,13 +51,14 @@ def reversibility(
 @torch.no_grad()
 def _inversion_error(model: BitTransformer, bits: Tensor, dropout_seed: int | None) -> float:
     start = round_to_grid(model.embedding(patch_values(model.patches(bits))))
-    layers = model.trunk.reversible_layers(start.shape[1], dropout_seed)
-    first, second = start, start
+    layers, inputs = model.trunk.layers_and_streams(start, dropout_seed)
+    streams = inputs
     for layer in layers:
-        first, second = layer.forward(first, second)
+        streams = layer.forward(*streams)
     for layer in reversed(layers):
-        first, second = layer.invert(first, second)
-    return float(_greatest_difference(torch.cat([first, second]), torch.cat([start, start])))
+        streams = layer.invert(*streams)
+    apart = [_greatest_difference(one, other) for one, other in zip(streams, inputs, strict=True)]
+    return float(torch.stack(apart).max())
 
 
 def _gradients(

@@ -124,11 +124,7 @@ def run_layers(layers: Sequence[Layer], streams: Streams, memory: str) -> Stream
         GridOverflowError: Names the first layer that left the exact range.
         ConfigError: Called in an autocast context, which would round the streams themselves.
     """
-    device = streams[0].device.type
-    if torch.is_autocast_enabled(device):
-        raise ConfigError(
-            "autocast", device, "around the model it would round the exact streams; use cpu_autocast."
-        )
+    refuse_autocast(streams[0])
     if memory == "recompute" and len(layers) > 1:
         # The backward pass begins with the last layer: what it would compute again is still there.
         earlier = layers[:-1]
@@ -136,6 +132,19 @@ def run_layers(layers: Sequence[Layer], streams: Streams, memory: str) -> Stream
         streams = _Recompute.apply(earlier, len(streams), *streams, *parameters)  # type: ignore[no-untyped-call]
         return _forward_all(layers[-1:], streams, first=len(earlier))
     return _forward_all(layers, streams, checkpointed=memory == "checkpoint" and torch.is_grad_enabled())
+
+
+def refuse_autocast(stream: Stream) -> None:
+    """Refuse to run layers in an autocast context.
+
+    Raises:
+        ConfigError: This is one; it would round the streams themselves.
+    """
+    device = stream.device.type
+    if torch.is_autocast_enabled(device):
+        raise ConfigError(
+            "autocast", device, "around the model it would round the exact streams; use cpu_autocast."
+        )
 
 
 def _forward_all(

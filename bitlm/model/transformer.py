@@ -33,10 +33,13 @@ class ModelOutput:
     Attributes:
         logits: At (b, t) the logit of P(bit t = 1 | bits < t) of row b.
         is_payload: False at parity bits, whose logits are not meaningful.
+        depth_mean: Mean number of layers a position ran, from 1 to num_layers; in training the mean over all
+            thresholds that could be drawn, with its gradient. None without ACT.
     """
 
     logits: Float[Tensor, "batch bit"]
     is_payload: Bool[Tensor, " bit"]
+    depth_mean: Float[Tensor, ""] | None = None
 
 
 class BitTransformer(nn.Module):
@@ -72,25 +75,29 @@ class BitTransformer(nn.Module):
         *,
         dropout_seed: int | None = None,
         counts: Counts | None = None,
+        full_depth: bool = False,
     ) -> ModelOutput:
         """Predict every bit from the earlier ones.
 
         Args:
             bits: Whole frames of 0 and 1, at most max_seq_len of them a row.
-            dropout_seed: Key of the dropout masks; needed in training with dropout > 0, ignored otherwise.
+            dropout_seed: Key of the dropout masks and of ACT's thresholds; needed in training with either,
+                ignored otherwise.
             counts: What is mixed in; the reference's own by default. For bits of the text it counted give
                 those of `EarlierCounts`, or each bit would be told its answer. Ignored without mixing.
+            full_depth: With ACT, run every layer on every position all the same.
 
         Raises:
             BitFormatError: Not bits, not whole frames, or too many.
-            ConfigError: Dropout is on and has no key.
+            ConfigError: Dropout or ACT draws, and has no key.
             GridOverflowError: An activation left the exact range; names the layer.
             MissingReferenceError: Counts are to be mixed in, and there are none.
         """
         check_frames(bits, self.config)
         values = patch_values(self.patches(bits))
-        nodes = self.head(self.trunk(self.embedding(values), self._dropout_key(dropout_seed)))
-        logits = gather_paths(nodes, values, self.config.patch_bits)
+        key = self._dropout_key(dropout_seed)
+        hidden, depth_mean = self.trunk.run(self.embedding(values), key, full_depth=full_depth)
+        logits = gather_paths(self.head(hidden), values, self.config.patch_bits)
         if self.config.patch_bits == PAYLOAD_BITS:
             logits = pad(logits, (0, self.config.frame_bits - PAYLOAD_BITS))
         if self.mixer is not None:
@@ -98,7 +105,7 @@ class BitTransformer(nn.Module):
             framed = pad(added, (0, self.config.frame_bits - PAYLOAD_BITS))
             logits = logits.flatten(1) + framed.flatten(1)
         in_frame = torch.arange(bits.shape[1], device=bits.device) % self.config.frame_bits
-        return ModelOutput(logits.flatten(1), in_frame < PAYLOAD_BITS)
+        return ModelOutput(logits.flatten(1), in_frame < PAYLOAD_BITS, depth_mean)
 
     @torch.inference_mode()
     def new_cache(self, batch: int = 1) -> DecodingCache:
@@ -193,13 +200,14 @@ class BitTransformer(nn.Module):
         return bits.reshape(bits.shape[0], -1, self.config.frame_bits)[..., :PAYLOAD_BITS]
 
     def _dropout_key(self, dropout_seed: int | None) -> int | None:
-        if not self.training or self.config.dropout == 0:
+        if not self.training or (self.config.dropout == 0 and not self.config.use_act):
             return None
         if dropout_seed is None:
             raise ConfigError(
                 "dropout_seed",
                 None,
-                "training with dropout needs a key for its masks: pass dropout_seed, or call model.eval().",
+                "training with dropout or ACT needs a key for what it draws: pass dropout_seed, "
+                "or call model.eval().",
             )
         return dropout_seed
 

@@ -1,6 +1,6 @@
 """The reversible trunk: pre-norm attention and MLP blocks between two streams."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
@@ -12,8 +12,18 @@ from torch.nn.functional import gelu
 from bitlm.model.attention import Attention
 from bitlm.model.config import ModelConfig
 from bitlm.model.grid import round_to_grid
+from bitlm.model.halting import AdaptiveLayer, HaltingUnit, drawn_thresholds
 from bitlm.model.positions import rotations
-from bitlm.model.reversible import Branch, ReversibleLayer, in_bf16, run_layers
+from bitlm.model.reversible import (
+    Branch,
+    Layer,
+    ReversibleLayer,
+    Streams,
+    in_bf16,
+    refuse_autocast,
+    run_layers,
+)
+from bitlm.model.running_window import RunningWindow
 from bitlm.model.unfilled import linear
 from bitlm.randomness import counter_seed
 
@@ -30,18 +40,19 @@ class Feedforward(nn.Module):
         self.project_out = linear(dim_feedforward, d_model)
         self.out_norm = nn.LayerNorm(d_model, bias=False)
 
-    def forward(self, stream: Hidden) -> Hidden:
+    def forward(self, stream: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Return what the block adds to each position."""
         return self.out_norm(self.project_out(gelu(self.project_in(self.norm(stream)))))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
-    """One reversible layer's weights."""
+    """One reversible layer's weights, and those that decide whether a position goes on to the next."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, halts: bool = False) -> None:
         super().__init__()
         self.attention = Attention(config.d_model, config.nhead, config.visibility)
         self.feedforward = Feedforward(config.d_model, config.dim_feedforward)
+        self.halting = HaltingUnit(config.d_model) if halts else None
 
 
 class Trunk(nn.Module):
@@ -59,7 +70,10 @@ class Trunk(nn.Module):
         self.config = config
         self.memory = "store" if config.memory == "auto" else config.memory
         self.autocast = "off"
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        last = config.num_layers - 1
+        self.blocks = nn.ModuleList(
+            Block(config, halts=config.use_act and index < last) for index in range(config.num_layers)
+        )
         self.norm = nn.LayerNorm(config.d_model, bias=False)
         turns = rotations(config.positions, config.d_model // config.nhead)
         self.register_buffer("turns", turns, persistent=False)
@@ -69,13 +83,65 @@ class Trunk(nn.Module):
 
         Args:
             hidden: One vector per position.
-            dropout_seed: Key of the dropout masks; None drops nothing.
+            dropout_seed: Key of the dropout masks and halting thresholds; None draws neither.
+        """
+        return self.run(hidden, dropout_seed)[0]
+
+    def run(
+        self, hidden: Hidden, dropout_seed: int | None = None, *, full_depth: bool = False
+    ) -> tuple[Hidden, Float[Tensor, ""] | None]:
+        """Run a whole window as `forward` does; return also the mean number of layers a position ran.
+
+        Without gradients, what halted positions leave out is not computed (except under autocast).
+
+        Args:
+            hidden: One vector per position.
+            dropout_seed: Key of the dropout masks and halting thresholds; None draws neither.
+            full_depth: With ACT, run every layer on every position all the same.
+
+        Returns:
+            The output, and the depth; None without ACT. Where thresholds are drawn it is the mean over all
+            draws, and has a gradient.
         """
         hidden = round_to_grid(hidden)
+        halts = self.config.use_act and not full_depth
+        if halts and dropout_seed is None and not torch.is_grad_enabled() and self.autocast == "off":
+            return self._run_what_runs(hidden)
+        layers, streams = self.layers_and_streams(hidden, dropout_seed, full_depth=full_depth)
+        y1, y2, *halting_and_depth = run_layers(layers, streams, self.memory)
+        depth_mean = None
+        if self.config.use_act:
+            depth_mean = halting_and_depth[1].mean() if halts else hidden.new_tensor(float(len(layers)))
+        return self.norm((y1 + y2) * 0.5), depth_mean
+
+    def layers_and_streams(
+        self, hidden: Hidden, dropout_seed: int | None, *, full_depth: bool = False
+    ) -> tuple[Sequence[Layer], Streams]:
+        """Return the layers that run this window, and the streams that the first is given.
+
+        Args:
+            hidden: On the grid.
+            dropout_seed: As for `run`.
+            full_depth: As for `run`.
+        """
         # Two views, so that in all memory modes the streams' gradients are summed in the same order.
-        x1, x2 = hidden.view_as(hidden), hidden.view_as(hidden)
-        y1, y2 = run_layers(self.reversible_layers(hidden.shape[1], dropout_seed), (x1, x2), self.memory)
-        return self.norm((y1 + y2) * 0.5)  # type: ignore[no-any-return]
+        streams = hidden.view_as(hidden), hidden.view_as(hidden)
+        rows, positions, _ = hidden.shape
+        if not self.config.use_act or full_depth:
+            return self.reversible_layers(positions, dropout_seed), streams
+        column = hidden.new_zeros(rows, positions, 1)
+        return self.adaptive_layers(rows, positions, dropout_seed), (*streams, column, column.clone())
+
+    def _run_what_runs(self, hidden: Hidden) -> tuple[Hidden, Float[Tensor, ""]]:
+        """Run a window without gradients, every layer on the positions still running."""
+        refuse_autocast(hidden)
+        window = RunningWindow(hidden, self.config.act_threshold)
+        for block in self.typed_blocks:
+            if window.all_halted:
+                break
+            window.step(block.attention, block.feedforward, block.halting, self.turns[: hidden.shape[1]])
+        x1, x2 = window.finish()
+        return self.norm((x1 + x2) * 0.5), window.depth_mean
 
     @property
     def typed_blocks(self) -> list[Block]:
@@ -102,6 +168,17 @@ class Trunk(nn.Module):
                 )
             )
         return layers
+
+    def adaptive_layers(self, rows: int, positions: int, dropout_seed: int | None) -> list[AdaptiveLayer]:
+        """Return the blocks as layers whose positions halt, at drawn thresholds if there is a key."""
+        threshold: Tensor | float = self.config.act_threshold
+        if dropout_seed is not None:
+            threshold = drawn_thresholds(dropout_seed, rows, positions).to(self.norm.weight)
+        layers = self.reversible_layers(positions, dropout_seed)
+        return [
+            AdaptiveLayer(layer, block.halting, threshold)
+            for layer, block in zip(layers, self.typed_blocks, strict=True)
+        ]
 
 
 def _drop_from(function: Callable[[Tensor], Tensor], share: float, key: int, stream: Hidden) -> Hidden:

@@ -30,6 +30,10 @@ from bitlm.model import BitTransformer, ModelConfig
         ("dropout", nan, "from 0"),
         ("dropout", inf, "from 0"),
         ("dropout", True, "from 0"),
+        ("use_act", 1, "true or false"),
+        ("act_threshold", 0.0, "above 0"),
+        ("act_threshold", 1.5, "at most 1"),
+        ("act_threshold", nan, "above 0"),
         ("memory", "disk", "use 'store' or 'checkpoint' or 'recompute' or 'auto'"),
         ("objective", "diffusion", "use 'causal'"),
         ("memory", None, "use 'store'"),
@@ -53,6 +57,11 @@ def test_a_wrong_setting_is_named_with_its_value_and_the_fix(
 def test_heads_of_odd_width_are_refused_because_rotations_turn_pairs() -> None:
     with pytest.raises(ConfigError, match=r"d_model=12: use an even multiple of nhead=4"):
         ModelConfig(d_model=12, nhead=4)
+
+
+def test_a_single_layer_leaves_no_depth_to_choose() -> None:
+    with pytest.raises(ConfigError, match=r"use_act=True: use at least 2 layers"):
+        ModelConfig(num_layers=1, use_act=True)
 
 
 def test_a_window_shorter_than_a_frame_is_refused() -> None:
@@ -106,9 +115,10 @@ def test_chunks_and_overlap_are_counted_in_positions(
     dim_feedforward=st.integers(1, 20),
     patch_bits=st.sampled_from([1, 8]),
     parity=st.booleans(),
+    use_act=st.booleans(),
 )
 def test_the_parameters_counted_are_the_parameters_made(
-    *, width: int, nhead: int, layers: int, dim_feedforward: int, patch_bits: int, parity: bool
+    *, width: int, nhead: int, layers: int, dim_feedforward: int, patch_bits: int, parity: bool, use_act: bool
 ) -> None:
     config = ModelConfig(
         d_model=2 * width * nhead,
@@ -118,5 +128,6 @@ def test_the_parameters_counted_are_the_parameters_made(
         max_seq_len=40,
         patch_bits=patch_bits,
         parity=parity,
+        use_act=use_act and layers > 1,
     )
     assert BitTransformer(config).parameter_count == config.parameter_count
