@@ -56,6 +56,8 @@ class InitRequest(Body):
     chunk_size: int | None = None
     overlap: int | None = None
     dropout: Number | None = None
+    use_act: bool | None = None
+    act_threshold: Number | None = None
     memory: str | None = None
     mixing: str | None = None
     mixing_order: int | None = None
@@ -67,6 +69,8 @@ class InitRequest(Body):
     warmup_steps: int | None = None
     weight_decay: Number | None = None
     gradient_clip: Number | None = None
+    ponder_cost: Number | None = None
+    ponder_start: int | None = None
     validation_interval: int | None = None
     probe_interval: int | None = None
     checkpoint_interval: int | None = None
@@ -160,7 +164,7 @@ class ForkRequest(Body):
 
     Attributes:
         step: Of a checkpoint; None for the newest.
-        settings: Settings of training, dropout, memory or seed, by the names POST /init takes.
+        settings: Settings of training, dropout, act_threshold, memory or seed, by the names POST /init takes.
         telemetry: λ and floors.
     """
 

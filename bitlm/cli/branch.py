@@ -29,7 +29,8 @@ def fork(
 ) -> None:
     """Make a run that begins at a checkpoint of another, with other settings if you like.
 
-    Settings are those of training, dropout, memory, seed, the λ and the floors. The model's shape stays.
+    Settings are those of training, dropout, act_threshold, memory, seed, the λ and the floors. The model's
+    shape stays.
 
     Examples:
       python -m bitlm fork latest --step 400 --set learning_rate=0.001

@@ -44,7 +44,7 @@ RATES = frozenset({"learning_rate", "matrix_learning_rate"})
 OF_THE_REQUEST = ("idempotency_key", "request_sha256")
 """What an event keeps of the request that made it, beside the command."""
 
-CHANGEABLE_MODEL_FIELDS = ("dropout", "memory")
+CHANGEABLE_MODEL_FIELDS = ("dropout", "act_threshold", "memory")
 """What of the model can differ from a fork on: all that leaves the weights' shapes alone."""
 
 
@@ -67,8 +67,8 @@ def fork(
         store: Holds both.
         run_id: The run to branch off.
         step: Of the checkpoint; None for the newest.
-        settings: Training settings, dropout, memory or seed that shall differ from here on. A new learning
-            rate also ends an anneal.
+        settings: Training settings, dropout, act_threshold, memory or seed that shall differ from here on. A
+            new learning rate also ends an anneal.
         telemetry: λ and floors that shall differ; they are the new run's first command.
         source: Who asks.
 

@@ -156,6 +156,7 @@ class Learner:
             lambda_K=self.telemetry.lambda_K,
             dropout_seed=counter_seed(self.config.seed, self.step_count, "dropout"),
             counts=counts,
+            ponder_cost=self.config.training.ponder_cost_after(self.step_count),
         )
         if result.finite:
             self.step_count += 1

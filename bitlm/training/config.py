@@ -18,6 +18,10 @@ class TrainingConfig:
         warmup_steps: Steps over which both rates rise linearly from 0.
         weight_decay: Decoupled weight decay, as a share of the step size; in [0, 1].
         gradient_clip: Largest gradient norm a step uses; above it the gradient is scaled down.
+        ponder_cost: With ACT, what running a layer costs a position, in nats per payload bit, from 0 to 1: a
+            layer is left out where it lowers the loss by less. At 0 depth is free, and no position halts.
+        ponder_start: Updates done before ponder cost is charged, all at full depth, while the layers become
+            worth something.
         validation_interval: Steps between two validation figures.
         probe_interval: Steps between two probe samples (C and S), once training has settled.
         checkpoint_interval: Steps between two automatic checkpoints.
@@ -36,6 +40,8 @@ class TrainingConfig:
     warmup_steps: int = 20
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
+    ponder_cost: float = 0.0005
+    ponder_start: int = 500
     validation_interval: int = 50
     probe_interval: int = 50
     checkpoint_interval: int = 500
@@ -49,10 +55,16 @@ class TrainingConfig:
         self._check_count("warmup_steps", low=0, high=1_000_000)
         self._check_number("weight_decay", low=0.0, high=1.0)
         self._check_number("gradient_clip", low=0.0, high=1e6, low_allowed=False)
+        self._check_number("ponder_cost", low=0.0, high=1.0)
+        self._check_count("ponder_start", low=0, high=1_000_000)
         for interval in ("validation_interval", "probe_interval", "checkpoint_interval"):
             self._check_count(interval, low=1, high=1_000_000)
         self._check_count("reference_bytes", low=1, high=2**31 - 1)
         check_autocast(self.autocast)
+
+    def ponder_cost_after(self, steps: int) -> float:
+        """Return the ponder cost that the update after this many is charged."""
+        return self.ponder_cost if steps >= self.ponder_start else 0.0
 
     def _check_count(self, field: str, *, low: int, high: int) -> None:
         value = getattr(self, field)

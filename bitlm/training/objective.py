@@ -23,8 +23,8 @@ class Objective:
     """One batch's objective.
 
     Attributes:
-        total: What is minimised: cross_entropy − λ_K·K.
-        cross_entropy: Nats per payload bit, λ terms excluded.
+        total: What is minimised: cross_entropy − λ_K·K + ponder_cost · mean layers run.
+        cross_entropy: Nats per payload bit, λ terms and ponder cost excluded.
         negentropy: K of the batch's predictive probabilities, in [0, 1].
     """
 
@@ -34,17 +34,24 @@ class Objective:
 
 
 def causal_objective(
-    output: ModelOutput, bits: Integer[Tensor, "batch bit"], lambda_K: float = 0.0
+    output: ModelOutput, bits: Integer[Tensor, "batch bit"], lambda_K: float = 0.0, ponder_cost: float = 0.0
 ) -> Objective:
     """Score the model's predictions of `bits`; parity bits are never counted.
 
-    With lambda_K = 0 the total *is* the cross-entropy: an untouched slider changes not one bit.
+    With lambda_K = 0 the total *is* the cross-entropy: an untouched slider changes not one bit. Ponder cost
+    is charged where positions can halt (ACT), and nowhere else.
+
+    Source: Graves, "Adaptive Computation Time for Recurrent Neural Networks", 2016, for ponder cost.
     """
     logits = output.logits[:, output.is_payload]
     cross_entropy = binary_cross_entropy_with_logits(logits, bits[:, output.is_payload].to(logits.dtype))
+    total = cross_entropy
     if lambda_K == 0.0:
         with torch.no_grad():
             negentropy = negentropy_score(torch.sigmoid(logits))
-        return Objective(cross_entropy, cross_entropy.detach(), negentropy)
-    negentropy = negentropy_score(torch.sigmoid(logits))
-    return Objective(cross_entropy - lambda_K * negentropy, cross_entropy.detach(), negentropy.detach())
+    else:
+        negentropy = negentropy_score(torch.sigmoid(logits))
+        total = cross_entropy - lambda_K * negentropy
+    if output.depth_mean is not None:
+        total = total + ponder_cost * output.depth_mean
+    return Objective(total, cross_entropy.detach(), negentropy.detach())

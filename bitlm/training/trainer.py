@@ -24,12 +24,15 @@ class StepResult:
         negentropy: K of the batch's predictive probabilities.
         gradient_norm: Norm of the whole gradient before clipping.
         finite: False when loss or gradient was not finite; then the weights were left alone.
+        depth_mean: With ACT the mean number of layers a position ran, over all thresholds that could have
+            been drawn: from 1 to num_layers. None without.
     """
 
     loss: float
     negentropy: float
     gradient_norm: float
     finite: bool
+    depth_mean: float | None = None
 
 
 class Trainer:
@@ -60,6 +63,7 @@ class Trainer:
         lambda_K: float,
         dropout_seed: int,
         counts: Counts | None = None,
+        ponder_cost: float = 0.0,
     ) -> StepResult:
         """Do one update on a batch of whole frames; leave the weights alone if anything is not finite.
 
@@ -67,8 +71,10 @@ class Trainer:
             bits: The batch, frames in the model's format.
             rate_factor: Share of the peak learning rates to use.
             lambda_K: Weight of K in the objective, in [0, 1].
-            dropout_seed: Key of this step's dropout masks.
+            dropout_seed: Key of this step's dropout masks and halting thresholds.
             counts: What is mixed in, as for the model.
+            ponder_cost: With ACT, weight of the mean layers run, in nats per payload bit. At 0 depth is free:
+                every layer is run, and the update is the one without ACT.
 
         Raises:
             GridOverflowError: An activation left the exact range; weights and optimizer are as they were.
@@ -77,8 +83,10 @@ class Trainer:
         self.model.train()
         try:
             with cpu_autocast(self.model, self.config.autocast):
-                output = self.model(bits, dropout_seed=dropout_seed, counts=counts)
-            objective = causal_objective(output, bits, lambda_K)
+                output = self.model(
+                    bits, dropout_seed=dropout_seed, counts=counts, full_depth=ponder_cost == 0
+                )
+            objective = causal_objective(output, bits, lambda_K, ponder_cost)
             objective.total.backward()  # type: ignore[no-untyped-call] # torch leaves backward untyped
         finally:
             self.model.eval()
@@ -88,4 +96,5 @@ class Trainer:
         if finite:
             self.optimizer.set_learning_rate_factor(rate_factor)
             self.optimizer.step()
-        return StepResult(loss, objective.negentropy.item(), gradient_norm, finite)
+        depth_mean = None if output.depth_mean is None else output.depth_mean.item()
+        return StepResult(loss, objective.negentropy.item(), gradient_norm, finite, depth_mean)

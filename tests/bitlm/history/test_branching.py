@@ -161,6 +161,15 @@ def test_a_fork_can_change_how_it_is_trained_and_a_new_rate_ends_an_anneal(
     session.close()
 
 
+def test_the_threshold_can_be_chosen_after_training_and_whether_positions_halt_cannot(
+    store: RunStore, run_id: str
+) -> None:
+    branch = fork(store, run_id, settings={"act_threshold": 0.2}, source="cli")
+    assert store.run(branch).config.model.act_threshold == 0.2
+    with pytest.raises(ConfigError, match=r"use_act=True: a fork can change .*act_threshold.*new run"):
+        fork(store, run_id, settings={"use_act": True}, source="cli")
+
+
 def test_what_a_fork_cannot_change_is_refused_with_what_it_can(store: RunStore, run_id: str) -> None:
     with pytest.raises(ConfigError, match=r"d_model=32: a fork can change autocast, batch_size.*new run"):
         fork(store, run_id, settings={"d_model": 32}, source="cli")

@@ -45,6 +45,27 @@ def test_two_runs_with_one_seed_have_the_same_losses_to_the_last_bit(
     assert run("store", 2) != first
 
 
+def test_a_run_whose_positions_halt_goes_on_bit_for_bit_from_any_step(
+    store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    model = replace(model_config, use_act=True)
+    training = replace(training_config, ponder_cost=0.01, ponder_start=4)
+
+    def run(memory: str) -> Session:
+        return Session.create(
+            store, model=replace(model, memory=memory), training=training, corpus=corpus, seed=1
+        )
+
+    whole = losses(run("store"), 10)
+    assert losses(run("recompute"), 10) == whole
+    for saved_at in (3, 6):  # before and after depth has its price
+        session = run("store")
+        assert losses(session, saved_at) == whole[:saved_at]
+        session.checkpoint()
+        session.close()
+        assert losses(Session.open(store, session.run_id), 10 - saved_at) == whole[saved_at:]
+
+
 def test_training_learns(session: Session) -> None:
     values = losses(session, 25)
     assert values[0] == pytest.approx(0.693, abs=0.02)

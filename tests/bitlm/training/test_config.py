@@ -18,6 +18,8 @@ from bitlm.training import TrainingConfig
         ("learning_rate", float("nan")),
         ("weight_decay", -0.1),
         ("gradient_clip", float("inf")),
+        ("ponder_cost", -0.1),
+        ("ponder_start", 2.5),
         ("warmup_steps", -1),
         ("validation_interval", 0),
     ],
@@ -28,3 +30,8 @@ def test_a_wrong_setting_is_named_with_its_value_and_fix(field: str, value: Any)
     assert caught.value.field == field
     assert repr(value) in str(caught.value)
     assert "use a" in str(caught.value)
+
+
+def test_ponder_cost_is_charged_once_the_layers_have_had_time_to_learn() -> None:
+    config = TrainingConfig(ponder_cost=0.5, ponder_start=3)
+    assert [config.ponder_cost_after(steps) for steps in (0, 2, 3, 4)] == [0.0, 0.0, 0.5, 0.5]

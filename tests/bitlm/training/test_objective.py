@@ -53,3 +53,13 @@ def test_lambda_k_subtracts_k_and_sharpens() -> None:
     plain = causal_objective(output_of(logits), bits).total
     sharpening = torch.autograd.grad(objective.total - plain, logits)[0]
     assert torch.all(sharpening < 0)
+
+
+def test_ponder_cost_is_charged_for_each_layer_run_and_for_nothing_without_act() -> None:
+    bits = torch.tensor([[1, 0]], dtype=torch.uint8)
+    logits = torch.tensor([[0.4, 0.4]])
+    adaptive = ModelOutput(logits, torch.tensor([True, True]), depth_mean=torch.tensor(3.0))
+    objective = causal_objective(adaptive, bits, ponder_cost=0.1)
+    assert objective.total.item() == pytest.approx(objective.cross_entropy.item() + 0.3)
+    without = causal_objective(output_of(logits), bits, ponder_cost=0.1)
+    assert without.total.item() == without.cross_entropy.item() == objective.cross_entropy.item()

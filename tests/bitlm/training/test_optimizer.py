@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,8 +64,11 @@ def test_muon_moves_a_matrix_by_the_same_amount_whatever_the_gradients_size() ->
     assert torch.all(moved[0].diag() < -0.05)
 
 
-def test_the_trunks_matrices_go_to_muon_and_nothing_is_lost(model_config: ModelConfig) -> None:
-    model = BitTransformer(model_config)
+@pytest.mark.parametrize("use_act", [False, True])
+def test_the_trunks_matrices_go_to_muon_and_nothing_is_lost(
+    *, model_config: ModelConfig, use_act: bool
+) -> None:
+    model = BitTransformer(replace(model_config, use_act=use_act))
     matrices, others = split_parameters(model)
     assert matrices
     assert all(parameter.dim() == 2 for parameter in matrices)

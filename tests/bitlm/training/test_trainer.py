@@ -8,7 +8,7 @@ from torch import Tensor
 from bitlm.errors import GridOverflowError
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.model.reversible import MEMORY_MODES
-from bitlm.training import Trainer, TrainingConfig
+from bitlm.training import StepResult, Trainer, TrainingConfig
 
 BITS = torch.randint(0, 2, (2, 256), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
 
@@ -72,3 +72,36 @@ def test_bf16_is_in_force_while_a_step_computes_and_auto_is_settled_first(
     assert losses["off"] == pytest.approx(losses["bf16"], rel=0.02)
     settled = Trainer(BitTransformer(model_config), replace(training_config, autocast="auto"))
     assert settled.config.autocast in ("off", "bf16")
+
+
+def trained(config: ModelConfig, *, ponder_cost: float, updates: int) -> tuple[BitTransformer, StepResult]:
+    """A model after some updates on one batch, and what the last one saw."""
+    trainer = Trainer(BitTransformer(config), TrainingConfig(warmup_steps=0))
+    for key in range(updates):
+        result = trainer.update(
+            BITS, rate_factor=1.0, lambda_K=0.0, dropout_seed=key, ponder_cost=ponder_cost
+        )
+    return trainer.model, result
+
+
+def test_ponder_cost_makes_positions_halt_sooner(model_config: ModelConfig) -> None:
+    depths = []
+    for cost in (1e-9, 1.0):
+        _, result = trained(replace(model_config, use_act=True), ponder_cost=cost, updates=20)
+        assert result.depth_mean is not None
+        assert 1 <= result.depth_mean <= model_config.num_layers
+        depths.append(result.depth_mean)
+    assert depths[1] < depths[0]
+
+
+def test_free_depth_is_used_to_the_full_and_trained_as_without_act(model_config: ModelConfig) -> None:
+    adaptive, result = trained(replace(model_config, use_act=True), ponder_cost=0.0, updates=3)
+    plain, plain_result = trained(model_config, ponder_cost=0.0, updates=3)
+    assert (result.loss, result.depth_mean) == (plain_result.loss, model_config.num_layers)
+    weights = adaptive.state_dict()
+    assert all(torch.equal(weight, weights[name]) for name, weight in plain.state_dict().items())
+
+
+def test_an_update_without_act_tells_of_no_depth(model_config: ModelConfig) -> None:
+    _, result = trained(model_config, ponder_cost=1.0, updates=1)
+    assert result.depth_mean is None
