@@ -1,0 +1,257 @@
+"""How much time does adaptive depth save, and what does it cost? Prints a table, writes it to results/.
+
+One model is trained at full depth until depth has its price; from there it goes on without ACT, and with it
+at several ponder costs, always on the same batches. Each is measured at several thresholds: held-out bits per
+byte, mean depth, and processor time of the evaluation (counting contexts included) and of the trunk within
+it. Beside them stand models that have fewer layers from the beginning, because that is the other way to save.
+
+    python -m benchmarks.adaptive_depth
+    python -m benchmarks.adaptive_depth --mixing none --ponder-costs 0.0005 0.002
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from benchmarks.record import RESULTS, keep
+from bitlm.bits import encode_frames
+from bitlm.data import Corpus, cut, even_windows, window_starts
+from bitlm.earlier_counts import EarlierCounts
+from bitlm.model import BitTransformer, ModelConfig
+from bitlm.model.bit_tree import patch_values
+from bitlm.randomness import counter_seed, generator
+from bitlm.reference import ReferenceModel
+from bitlm.training import (
+    Annealing,
+    Trainer,
+    TrainingConfig,
+    learning_rate_factor,
+    validation_bits_per_byte,
+)
+
+SEED = 0
+TIMED_WINDOWS = 16
+TOLERATED_BPB = 0.02
+WITHOUT = "without ACT"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        model: Which weights.
+        ponder_cost: They were trained with; None where nothing halts.
+        threshold: act_threshold; None where nothing halts.
+        bits_per_byte: Of the held-out windows.
+        depth_mean: Mean layers a position of them ran.
+        evaluation_ms: Processor time of evaluating the timed windows, counting contexts included.
+        trunk_ms: Processor time of the trunk alone on the same windows.
+    """
+
+    model: str
+    ponder_cost: float | None
+    threshold: float | None
+    bits_per_byte: float
+    depth_mean: float
+    evaluation_ms: float
+    trunk_ms: float
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model to be measured, and what its row says of it."""
+
+    name: str
+    ponder_cost: float | None
+    threshold: float | None
+    model: BitTransformer
+
+
+class Course:
+    """Updates on one text, on the same batches for every model, annealed over the last quarter."""
+
+    def __init__(self, corpus: Corpus, options: argparse.Namespace) -> None:
+        self._corpus = corpus
+        self._window = options.window
+        self._annealing = Annealing(options.steps - options.steps // 4, options.steps // 4, 1.0)
+        self._reference = ReferenceModel.fit(corpus.train)
+        self._earlier = EarlierCounts(np.frombuffer(corpus.train, dtype=np.uint8))
+
+    def begin(self, config: ModelConfig) -> Trainer:
+        """Return a trainer of a new model."""
+        model = BitTransformer(config, seed=SEED)
+        model.reference = self._reference
+        return Trainer(model, TrainingConfig())
+
+    def train(self, trainer: Trainer, steps: range, ponder_cost: float) -> Trainer:
+        """Do these steps."""
+        training, mixer = trainer.config, trainer.model.mixer
+        for step in steps:
+            draw = generator(SEED, step, "batch")
+            starts = window_starts(self._corpus.train, self._window, training.batch_size, draw)
+            batch = cut(self._corpus.train, self._window, starts)
+            before = self._earlier.before
+            trainer.update(
+                encode_frames(batch, parity=False),
+                rate_factor=learning_rate_factor(
+                    step,
+                    training.warmup_steps,
+                    self._annealing if step >= self._annealing.start_step else None,
+                ),
+                lambda_K=0.0,
+                dropout_seed=counter_seed(SEED, step, "dropout"),
+                counts=before(batch.numpy(), starts.numpy(), mixer.order) if mixer else None,
+                ponder_cost=ponder_cost,
+            )
+        trainer.model.eval()
+        return trainer
+
+
+def at_threshold(model: BitTransformer, threshold: float | None) -> BitTransformer:
+    """Return a model of the same weights that halts at this threshold, or runs every layer."""
+    config = replace(model.config, use_act=threshold is not None, act_threshold=threshold or 1.0)
+    other = BitTransformer(config)
+    weights = model.state_dict()
+    other.load_state_dict({name: weights[name] for name in other.state_dict()})
+    other.reference = model.reference
+    return other.eval()
+
+
+def milliseconds(runs: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Return the median processor time of each, the runs interleaved so that a slow moment hits all alike."""
+    times: list[list[float]] = [[] for _ in runs]
+    for repeat in range(repeats + 1):
+        for run, spent in zip(runs, times, strict=True):
+            start = time.process_time()
+            run()
+            if repeat:
+                spent.append(1000 * (time.process_time() - start))
+    return [median(spent) for spent in times]
+
+
+@torch.no_grad()
+def measure(contenders: Sequence[Contender], held_out: bytes, repeats: int) -> list[Row]:
+    """Return a row for each."""
+    windows = even_windows(held_out, contenders[0].model.config.window_bytes, TIMED_WINDOWS)
+    values = patch_values(encode_frames(windows, parity=False).unflatten(1, (-1, 8)))  # type: ignore[no-untyped-call] # torch's
+    evaluations, trunks, depths = [], [], []
+    for contender in contenders:
+        model = contender.model
+        hidden = model.embedding(values)
+        evaluations.append(
+            lambda model=model: validation_bits_per_byte(model, held_out, windows=TIMED_WINDOWS)
+        )
+        trunks.append(lambda model=model, hidden=hidden: model.trunk(hidden))
+        depth_mean = model.trunk.run(hidden)[1]
+        depths.append(float(model.config.num_layers) if depth_mean is None else float(depth_mean))
+    return [
+        Row(
+            contender.name,
+            contender.ponder_cost,
+            contender.threshold,
+            validation_bits_per_byte(contender.model, held_out, windows=64),
+            depth,
+            evaluation_ms,
+            trunk_ms,
+        )
+        for contender, depth, evaluation_ms, trunk_ms in zip(
+            contenders,
+            depths,
+            milliseconds(evaluations, repeats),
+            milliseconds(trunks, repeats),
+            strict=True,
+        )
+    ]
+
+
+def contenders_of(corpus: Corpus, options: argparse.Namespace) -> list[Contender]:
+    """Train all models and return them at their thresholds."""
+    config = ModelConfig(
+        d_model=options.width,
+        nhead=2,
+        num_layers=options.layers,
+        dim_feedforward=4 * options.width,
+        max_seq_len=8 * options.window,
+        mixing=options.mixing,
+        use_act=True,
+    )
+    course = Course(corpus, options)
+    free, priced = range(options.ponder_start), range(options.ponder_start, options.steps)
+    half_way = course.train(course.begin(config), free, 0.0)
+    without = course.train(deepcopy(half_way), priced, 0.0).model
+    contenders = [Contender(WITHOUT, None, None, at_threshold(without, None))]
+    for layers in options.fewer_layers:
+        fewer = course.begin(replace(config, num_layers=layers, use_act=False))
+        model = course.train(fewer, range(options.steps), 0.0).model
+        contenders.append(Contender(f"without, {layers} layers", None, None, model))
+    for cost in options.ponder_costs:
+        adaptive = course.train(deepcopy(half_way), priced, cost).model
+        for threshold in (None, *options.thresholds):
+            name = "every layer" if threshold is None else "ACT"
+            contenders.append(Contender(name, cost, threshold, at_threshold(adaptive, threshold)))
+    return contenders
+
+
+def main() -> None:
+    """Train, sweep, print, write."""
+    default = TrainingConfig()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--corpus", default="embedded")
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--window", type=int, default=256, help="bytes of a window")
+    parser.add_argument("--mixing", default="reference", help="reference or none")
+    parser.add_argument("--steps", type=int, default=800, help="updates of each model")
+    parser.add_argument("--fewer-layers", type=int, nargs="*", default=[2, 4])
+    parser.add_argument("--ponder-costs", type=float, nargs="+", default=[default.ponder_cost])
+    parser.add_argument("--ponder-start", type=int, default=default.ponder_start)
+    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.9, 0.7, 0.5, 0.3, 0.2, 0.1])
+    parser.add_argument("--repeats", type=int, default=9, help="timed passes, of which the median counts")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--name", default="adaptive_depth", help="of the file in results/")
+    options = parser.parse_args()
+
+    torch.set_num_threads(1)
+    corpus = Corpus.load(options.corpus)
+    rows = measure(contenders_of(corpus, options), corpus.held_out, options.repeats)
+    _print(rows)
+    settings = {name: value for name, value in vars(options).items() if name not in ("output", "name")}
+    keep(options.output, options.name, settings=settings, rows=[asdict(row) for row in rows])
+
+
+def _print(rows: Sequence[Row]) -> None:
+    plain = rows[0]
+    print(f"{'':20}{'cost':>8}{'threshold':>10}{'bpb':>8}{'':>8}{'layers':>8}{'evaluation':>12}{'trunk':>8}")
+    for row in rows:
+        cost = "" if row.ponder_cost is None else f"{row.ponder_cost:g}"
+        threshold = "" if row.threshold is None else f"{row.threshold:g}"
+        print(
+            f"{row.model:20}{cost:>8}{threshold:>10}{row.bits_per_byte:8.3f}"
+            f"{row.bits_per_byte - plain.bits_per_byte:+8.3f}{row.depth_mean:8.2f}"
+            f"{row.evaluation_ms / plain.evaluation_ms:12.2f}{row.trunk_ms / plain.trunk_ms:8.2f}"
+        )
+    halting = [row for row in rows if row.threshold is not None]
+    affordable = [row for row in halting if row.bits_per_byte - plain.bits_per_byte <= TOLERATED_BPB]
+    if not affordable:
+        print(f"nothing that halts stays within {TOLERATED_BPB} bpb")
+        return
+    best = min(affordable, key=lambda row: row.evaluation_ms)
+    print(
+        f"within {TOLERATED_BPB} bpb, cost {best.ponder_cost:g} at threshold {best.threshold:g} saves most: "
+        f"{1 - best.evaluation_ms / plain.evaluation_ms:.0%} of evaluation, "
+        f"{1 - best.trunk_ms / plain.trunk_ms:.0%} of the trunk"
+    )
+
+
+if __name__ == "__main__":
+    main()
