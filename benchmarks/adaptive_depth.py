@@ -2,8 +2,9 @@
 
 One model is trained at full depth until depth has its price; from there it goes on without ACT, and with it
 at several ponder costs, always on the same batches. Each is measured at several thresholds: held-out bits per
-byte, mean depth, and processor time of the evaluation (counting contexts included) and of the trunk within
-it. Beside them stand models that have fewer layers from the beginning, because that is the other way to save.
+byte, mean depth, and processor time of the evaluation (counting contexts included), of the trunk within it,
+and of a text drawn. Beside them stand models that have fewer layers from the beginning, because that is the
+other way to save.
 
     python -m benchmarks.adaptive_depth
     python -m benchmarks.adaptive_depth --mixing none --ponder-costs 0.0005 0.002
@@ -21,9 +22,10 @@ import numpy as np
 import torch
 
 from benchmarks.record import RESULTS, keep
-from bitlm.bits import encode_frames
+from bitlm.bits import bytes_to_bits, encode_frames
 from bitlm.data import Corpus, cut, even_windows, window_starts
 from bitlm.earlier_counts import EarlierCounts
+from bitlm.generation import collect, generate
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.model.bit_tree import patch_values
 from bitlm.randomness import counter_seed, generator
@@ -40,6 +42,7 @@ SEED = 0
 TIMED_WINDOWS = 16
 TOLERATED_BPB = 0.02
 WITHOUT = "without ACT"
+PROMPT = bytes_to_bits(b"\n")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Row:
         depth_mean: Mean layers a position of them ran.
         evaluation_ms: Processor time of evaluating the timed windows, counting contexts included.
         trunk_ms: Processor time of the trunk alone on the same windows.
+        generation_ms: Processor time of a text of 200 bytes.
     """
 
     model: str
@@ -63,6 +67,7 @@ class Row:
     depth_mean: float
     evaluation_ms: float
     trunk_ms: float
+    generation_ms: float
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def measure(contenders: Sequence[Contender], held_out: bytes, repeats: int) -> l
     """Return a row for each."""
     windows = even_windows(held_out, contenders[0].model.config.window_bytes, TIMED_WINDOWS)
     values = patch_values(encode_frames(windows, parity=False).unflatten(1, (-1, 8)))  # type: ignore[no-untyped-call] # torch's
-    evaluations, trunks, depths = [], [], []
+    evaluations, trunks, generations, depths = [], [], [], []
     for contender in contenders:
         model = contender.model
         hidden = model.embedding(values)
@@ -150,6 +155,11 @@ def measure(contenders: Sequence[Contender], held_out: bytes, repeats: int) -> l
             lambda model=model: validation_bits_per_byte(model, held_out, windows=TIMED_WINDOWS)
         )
         trunks.append(lambda model=model, hidden=hidden: model.trunk(hidden))
+        generations.append(
+            lambda model=model: collect(
+                generate(model, bytes_to_bits(b"\n"), max_new_bytes=200), parity=False
+            )
+        )
         depth_mean = model.trunk.run(hidden)[1]
         depths.append(float(model.config.num_layers) if depth_mean is None else float(depth_mean))
     return [
@@ -161,12 +171,14 @@ def measure(contenders: Sequence[Contender], held_out: bytes, repeats: int) -> l
             depth,
             evaluation_ms,
             trunk_ms,
+            generation_ms,
         )
-        for contender, depth, evaluation_ms, trunk_ms in zip(
+        for contender, depth, evaluation_ms, trunk_ms, generation_ms in zip(
             contenders,
             depths,
             milliseconds(evaluations, repeats),
             milliseconds(trunks, repeats),
+            milliseconds(generations, repeats),
             strict=True,
         )
     ]
@@ -231,7 +243,9 @@ def main() -> None:
 
 def _print(rows: Sequence[Row]) -> None:
     plain = rows[0]
-    print(f"{'':20}{'cost':>8}{'threshold':>10}{'bpb':>8}{'':>8}{'layers':>8}{'evaluation':>12}{'trunk':>8}")
+    print(
+        f"{'':20}{'cost':>8}{'threshold':>10}{'bpb':>8}{'':>8}{'layers':>8}{'evaluation':>12}{'trunk':>8}{'text':>8}"
+    )
     for row in rows:
         cost = "" if row.ponder_cost is None else f"{row.ponder_cost:g}"
         threshold = "" if row.threshold is None else f"{row.threshold:g}"
@@ -239,6 +253,7 @@ def _print(rows: Sequence[Row]) -> None:
             f"{row.model:20}{cost:>8}{threshold:>10}{row.bits_per_byte:8.3f}"
             f"{row.bits_per_byte - plain.bits_per_byte:+8.3f}{row.depth_mean:8.2f}"
             f"{row.evaluation_ms / plain.evaluation_ms:12.2f}{row.trunk_ms / plain.trunk_ms:8.2f}"
+            f"{row.generation_ms / plain.generation_ms:8.2f}"
         )
     halting = [row for row in rows if row.threshold is not None]
     affordable = [row for row in halting if row.bits_per_byte - plain.bits_per_byte <= TOLERATED_BPB]
@@ -249,7 +264,8 @@ def _print(rows: Sequence[Row]) -> None:
     print(
         f"within {TOLERATED_BPB} bpb, cost {best.ponder_cost:g} at threshold {best.threshold:g} saves most: "
         f"{1 - best.evaluation_ms / plain.evaluation_ms:.0%} of evaluation, "
-        f"{1 - best.trunk_ms / plain.trunk_ms:.0%} of the trunk"
+        f"{1 - best.trunk_ms / plain.trunk_ms:.0%} of the trunk, "
+        f"{1 - best.generation_ms / plain.generation_ms:.0%} of a text"
     )
 
 

@@ -13,10 +13,11 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from bitlm.errors import BitFormatError
+from bitlm.model.config import ModelConfig
 from bitlm.model.context_reader import ContextReader, plain_array
 from bitlm.model.embedding import PatchEmbedding
 from bitlm.model.grid import LIMIT
-from bitlm.model.layer_kernels import LANES, Ends, Memory, Turns, Weights, decode
+from bitlm.model.layer_kernels import LANES, Ends, Halting, Memory, Turns, Weights, decode
 from bitlm.model.reversible import check_streams
 from bitlm.model.trunk import Block, Trunk
 
@@ -39,6 +40,7 @@ class DecodingCache:
         batch: How many texts.
         positions: Of a window, the start's included.
         length: Positions seen.
+        layers_run: How many layers were run by how many positions, all told, since the cache was made.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class DecodingCache:
         reader: Callable[[], ContextReader] | None,
     ) -> None:
         self.batch, self.positions, self.length = batch, trunk.config.positions, 0
+        self.layers_run = 0
         blocks, heads = trunk.typed_blocks, trunk.config.nhead
         table = torch.cat([embedding.table(), embedding.start[None]])
         places = embedding.place(0, self.positions)
         ends = (table, places, trunk.norm.weight, head.weight.T, head.bias)
         self._ends = Ends(*(plain_array(part) for part in ends))
         self._weights = _weights(blocks)
+        self._halting = _halting(blocks, trunk.config)
         channels = trunk.config.d_model // heads
         shape = (len(blocks), batch, heads)
         self._memory = Memory(
@@ -98,12 +102,12 @@ class DecodingCache:
                 f"the window of {self.positions} positions is full; begin another with its last half."
             )
         told = np.ascontiguousarray(told)
-        logits, greatest = decode(
-            told, start, self._first_seen, self._ends, self._weights, self._memory, self._turns
-        )
+        weights = (self._ends, self._weights, self._halting)
+        logits, greatest, runs = decode(told, start, self._first_seen, *weights, self._memory, self._turns)
         if int(greatest.max()) >= LIMIT_BITS:
             check_streams(list(torch.from_numpy(greatest.view(np.float32)[:, None])))
         self.length += told.shape[1]
+        self.layers_run += runs
         if self._reader is None:
             return logits
         self._reader.read(values)
@@ -117,9 +121,11 @@ def _weights(blocks: list[Block]) -> Weights:
     def together(part: Callable[[Block], Tensor]) -> npt.NDArray[np.float32]:
         return np.stack([plain_array(part(block)) for block in blocks])
 
+    width = blocks[0].attention.norm.weight.numel()
     return Weights(
         attention_norm=together(lambda block: block.attention.norm.weight),
-        project_heads=together(lambda block: block.attention.project_in.weight.T),
+        project_queries=together(lambda block: block.attention.project_in.weight[:width].T),
+        project_keys_values=together(lambda block: block.attention.project_in.weight[width:].T),
         query_key_norm=together(lambda block: block.attention.query_key_norm.weight),
         project_back=together(lambda block: block.attention.project_out.weight.T),
         attention_gain=together(lambda block: block.attention.out_norm.weight),
@@ -128,3 +134,12 @@ def _weights(blocks: list[Block]) -> Weights:
         project_out=together(lambda block: block.feedforward.project_out.weight.T),
         feedforward_gain=together(lambda block: block.feedforward.out_norm.weight),
     )
+
+
+def _halting(blocks: list[Block], config: ModelConfig) -> Halting:
+    units = [block.halting for block in blocks if block.halting is not None]
+    weights = np.zeros((len(units), 2 * config.d_model), dtype=np.float32)
+    biases = np.zeros(len(units), dtype=np.float32)
+    for layer, unit in enumerate(units):
+        weights[layer], biases[layer] = plain_array(unit.weight * unit.scale), plain_array(unit.bias)[0]
+    return Halting(weights, biases, np.float32(config.act_threshold))

@@ -38,7 +38,8 @@ class Weights(NamedTuple):
     """What the layers multiply by."""
 
     attention_norm: Array
-    project_heads: Array
+    project_queries: Array
+    project_keys_values: Array
     query_key_norm: Array
     project_back: Array
     attention_gain: Array
@@ -64,6 +65,20 @@ class Ends(NamedTuple):
     norm: Array
     head: Array
     bias: Array
+
+
+class Halting(NamedTuple):
+    """What decides how many layers a position runs (`model.halting`); without it, units of no layer.
+
+    Attributes:
+        weights: Of both streams, [layer, 2 * width], as they are used, of all layers but the last.
+        biases: One number a layer.
+        threshold: A position halts when its sum reaches it.
+    """
+
+    weights: Array
+    biases: Array
+    threshold: np.float32
 
 
 class Memory(NamedTuple):
@@ -150,87 +165,133 @@ def extend(
     start: int,
     first_seen: npt.NDArray[np.int64],
     weights: Weights,
+    halting: Halting,
     memory: Memory,
     turns: Turns,
     greatest: npt.NDArray[np.int32],
-) -> None:
+) -> int:
     """Run the next positions of some texts through all layers, in place, and keep their keys and values.
+
+    A position that has halted keeps its streams, and still offers keys and values to those that have not.
 
     Args:
         x1: The first stream, on the grid: the texts one after the other, each as many positions.
         x2: The second.
         start: The first of the positions.
-        first_seen: For each of them, the first position it sees.
+        first_seen: For each position of the window, the first it sees.
         weights: Of all layers.
+        halting: Of all layers but the last.
         memory: Of the positions before.
         turns: For each position of the window.
         greatest: Set to the greatest magnitude's bits in each stream after each layer; zeros until now.
+
+    Returns:
+        How many layers were run by how many positions, all told.
     """
     count, width = x1.shape
-    layers, texts, heads, positions, channels = memory.values.shape
-    each = count // texts
-    normed, branch = np.empty_like(x1), np.empty_like(x1)
-    parts = np.empty((count, 3 * width), np.float32)
-    inner = np.empty((count, weights.project_in.shape[2]), np.float32)
-    scores = np.empty(positions + LANES, np.float32)
-    for layer in range(layers):
+    each = count // memory.keys.shape[1]
+    normed, pairs = np.empty_like(x1), np.empty((count, 2 * width), np.float32)
+    runs, halted = 0, np.zeros(count, np.float32)
+    for layer in range(len(weights.attention_norm)):
+        gain = weights.query_key_norm[layer]
         for t in range(count):
             normalise(x2[t], weights.attention_norm[layer], normed[t])
-        product(normed, weights.project_heads[layer], parts)
+        product(normed, weights.project_keys_values[layer], pairs)
         for t in range(count):
-            gain = weights.query_key_norm[layer]
-            text, position = t // each, start + t % each
-            cosines, sines = turns.cosines[position], turns.sines[position]
-            keep_keys_and_values(parts[t], gain, cosines, sines, memory, layer, text, position)
-        for t in range(count):
-            text, position = t // each, start + t % each
-            first = first_seen[position]
-            for head in range(heads):
-                out = normed[t][head * channels : (head + 1) * channels]
-                query = parts[t][head * channels : (head + 1) * channels]
-                keys, values = memory.keys[layer, text, head], memory.values[layer, text, head]
-                attend(query, keys, values, first, position, scores, out)
-        product(normed, weights.project_back[layer], branch)
-        for t in range(count):
-            normalise(branch[t], weights.attention_gain[layer], normed[t])
-            greatest[2 * layer] = max(greatest[2 * layer], add_whole_steps(normed[t], x1[t]))
-            normalise(x1[t], weights.feedforward_norm[layer], normed[t])
-        product(normed, weights.project_in[layer], inner)
-        for t in range(count):
-            bend(inner[t])
-        product(inner, weights.project_out[layer], branch)
-        for t in range(count):
-            normalise(branch[t], weights.feedforward_gain[layer], normed[t])
-            greatest[2 * layer + 1] = max(greatest[2 * layer + 1], add_whole_steps(normed[t], x2[t]))
+            keep_keys_and_values(pairs[t], gain, turns, memory, layer, t // each, start + t % each)
+        awake = np.flatnonzero(halted < halting.threshold)
+        if len(awake) == 0:
+            continue
+        runs += len(awake)
+        asked = take_from_all(normed, awake, start, first_seen, weights, memory, turns, layer)
+        for i, at in enumerate(awake):
+            normalise(asked[i], weights.attention_gain[layer], normed[at])
+            greatest[2 * layer] = max(greatest[2 * layer], add_whole_steps(normed[at], x1[at]))
+        transformed = transform(x1, awake, weights, layer)
+        for i, at in enumerate(awake):
+            normalise(transformed[i], weights.feedforward_gain[layer], normed[at])
+            greatest[2 * layer + 1] = max(greatest[2 * layer + 1], add_whole_steps(normed[at], x2[at]))
+        if layer < len(halting.biases):
+            for at in awake:
+                halted[at] += grow(x1[at], x2[at], halting.weights[layer], halting.biases[layer])
+    return runs
+
+
+@compiled
+def take_from_all(
+    normed: Array,
+    awake: npt.NDArray[np.int64],
+    start: int,
+    first_seen: npt.NDArray[np.int64],
+    weights: Weights,
+    memory: Memory,
+    turns: Turns,
+    layer: int,
+) -> Array:
+    """Return what attention adds to those positions that are awake, before its last norm."""
+    width, heads, channels = normed.shape[1], memory.values.shape[2], memory.values.shape[4]
+    each, scale = len(normed) // memory.keys.shape[1], ONE / np.sqrt(np.float32(channels))
+    queries, taken = np.empty((len(awake), width), np.float32), np.empty((len(awake), width), np.float32)
+    turned, scores = np.empty(channels, np.float32), np.empty(memory.values.shape[3] + LANES, np.float32)
+    for i, t in enumerate(awake):
+        taken[i] = normed[t]
+    product(taken, weights.project_queries[layer], queries)
+    for i, t in enumerate(awake):
+        text, position = t // each, start + t % each
+        for head in range(heads):
+            normalise(
+                queries[i][head * channels : (head + 1) * channels], weights.query_key_norm[layer], turned
+            )
+            turn(turned, turns.cosines[position], turns.sines[position])
+            for c in range(channels):
+                turned[c] *= scale
+            out = taken[i][head * channels : (head + 1) * channels]
+            keys, values = memory.keys[layer, text, head], memory.values[layer, text, head]
+            attend(turned, keys, values, first_seen[position], position, scores, out)
+    product(taken, weights.project_back[layer], queries)
+    return queries
+
+
+@compiled
+def transform(x1: Array, awake: npt.NDArray[np.int64], weights: Weights, layer: int) -> Array:
+    """Return what the perceptron adds to those positions that are awake, before its last norm."""
+    rows = np.empty((len(awake), x1.shape[1]), np.float32)
+    inner = np.empty((len(awake), weights.project_in.shape[2]), np.float32)
+    for i, t in enumerate(awake):
+        normalise(x1[t], weights.feedforward_norm[layer], rows[i])
+    product(rows, weights.project_in[layer], inner)
+    for i in range(len(awake)):
+        bend(inner[i])
+    product(inner, weights.project_out[layer], rows)
+    return rows
+
+
+@compiled
+def grow(y1: Array, y2: Array, weights: Array, bias: np.float32) -> np.float32:
+    """Return by how much a layer brings a position nearer to its end, on the grid."""
+    width = len(y1)
+    parts = np.empty(2 * width, np.float32)
+    for j in range(width):
+        parts[j], parts[width + j] = y1[j] * weights[j], y2[j] * weights[width + j]
+    pull = total(parts) + bias
+    small = exponential(-abs(pull))
+    share = (ONE if pull >= ZERO else small) / (ONE + small)
+    return to_whole(share * GRID_STEPS) * GRID_STEP
 
 
 @compiled
 def keep_keys_and_values(
-    parts: Array,
-    gain: Array,
-    cosines: Array,
-    sines: Array,
-    memory: Memory,
-    layer: int,
-    text: int,
-    position: int,
+    pair: Array, gain: Array, turns: Turns, memory: Memory, layer: int, text: int, position: int
 ) -> None:
-    """Norm and turn a position's queries and keys, scale the queries; keep keys and values."""
+    """Norm and turn a position's keys; keep keys and values."""
     heads, channels = memory.values.shape[2], memory.values.shape[4]
-    scale = ONE / np.sqrt(np.float32(channels))
     turned = np.empty(channels, np.float32)
-    for head in range(2 * heads):
-        row = parts[head * channels : (head + 1) * channels]
-        normalise(row, gain, turned)
-        turn(turned, cosines, sines)
-        if head < heads:
-            for c in range(channels):
-                row[c] = turned[c] * scale
-        else:
-            memory.keys[layer, text, head - heads, position // LANES, :, position % LANES] = turned
     for head in range(heads):
-        begin = (2 * heads + head) * channels
-        memory.values[layer, text, head, position] = parts[begin : begin + channels]
+        normalise(pair[head * channels : (head + 1) * channels], gain, turned)
+        turn(turned, turns.cosines[position], turns.sines[position])
+        memory.keys[layer, text, head, position // LANES, :, position % LANES] = turned
+        begin = (heads + head) * channels
+        memory.values[layer, text, head, position] = pair[begin : begin + channels]
 
 
 @compiled
@@ -240,9 +301,10 @@ def decode(
     first_seen: npt.NDArray[np.int64],
     ends: Ends,
     weights: Weights,
+    halting: Halting,
     memory: Memory,
     turns: Turns,
-) -> tuple[Array, npt.NDArray[np.int32]]:
+) -> tuple[Array, npt.NDArray[np.int32], int]:
     """Run the next positions of some texts, and predict the tree after the last of them.
 
     Args:
@@ -251,12 +313,13 @@ def decode(
         first_seen: For each position of the window, the first position it sees.
         ends: What lies before and after the layers.
         weights: Of all layers.
+        halting: Of all layers but the last.
         memory: Of the positions before; extended.
         turns: For each position of the window.
 
     Returns:
-        The trees' logits, [text, node]; and the greatest magnitude's bits in both streams at the input and
-        after each layer.
+        The trees' logits, [text, node]; the greatest magnitude's bits in both streams at the input and after
+        each layer; and how many layers were run by how many positions, all told.
     """
     texts, count = values.shape
     width = ends.table.shape[1]
@@ -269,7 +332,7 @@ def decode(
         greatest[0] = max(greatest[0], add_whole_steps(told, x1[t]))
     greatest[1] = greatest[0]
     x2 = x1.copy()
-    extend(x1, x2, start, first_seen, weights, memory, turns, greatest[2:])
+    runs = extend(x1, x2, start, first_seen, weights, halting, memory, turns, greatest[2:])
     last = np.empty((texts, width), np.float32)
     for text in range(texts):
         t = text * count + count - 1
@@ -280,4 +343,4 @@ def decode(
     product(last, ends.head, logits)
     for text in range(texts):
         add_scaled(ONE, ends.bias, logits[text])
-    return logits, greatest
+    return logits, greatest, runs

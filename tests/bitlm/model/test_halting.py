@@ -2,6 +2,7 @@ import math
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -227,14 +228,24 @@ def test_at_full_depth_nothing_halts_whatever_the_threshold() -> None:
     assert torch.equal(output.logits, plain.eval()(some_bits()).logits)
 
 
-def test_decoding_runs_every_layer() -> None:
-    model = lively_model(act_threshold=0.1)
+@pytest.mark.parametrize("threshold", [1e-4, 0.45, 0.7, 1.0])
+def test_decoding_halts_where_the_window_does_whatever_is_decoded_at_once(threshold: float) -> None:
+    model = lively_model(act_threshold=threshold)
     bits = some_bits()
+    values = patch_values(bits.reshape(3, -1, 8)).numpy()
+    with torch.no_grad():
+        whole = model(bits)
     cache = model.new_cache(batch=3)
-    nodes = model.prefill(cache, bits[:, :64])
-    along = gather_paths(nodes, patch_values(bits[:, 64:72]), 8)
-    whole = model(bits, full_depth=True).logits
-    torch.testing.assert_close(along, whole[:, 64:72], atol=1e-4, rtol=0)
+    trees = [
+        cache.read(values[:, place : place + 1] if place >= 0 else values[:, :0]) for place in range(-1, 15)
+    ]
+    along = gather_paths(torch.from_numpy(np.stack(trees, axis=1)), torch.from_numpy(values), 8)
+    torch.testing.assert_close(along.flatten(1), whole.logits, atol=1e-4, rtol=0)
+    assert cache.layers_run / (3 * 16) == pytest.approx(layers_used(whole), abs=1e-6)
+    for row in range(3):
+        for count in (0, 1, 7, 15):
+            at_once = model.new_cache().read(values[row : row + 1, :count])
+            assert np.array_equal(at_once[0], trees[count][row])
 
 
 def test_no_bit_influences_a_logit_at_its_place_or_before() -> None:
