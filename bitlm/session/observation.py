@@ -1,5 +1,7 @@
 """What is looked at beside the training itself; looking changes nothing of the run's course."""
 
+from typing import Any
+
 import torch
 
 from bitlm.data import Corpus
@@ -12,6 +14,31 @@ from bitlm.training import TrainingConfig, validation_bits_per_byte
 
 PROBE_BYTES = 128
 """Length of the sample C and S are measured on; the floors are meant for this length."""
+
+
+class Observer:
+    """Looks at a run between its updates, at the steps whose turn it is."""
+
+    def __init__(self, model: BitTransformer, config: RunConfig, corpus: Corpus) -> None:
+        self._model = model
+        self._config = config
+        self._corpus = corpus
+
+    def observe(self, step: int, *, probe_now: bool) -> dict[str, Any]:
+        """Return what there is to see after `step`, by the names it has in a StepEvent.
+
+        Args:
+            step: Updates done.
+            probe_now: Measure C and S now even if their turn has not come.
+        """
+        training = self._config.training
+        must_probe = probe_now or probe_is_due(training, step)
+        measures = probe(self._model, self._config, step) if must_probe else None
+        return {
+            "validation_bits_per_byte": validation(self._model, self._corpus, training, step),
+            "C": measures.C if measures else None,
+            "S": measures.S if measures else None,
+        }
 
 
 def validation(model: BitTransformer, corpus: Corpus, config: TrainingConfig, step: int) -> float | None:

@@ -20,7 +20,7 @@ from bitlm.session.drift_monitor import DriftMonitor
 from bitlm.session.durability import Reached, unobserved
 from bitlm.session.events import Event, EventKind, Source, StepEvent
 from bitlm.session.learner import Learner, Update, require_text
-from bitlm.session.observation import probe, probe_is_due, validation
+from bitlm.session.observation import Observer
 from bitlm.session.plan import Plan, payload_from
 from bitlm.session.policy import DEFAULT_POLICY, CheckpointPolicy, new_run_id
 from bitlm.session.recorder import Recorder
@@ -67,6 +67,7 @@ class Session:
             policy=policy, clock=clock, reached=reached,
         )  # fmt: skip
         self._plan = Plan(store, run_id, origin.until if origin else None)
+        self._observer = Observer(self.model, self.config, self.corpus)
         self._drift = DriftMonitor()
         self._recorder = Recorder(store, run_id, clock)
         self._clock = clock
@@ -294,19 +295,15 @@ class Session:
         began = self._clock()
         update = self._update()
         updated = self._clock()
-        held_out = validation(self.model, self.corpus, self.config.training, self.step_count)
-        must_probe = probe_now or probe_is_due(self.config.training, self.step_count)
-        measures = probe(self.model, self.config, self.step_count) if must_probe else None
+        seen = self._observer.observe(self.step_count, probe_now=probe_now)
         self.elapsed_s += self._clock() - began
         event = StepEvent(
             step=self.step_count,
             at=self._clock(),
             elapsed_s=self.elapsed_s,
-            validation_bits_per_byte=held_out,
-            C=measures.C if measures else None,
-            S=measures.S if measures else None,
             bytes_per_s=update.batch_bytes / max(updated - began, 1e-9),
             **update.measured,
+            **seen,
         )
         self.last_step = event
         self._note(event)
