@@ -40,6 +40,22 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES) and mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
 
 
+def resident_bytes(root: Path = Path("/")) -> int | None:
+    """Return the bytes of this process that are in memory now: its resident set, shared libraries included.
+
+    Args:
+        root: Folder that holds `proc`.
+
+    Returns:
+        None where the system has no /proc to tell it.
+    """
+    try:
+        pages = (root / "proc/self/statm").read_text().split()[1]
+    except OSError:
+        return None
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 def has_bf16_units() -> bool:
     """Whether the processor multiplies bf16 matrices itself; without it they take many times longer."""
     capabilities = torch.cpu.get_capabilities()

@@ -1,10 +1,11 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bitlm.machine import available_memory_bytes
+from bitlm.machine import available_memory_bytes, resident_bytes
 
 MEMINFO = {"proc/meminfo": "MemTotal:       16000 kB\nMemFree:         100 kB\nMemAvailable:    8000 kB\n"}
 FREE = 8000 * 1024
@@ -80,3 +81,12 @@ def test_memory_that_is_kept_is_not_fetched_page_by_page_again() -> None:
         for how in ("give back", "keep")
     }
     assert faults["keep"] < faults["give back"] / 20
+
+
+def test_what_is_resident_is_the_second_count_of_pages(tmp_path: Path) -> None:
+    root = machine(tmp_path, {"proc/self/statm": "90000 1234 500 1 0 800 0\n"})
+    assert resident_bytes(root) == 1234 * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_what_is_resident_is_unknown_where_there_is_no_proc(tmp_path: Path) -> None:
+    assert resident_bytes(tmp_path) is None
