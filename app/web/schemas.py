@@ -300,7 +300,7 @@ class MetricsAnswer(BaseModel):
     """Metrics by column; `cursor` is the `since` of the next request."""
 
     run_id: str
-    columns: dict[str, list[float | int | None]]
+    columns: dict[str, list[float | int | list[float] | None]]
     cursor: int
 
 

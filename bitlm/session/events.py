@@ -73,6 +73,14 @@ class StepEvent(BaseModel):
         gradient_norm: Before clipping.
         learning_rate: AdamW's, as used by this update.
         bytes_per_s: Bytes of this batch over the seconds its update took.
+        attention_entropy: Bits; mean over layers, heads and positions of a window of held-out text, at the
+            steps that look at the model.
+        attention_entropy_layers: The same for each layer, the first layer first.
+        inversion_error: Of `Reversibility`, at the same steps; 0.0 is exact.
+        gradient_agreement: Of the same.
+        depth_mean: Mean layers a position used, from 1 to num_layers; None without adaptive computation.
+        resident_bytes: Resident set of the process after this step; None where the system does not tell.
+        telemetry_share: Share of the last minute's stepping that telemetry took, in [0, 1].
     """
 
     model_config = ConfigDict(frozen=True)
@@ -90,6 +98,24 @@ class StepEvent(BaseModel):
     gradient_norm: float
     learning_rate: float
     bytes_per_s: float
+    attention_entropy: float | None = None
+    attention_entropy_layers: tuple[float, ...] | None = None
+    inversion_error: float | None = None
+    gradient_agreement: float | None = None
+    depth_mean: float | None = None
+    resident_bytes: int | None = None
+    telemetry_share: float | None = None
 
 
 METRIC_COLUMNS = tuple(StepEvent.model_fields)
+
+SEEN_COLUMNS = (
+    "validation_bits_per_byte",
+    "C",
+    "S",
+    "attention_entropy",
+    "attention_entropy_layers",
+    "inversion_error",
+    "gradient_agreement",
+)
+"""What is only known at the steps that look for it, and is not computed again with them."""

@@ -19,6 +19,9 @@ COPY = (
 SELECT = f"SELECT {NAMES} FROM metrics WHERE run_id = ? AND"  # noqa: S608 # our own column names
 SELECT_CHOSEN = f"{SELECT} step IN (SELECT value FROM json_each(?)) ORDER BY step"  # noqa: S608 # the same
 
+BY_LAYER = ("attention_entropy_layers",)
+"""Columns with a figure for each layer, kept as a JSON array."""
+
 Row = tuple[Any, ...]
 """A run's id and the values of METRIC_COLUMNS."""
 
@@ -34,7 +37,7 @@ class MetricTable:
     def add(self, run_id: str, step: StepEvent) -> None:
         """Keep one step's metrics, to be written by the next `write_waiting`."""
         with self._lock:
-            self._waiting.append((run_id, *(getattr(step, column) for column in METRIC_COLUMNS)))
+            self._waiting.append((run_id, *(_packed(getattr(step, column)) for column in METRIC_COLUMNS)))
 
     @property
     def waits(self) -> bool:
@@ -64,13 +67,13 @@ class MetricTable:
         """Return what one step measured, or None."""
         with self._database.reading() as reader:
             row = reader.execute(f"{SELECT} step = ?", (run_id, step)).fetchone()
-        return dict(row) if row else None
+        return _unpacked(dict(row)) if row else None
 
     def page(self, run_id: str, *, since: int, most: int) -> list[dict[str, Any]]:
         """Return the first `most` rows of steps after `since`, in order of step."""
         with self._database.reading() as reader:
             rows = reader.execute(f"{SELECT} step > ? ORDER BY step LIMIT ?", (run_id, since, most))
-            return [dict(row) for row in rows]
+            return [_unpacked(dict(row)) for row in rows]
 
     def rows(self, run_id: str, *, since: int = -1, max_points: int | None = None) -> dict[str, list[Any]]:
         """Return the metrics of steps after `since`, by column, in order of step.
@@ -90,7 +93,10 @@ class MetricTable:
                 rows = reader.execute(SELECT_CHOSEN, (run_id, json.dumps(steps))).fetchall()
         if not rows:
             return {name: [] for name in METRIC_COLUMNS}
-        return dict(zip(METRIC_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+        columns = dict(zip(METRIC_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+        for name in BY_LAYER:
+            columns[name] = [_figures(text) for text in columns[name]]
+        return columns
 
     def drop_after(self, writer: sqlite3.Connection, run_id: str, step: int) -> None:
         """Forget the metrics of steps above `step`."""
@@ -106,6 +112,18 @@ class MetricTable:
         """Forget a run's metrics."""
         writer.execute("DELETE FROM metrics WHERE run_id = ?", (run_id,))
         writer.execute("DELETE FROM metric_extremes WHERE run_id = ?", (run_id,))
+
+
+def _packed(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, tuple) else value
+
+
+def _figures(text: str | None) -> list[float] | None:
+    return None if text is None else json.loads(text)
+
+
+def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: _figures(row[name]) for name in BY_LAYER}
 
 
 def _exceeds(reader: sqlite3.Connection, run_id: str, since: int, count: int) -> bool:

@@ -10,7 +10,7 @@ from bitlm.errors import CheckpointError, GridOverflowError, HaltedError
 from bitlm.session.checkpoint_table import CheckpointRecord
 from bitlm.session.choices import tell_choices
 from bitlm.session.commands import TelemetrySettings
-from bitlm.session.events import Event, StepEvent
+from bitlm.session.events import SEEN_COLUMNS, Event, StepEvent
 from bitlm.session.learner import JOURNAL_KINDS, Learner, Update
 from bitlm.session.store import RunStore
 
@@ -135,12 +135,21 @@ def _updated(learner: Learner) -> Update | None:
     return update if update.result.finite else None
 
 
+def first_difference(recorded: dict[str, Any], measured: dict[str, Any]) -> str | None:
+    """Return the name of a figure that came out otherwise, or None.
+
+    A figure that was not measured then, or is not now, is no difference: versions measure more and less.
+    """
+    both = (name for name, value in measured.items() if None not in (value, recorded[name]))
+    return next((name for name in both if measured[name] != recorded[name]), None)
+
+
 def _compare(session: "Session", row: dict[str, Any], measured: dict[str, Any]) -> None:
     """Say so if a step came out otherwise; then what was recorded from there on is no longer true."""
-    name = next((name for name, value in measured.items() if value != row[name]), None)
+    name = first_difference(row, measured)
     if name is None:
         return
-    unknown = dict.fromkeys(("validation_bits_per_byte", "C", "S"))
+    unknown = dict.fromkeys(SEEN_COLUMNS)
     session.store.drop_metrics_after(session.run_id, session.step_count - 1)
     session.store.add_metrics(session.run_id, StepEvent(**{**row, **measured, **unknown}))
     session.record("diverged", {"metric": name, "recorded": row[name], "recomputed": measured[name]})

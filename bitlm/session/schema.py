@@ -53,6 +53,17 @@ UPDATE events SET kind = 'steps_requested', payload = json_set(payload, '$.steps
     WHERE kind = 'data_supplied';
 """
 
+LOOKS_AND_COSTS = """
+ALTER TABLE metrics ADD COLUMN attention_entropy REAL;
+ALTER TABLE metrics ADD COLUMN attention_entropy_layers TEXT;
+ALTER TABLE metrics ADD COLUMN inversion_error REAL;
+ALTER TABLE metrics ADD COLUMN gradient_agreement REAL;
+ALTER TABLE metrics ADD COLUMN depth_mean REAL;
+ALTER TABLE metrics ADD COLUMN resident_bytes INTEGER;
+ALTER TABLE metrics ADD COLUMN telemetry_share REAL;
+CREATE INDEX metrics_with_attention ON metrics (run_id, step, attention_entropy)
+    WHERE attention_entropy IS NOT NULL;
+"""
 
 EXTREMES_OF_ALL = """
 INSERT INTO metric_extremes
@@ -115,5 +126,10 @@ def _second(connection: sqlite3.Connection, data_dir: Path) -> None:
         )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _second)
+def _third(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG001 - the folder is not needed
+    """Add what is looked at in the model itself, and what telemetry costs; steps before have none of it."""
+    _run(connection, LOOKS_AND_COSTS)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third)
 """Each leads from the layout of its index to the next; never changed once released, only added to."""

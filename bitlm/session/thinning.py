@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 DENSE = "bits_per_byte"
-SPARSE = ("validation_bits_per_byte", "C", "S")
+SPARSE = ("validation_bits_per_byte", "C", "S", "attention_entropy")
 """Columns that most rows leave empty, whose few values must not be thinned away first."""
 
 PRESENT = {
@@ -20,6 +20,7 @@ PRESENT = {
     "validation_bits_per_byte": "validation_bits_per_byte IS NOT NULL",
     "C": "C IS NOT NULL",
     "S": "C IS NOT NULL AND S IS NOT NULL",  # S comes with C, and the index of both asks for C
+    "attention_entropy": "attention_entropy IS NOT NULL",
 }
 """Which rows have a value to thin, said as the indexes say it."""
 

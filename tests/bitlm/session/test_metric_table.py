@@ -15,7 +15,7 @@ from bitlm.errors import StorageFullError
 from bitlm.session import StepEvent
 from bitlm.session.database import FILE_NAME, Database
 from bitlm.session.events import METRIC_COLUMNS
-from bitlm.session.metric_table import INSERT, MetricTable
+from bitlm.session.metric_table import BY_LAYER, MetricTable
 from bitlm.session.schema import MIGRATIONS
 from bitlm.session.thinning import SPARSE, WIDTHS
 
@@ -75,10 +75,16 @@ def histories(draw: st.DrawFn, most: int = 400) -> list[StepEvent]:
             validation_bits_per_byte=float(noise.randrange(values)) if step % validated == 0 else None,
             C=noise.random() if step % probed == 0 else None,
             S=float(noise.randrange(values)) if step % probed == 0 else None,
+            **(looked(noise) if step % (2 * probed) == 0 else {}),
             K=0.2, gradient_norm=1.0, learning_rate=1e-3, bytes_per_s=640.0,
         )
         for step in sorted(noise.sample(range(1, span + 1), count))
     ]  # fmt: skip
+
+
+def looked(noise: Random) -> dict[str, Any]:
+    layers = (noise.random(), noise.random())
+    return {"attention_entropy": sum(layers) / 2, "attention_entropy_layers": layers}
 
 
 def measured(step: int, value: float = 5.0) -> StepEvent:
@@ -93,7 +99,8 @@ limits = st.integers(2, 300)
 
 
 def columns_of(events: Sequence[StepEvent]) -> Columns:
-    return {name: [getattr(event, name) for event in events] for name in METRIC_COLUMNS}
+    columns: Columns = {name: [getattr(event, name) for event in events] for name in METRIC_COLUMNS}
+    return columns | {name: [value and list(value) for value in columns[name]] for name in BY_LAYER}
 
 
 # The reference: the same choice, made from the rows alone
@@ -105,7 +112,7 @@ def expected(events: Sequence[StepEvent], since: int, max_points: int) -> Column
     if len(after) <= max_points:
         return columns_of(after)
     steps = {after[0].step, after[-1].step}
-    share = (max_points - 2) // 6
+    share = (max_points - 2) // (2 * len(SPARSE))
     for measure in SPARSE:
         having = [event for event in after if getattr(event, measure) is not None]
         if len(having) > share > 0:
@@ -177,13 +184,13 @@ def test_an_answer_is_short_and_holds_the_ends_and_the_extremes(
             assert max(answer["bits_per_byte"]) == max(values)
 
 
-@given(events=histories(), since=sinces, max_points=st.integers(20, 300))
+@given(events=histories(), since=sinces, max_points=st.integers(26, 300))
 def test_few_rare_values_are_all_there_and_of_many_the_extremes_and_the_newest(
     events: list[StepEvent], since: int, max_points: int
 ) -> None:
     with filled(events) as made:
         answer = made.table.rows("run", since=since, max_points=max_points)
-    share = (max_points - 2) // 6
+    share = (max_points - 2) // (2 * len(SPARSE))
     for name in SPARSE:
         kept = [value for value in answer[name] if value is not None]
         values = [getattr(event, name) for event in events if event.step > since]
@@ -252,23 +259,40 @@ def test_a_row_written_again_counts_as_it_was_written_last(
     assert answer == expected([course[step] for step in sorted(course)], -1, max_points)
 
 
+FIRST_COLUMNS = (
+    "step", "at", "elapsed_s", "bytes_seen", "loss", "bits_per_byte", "validation_bits_per_byte", "K", "C",
+    "S", "gradient_norm", "learning_rate", "bytes_per_s",
+)  # fmt: skip
+
+
+def write_old(folder: Path, layout: int, events: Sequence[StepEvent]) -> None:
+    """Leave a database in the folder as a version with that layout would have."""
+    old = sqlite3.connect(folder / FILE_NAME)
+    MIGRATIONS[0](old, folder)
+    marks = ", ".join("?" * len(FIRST_COLUMNS))
+    rows = [("run", *(getattr(event, name) for name in FIRST_COLUMNS)) for event in events]
+    old.executemany(f"INSERT INTO metrics (run_id, {', '.join(FIRST_COLUMNS)}) VALUES (?, {marks})", rows)  # noqa: S608
+    for migrate in MIGRATIONS[1:layout]:
+        migrate(old, folder)
+    old.execute(f"PRAGMA user_version={layout}")
+    old.commit()
+    old.close()
+
+
 @settings(max_examples=30)
-@given(events=histories(), since=sinces, max_points=limits)
-def test_a_store_of_the_first_layout_answers_as_a_new_one(
-    events: list[StepEvent], since: int, max_points: int
+@given(layout=st.integers(1, len(MIGRATIONS) - 1), events=histories(), since=sinces, max_points=limits)
+def test_a_store_of_an_older_layout_answers_as_a_new_one_and_has_none_of_what_came_later(
+    layout: int, events: list[StepEvent], since: int, max_points: int
 ) -> None:
     with TemporaryDirectory() as folder:
-        old = sqlite3.connect(Path(folder) / FILE_NAME)
-        MIGRATIONS[0](old, Path(folder))
-        rows = zip(*columns_of(events).values(), strict=True)
-        old.executemany(INSERT, [("run", *row) for row in rows])
-        old.execute("PRAGMA user_version=1")
-        old.commit()
-        old.close()
+        write_old(Path(folder), layout, events)
         database = Database(Path(folder))
-        answer = MetricTable(database).rows("run", since=since, max_points=max_points)
+        table = MetricTable(database)
+        everything, answer = table.rows("run"), table.rows("run", since=since, max_points=max_points)
         database.close()
-    assert answer == expected(events, since, max_points)
+    then = [StepEvent(**{name: getattr(event, name) for name in FIRST_COLUMNS}) for event in events]
+    assert everything == columns_of(then)
+    assert answer == expected(then, since, max_points)
 
 
 def test_runs_do_not_mix_and_a_deleted_one_leaves_nothing() -> None:

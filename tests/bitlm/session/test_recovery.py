@@ -10,6 +10,7 @@ import torch
 from bitlm.data import Corpus
 from bitlm.model import ModelConfig
 from bitlm.session import RunStore, Session, SetTelemetry
+from bitlm.session.recovery import first_difference
 from bitlm.session.reference_file import REFERENCE_FILE
 from bitlm.training import TrainingConfig
 
@@ -53,6 +54,16 @@ def test_a_step_that_comes_out_otherwise_is_told_and_recorded_as_it_is_now(
     metrics = store.metrics(run_id)
     assert metrics["step"] == list(range(1, 26))
     assert metrics["loss"][ELSEWHERE - 1] == diverged[0]["recomputed"]
+
+
+def test_a_figure_that_was_not_measured_then_or_now_is_no_difference() -> None:
+    """A version that measures more, or less, takes up a run as it was."""
+    recorded = {"loss": 0.5, "depth_mean": None}
+    assert first_difference(recorded, {"loss": 0.5, "depth_mean": 1.5}) is None
+    assert first_difference({"loss": 0.5, "depth_mean": 1.5}, recorded) is None
+    assert (
+        first_difference({"loss": 0.5, "depth_mean": 1.5}, {"loss": 0.5, "depth_mean": 2.0}) == "depth_mean"
+    )
 
 
 def test_no_checkpoint_is_saved_while_commands_wait_that_are_not_in_it(store: RunStore, run_id: str) -> None:
