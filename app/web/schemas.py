@@ -73,6 +73,7 @@ class InitRequest(Body):
     ponder_start: int | None = None
     validation_interval: int | None = None
     probe_interval: int | None = None
+    diagnostics_interval: int | None = None
     checkpoint_interval: int | None = None
     reference_bytes: int | None = None
     autocast: str | None = None

@@ -6,9 +6,11 @@ import torch
 
 from bitlm.data import Corpus
 from bitlm.generation import collect, generate
+from bitlm.machine import resident_bytes
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
 from bitlm.session.config import RunConfig
+from bitlm.session.inspection import attention, meter
 from bitlm.telemetry import Measures, measure
 from bitlm.training import TrainingConfig, validation_bits_per_byte
 
@@ -32,13 +34,25 @@ class Observer:
             probe_now: Measure C and S now even if their turn has not come.
         """
         training = self._config.training
-        must_probe = probe_now or probe_is_due(training, step)
-        measures = probe(self._model, self._config, step) if must_probe else None
-        return {
-            "validation_bits_per_byte": validation(self._model, self._corpus, training, step),
-            "C": measures.C if measures else None,
-            "S": measures.S if measures else None,
+        seen = {"validation_bits_per_byte": validation(self._model, self._corpus, training, step)}
+        if probe_now or is_due(training.probe_interval, step):
+            measures = probe(self._model, self._config, step)
+            seen |= {"C": measures.C, "S": measures.S}
+        if is_due(training.diagnostics_interval, step):
+            seen |= self._diagnostics(step)
+        return seen | {"resident_bytes": resident_bytes()}
+
+    def _diagnostics(self, step: int) -> dict[str, Any]:
+        """Look at the model itself."""
+        heads = attention(self._model, self._corpus.held_out).layer_entropy_bits
+        seen: dict[str, Any] = {
+            "attention_entropy": heads.mean().item(),
+            "attention_entropy_layers": tuple(heads.tolist()),
         }
+        key = counter_seed(self._config.seed, step, "reversibility")
+        autocast = self._config.training.autocast
+        found = meter(self._model, self._corpus.held_out, autocast=autocast, dropout_seed=key)
+        return seen | (vars(found) if found else {})
 
 
 def validation(model: BitTransformer, corpus: Corpus, config: TrainingConfig, step: int) -> float | None:
@@ -46,9 +60,8 @@ def validation(model: BitTransformer, corpus: Corpus, config: TrainingConfig, st
     return None if step % config.validation_interval else validation_bits_per_byte(model, corpus.held_out)
 
 
-def probe_is_due(config: TrainingConfig, step: int) -> bool:
-    """Probe densely at first (steps 1, 2, 4, 8, …), then at every interval."""
-    interval = config.probe_interval
+def is_due(interval: int, step: int) -> bool:
+    """Whether to look after `step`: densely at first (steps 1, 2, 4, 8, …), then at every interval."""
     return step % interval == 0 or (step < interval and step & (step - 1) == 0)
 
 

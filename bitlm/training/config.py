@@ -6,6 +6,8 @@ from math import isfinite
 from bitlm.errors import ConfigError
 from bitlm.model import check_autocast
 
+INTERVALS = ("validation_interval", "probe_interval", "diagnostics_interval", "checkpoint_interval")
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -24,6 +26,8 @@ class TrainingConfig:
             worth something.
         validation_interval: Steps between two validation figures.
         probe_interval: Steps between two probe samples (C and S), once training has settled.
+        diagnostics_interval: Steps between two looks at the model itself (attention entropy, reversibility),
+            once training has settled.
         checkpoint_interval: Steps between two automatic checkpoints.
         reference_bytes: Of a longer training text the reference model counts this many bytes at its end.
             Each takes one byte on the disk and one and a half in memory.
@@ -44,6 +48,7 @@ class TrainingConfig:
     ponder_start: int = 500
     validation_interval: int = 50
     probe_interval: int = 50
+    diagnostics_interval: int = 100
     checkpoint_interval: int = 500
     reference_bytes: int = 2**26
     autocast: str = "off"
@@ -57,7 +62,7 @@ class TrainingConfig:
         self._check_number("gradient_clip", low=0.0, high=1e6, low_allowed=False)
         self._check_number("ponder_cost", low=0.0, high=1.0)
         self._check_count("ponder_start", low=0, high=1_000_000)
-        for interval in ("validation_interval", "probe_interval", "checkpoint_interval"):
+        for interval in INTERVALS:
             self._check_count(interval, low=1, high=1_000_000)
         self._check_count("reference_bytes", low=1, high=2**31 - 1)
         check_autocast(self.autocast)

@@ -25,7 +25,12 @@ def model_config() -> ModelConfig:
 @pytest.fixture
 def training_config() -> TrainingConfig:
     return TrainingConfig(
-        batch_size=4, warmup_steps=4, validation_interval=5, probe_interval=8, checkpoint_interval=10
+        batch_size=4,
+        warmup_steps=4,
+        validation_interval=5,
+        probe_interval=8,
+        diagnostics_interval=16,
+        checkpoint_interval=10,
     )
 
 

@@ -79,12 +79,17 @@ def test_a_run_is_the_same_whoever_looks_at_it(
         Session.create(
             store,
             model=model_config,
-            training=replace(training_config, validation_interval=every, probe_interval=every),
+            training=replace(
+                training_config, validation_interval=every, probe_interval=every, diagnostics_interval=every
+            ),
             corpus=corpus,
         )
         for every in (1, 1000)
     )
+    drawn = torch.get_rng_state()
     assert losses(observed, 4) == losses(unobserved, 4)
+    assert is_same(observed, unobserved)
+    assert torch.equal(torch.get_rng_state(), drawn)
 
 
 def test_going_on_from_a_checkpoint_repeats_the_uninterrupted_run_bit_for_bit(

@@ -22,6 +22,7 @@ from bitlm.training import TrainingConfig
         ("ponder_start", 2.5),
         ("warmup_steps", -1),
         ("validation_interval", 0),
+        ("diagnostics_interval", 0),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_fix(field: str, value: Any) -> None:

@@ -1,0 +1,81 @@
+"""Looking into the model itself: how widely its heads look, and whether its inverse is still exact.
+
+Both look at the same held-out bytes every time, so that steps, and runs on one text, can be compared.
+"""
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from bitlm.bits import encode_frames
+from bitlm.machine import available_memory_bytes
+from bitlm.model import (
+    AttentionSummary,
+    BitTransformer,
+    ModelConfig,
+    Reversibility,
+    cpu_autocast,
+    reversibility,
+)
+
+ATTENTION_BYTES = 256
+"""Bytes that attention is looked at on, or a window if that is shorter."""
+
+METER_BYTES = 64
+"""Most bytes that the inverse is tried on; every element of them is compared."""
+
+METER_POSITIONS = 2048
+"""Most positions times layers of that trial, which keeps all activations: deep models get fewer bytes."""
+
+METER_MEMORY_SHARE = 0.25
+"""Share of the available memory that the trial's two sets of gradients may take."""
+
+
+def attention(model: BitTransformer, text: bytes) -> AttentionSummary:
+    """Measure every head's attention on the first bytes of `text`, without dropout."""
+    return model.attention_summary(_frames(model, text[: min(ATTENTION_BYTES, model.config.window_bytes)]))
+
+
+def meter_bytes(config: ModelConfig) -> int:
+    """Return how many bytes the inverse of a model of that shape is tried on, at least 1."""
+    positions_per_byte = config.frame_bits if config.patch_bits == 1 else 1
+    affordable = METER_POSITIONS // (config.num_layers * positions_per_byte)
+    return max(1, min(METER_BYTES, affordable, config.window_bytes))
+
+
+def meter(
+    model: BitTransformer,
+    text: bytes,
+    *,
+    autocast: str,
+    dropout_seed: int,
+    available_bytes: int | None = None,
+) -> Reversibility | None:
+    """Measure `reversibility` on the first bytes of `text`, as the model trains: with dropout and autocast.
+
+    Args:
+        model: In evaluation mode, and left in it.
+        text: Its first `meter_bytes` are taken.
+        autocast: As in training, settled.
+        dropout_seed: Key of the dropout masks.
+        available_bytes: Memory that is left; None asks the system.
+
+    Returns:
+        None where two more sets of gradients would take too much of the memory that is left.
+    """
+    available = available_memory_bytes() if available_bytes is None else available_bytes
+    if 2 * sum(weight.nbytes for weight in model.parameters()) > METER_MEMORY_SHARE * available:
+        return None
+    model.train()
+    try:
+        with cpu_autocast(model, autocast):
+            return reversibility(
+                model, _frames(model, text[: meter_bytes(model.config)]), dropout_seed=dropout_seed
+            )
+    finally:
+        model.eval()
+
+
+def _frames(model: BitTransformer, text: bytes) -> UInt8[Tensor, "1 bit"]:
+    values = torch.frombuffer(bytearray(text), dtype=torch.uint8)[None]
+    return encode_frames(values, parity=model.config.parity)

@@ -1,0 +1,78 @@
+"""Looking into the model between its updates."""
+
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import pytest
+import torch
+
+from bitlm.data import Corpus
+from bitlm.model import BitTransformer, ModelConfig
+from bitlm.session import RunStore, Session
+from bitlm.session.inspection import attention, meter, meter_bytes
+from bitlm.training import TrainingConfig
+
+TEXT = bytes(range(97, 123)) * 20
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"chunk_size": 64, "overlap": 32}, {"patch_bits": 1, "parity": True, "max_seq_len": 144}]
+)
+def test_a_run_says_where_heads_look_and_that_its_inverse_is_exact(
+    store: RunStore,
+    corpus: Corpus,
+    model_config: ModelConfig,
+    training_config: TrainingConfig,
+    settings: dict[str, Any],
+) -> None:
+    config = replace(model_config, dropout=0.1, **settings)
+    session = Session.create(store, model=config, training=training_config, corpus=corpus)
+    events = list(islice(session, 5))
+    seen = [event for event in events if event.attention_entropy is not None]
+    assert [event.step for event in seen] == [1, 2, 4]
+    for event in seen:
+        assert event.attention_entropy_layers is not None
+        assert len(event.attention_entropy_layers) == config.num_layers
+        assert event.attention_entropy == pytest.approx(sum(event.attention_entropy_layers) / 2)
+        assert (event.inversion_error, event.gradient_agreement) == (0.0, 0.0)
+    assert all(event.resident_bytes for event in events), "the system these tests run on has a /proc"
+    assert not session.model.training
+
+
+def test_what_is_looked_at_is_kept_and_what_was_not_measured_is_empty(
+    store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    session = Session.create(store, model=model_config, training=training_config, corpus=corpus)
+    events = list(islice(session, 3))
+    session.close()
+    columns = store.metrics(session.run_id)
+    assert columns["attention_entropy"] == [event.attention_entropy for event in events]
+    layers = [event.attention_entropy_layers for event in events]
+    assert columns["attention_entropy_layers"] == [one and list(one) for one in layers]
+    assert columns["depth_mean"] == columns["inversion_error"][2:] * 3 == [None] * 3
+
+
+def test_attention_is_looked_at_on_a_window_and_no_more(model_config: ModelConfig) -> None:
+    model = BitTransformer(model_config)
+    assert attention(model, TEXT).entropy_bits.shape == (2, 2, 1)
+    whole = model.attention_summary(torch.zeros(1, 8 * model_config.window_bytes, dtype=torch.uint8))
+    assert attention(model, bytes(TEXT[:4])).layer_entropy_bits.mean() < whole.layer_entropy_bits.mean()
+
+
+def test_a_deep_model_is_tried_on_fewer_bytes_but_on_one_at_least(model_config: ModelConfig) -> None:
+    def deep(layers: int, **settings: Any) -> int:
+        return meter_bytes(replace(model_config, num_layers=layers, max_seq_len=4096, **settings))
+
+    assert [deep(layers) for layers in (2, 32, 64, 1024)] == [64, 64, 32, 2]
+    assert [deep(layers, patch_bits=1, parity=True) for layers in (2, 64, 1024)] == [64, 3, 1]
+
+
+def test_the_inverse_is_not_tried_where_memory_is_short(model_config: ModelConfig) -> None:
+    model = BitTransformer(model_config).eval()
+    gradients = 2 * sum(weight.nbytes for weight in model.parameters())
+
+    def measured(available: int) -> bool:
+        return meter(model, TEXT, autocast="off", dropout_seed=1, available_bytes=available) is not None
+
+    assert [measured(4 * gradients), measured(4 * gradients - 1)] == [True, False]
