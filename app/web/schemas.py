@@ -74,6 +74,7 @@ class InitRequest(Body):
     validation_interval: int | None = None
     probe_interval: int | None = None
     diagnostics_interval: int | None = None
+    telemetry_budget: Number | None = None
     checkpoint_interval: int | None = None
     reference_bytes: int | None = None
     autocast: str | None = None

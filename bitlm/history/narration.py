@@ -99,6 +99,14 @@ def _ended(payload: Payload) -> str:
     return f"Ended after {payload['done']} of {payload['requested']} steps: {payload['reason']}"
 
 
+def _thinned(payload: Payload) -> str:
+    every = f"C and S every {payload['probe_interval']:,} steps, attention and reversibility every"
+    return (
+        f"Telemetry is kept below {100 * payload['budget']:.3g} % of the time: "
+        f"{every} {payload['diagnostics_interval']:,}"
+    )
+
+
 def _drifted(payload: Payload) -> str:
     before, after = _figure(payload["before"]), _figure(payload["after"])
     return f"The mean of {payload['metric']} drifted: {before} → {after}"
@@ -123,6 +131,7 @@ def _disk(payload: Payload) -> str:
 
 _SENTENCES: dict[str, Callable[[Payload], str]] = {
     "telemetry_changed": _changes,
+    "telemetry_thinned": _thinned,
     "anneal_started": _anneal,
     "steps_requested": _requested,
     "steps_ended": _ended,

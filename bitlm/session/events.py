@@ -15,6 +15,7 @@ EventKind = Literal[
     "training_paused",
     "training_stopped",
     "telemetry_changed",
+    "telemetry_thinned",
     "anneal_started",
     "anneal_finished",
     "steps_requested",
@@ -79,7 +80,7 @@ class StepEvent(BaseModel):
         inversion_error: Of `Reversibility`, at the same steps; 0.0 is exact.
         gradient_agreement: Of the same.
         depth_mean: Mean layers a position used, from 1 to num_layers; None without adaptive computation.
-        resident_bytes: Resident set of the process after this step; None where the system does not tell.
+        resident_bytes: Resident set of the process, at most a second old; None where no /proc tells it.
         telemetry_share: Share of the last minute's stepping that telemetry took, in [0, 1].
     """
 

@@ -67,7 +67,7 @@ class Session:
             policy=policy, clock=clock, reached=reached,
         )  # fmt: skip
         self._plan = Plan(store, run_id, origin.until if origin else None)
-        self._observer = Observer(self.model, self.config, self.corpus)
+        self._observer = Observer(self.model, self.config, self.corpus, clock)
         self._drift = DriftMonitor()
         self._recorder = Recorder(store, run_id, clock)
         self._clock = clock
@@ -295,19 +295,23 @@ class Session:
         began = self._clock()
         update = self._update()
         updated = self._clock()
-        seen = self._observer.observe(self.step_count, probe_now=probe_now)
-        self.elapsed_s += self._clock() - began
+        seen = self._observer.observe(self.step_count, update_s=updated - began, probe_now=probe_now)
+        observed = self._clock()
+        self.elapsed_s += observed - began
         event = StepEvent(
             step=self.step_count,
-            at=self._clock(),
+            at=observed,
             elapsed_s=self.elapsed_s,
             bytes_per_s=update.batch_bytes / max(updated - began, 1e-9),
             **update.measured,
-            **seen,
+            **seen.figures,
         )
         self.last_step = event
         self._note(event)
+        if seen.thinning is not None:
+            self.announce("telemetry_thinned", seen.thinning.payload)
         self.store.add_metrics(self.run_id, event)
+        self._observer.note_recording(self._clock() - observed)
         self.settle()
         return event
 

@@ -28,6 +28,8 @@ class TrainingConfig:
         probe_interval: Steps between two probe samples (C and S), once training has settled.
         diagnostics_interval: Steps between two looks at the model itself (attention entropy, reversibility),
             once training has settled.
+        telemetry_budget: Share of the run's time that telemetry may take, in (0, 1]. Where it would be more,
+            probes and looks come at longer intervals; 1 leaves them as they are.
         checkpoint_interval: Steps between two automatic checkpoints.
         reference_bytes: Of a longer training text the reference model counts this many bytes at its end.
             Each takes one byte on the disk and one and a half in memory.
@@ -49,6 +51,7 @@ class TrainingConfig:
     validation_interval: int = 50
     probe_interval: int = 50
     diagnostics_interval: int = 100
+    telemetry_budget: float = 0.02
     checkpoint_interval: int = 500
     reference_bytes: int = 2**26
     autocast: str = "off"
@@ -62,6 +65,7 @@ class TrainingConfig:
         self._check_number("gradient_clip", low=0.0, high=1e6, low_allowed=False)
         self._check_number("ponder_cost", low=0.0, high=1.0)
         self._check_count("ponder_start", low=0, high=1_000_000)
+        self._check_number("telemetry_budget", low=0.0, high=1.0, low_allowed=False)
         for interval in INTERVALS:
             self._check_count(interval, low=1, high=1_000_000)
         self._check_count("reference_bytes", low=1, high=2**31 - 1)

@@ -30,6 +30,7 @@ def training_config() -> TrainingConfig:
         validation_interval=5,
         probe_interval=8,
         diagnostics_interval=16,
+        telemetry_budget=1.0,
         checkpoint_interval=10,
     )
 

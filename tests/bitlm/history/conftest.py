@@ -24,7 +24,12 @@ def finished(kept: RunStore, corpus: Corpus) -> str:
     """A run of 16 steps with every kind of entry in its journal and checkpoints at 0, 6, 10 and 16."""
     model = ModelConfig(d_model=16, nhead=2, num_layers=2, dim_feedforward=32, max_seq_len=256)
     training = TrainingConfig(
-        batch_size=4, warmup_steps=4, validation_interval=5, probe_interval=8, checkpoint_interval=10
+        batch_size=4,
+        warmup_steps=4,
+        validation_interval=5,
+        probe_interval=8,
+        checkpoint_interval=10,
+        telemetry_budget=1.0,
     )
     run = Session.create(kept, model=model, training=training, corpus=corpus, seed=1)
     list(islice(run, 4))

@@ -167,3 +167,14 @@ def test_a_change_of_two_settings_tells_both_with_old_and_new() -> None:
     )  # fmt: skip
     assert sentence(event) == "λK: 0 → 0.25, C floor: 0.3 → 1"
     assert short_label(event) == "λK 0.25 +1"
+
+
+def test_thinned_telemetry_is_told_with_its_budget_and_its_intervals() -> None:
+    payload = {"share": 0.06, "budget": 0.005, "probe_interval": 1500, "diagnostics_interval": 3000}
+    event = Event(
+        event_id=1, run_id="r", step=50, at=0.0, kind="telemetry_thinned", source="session", payload=payload
+    )
+    assert sentence(event) == (
+        "Telemetry is kept below 0.5 % of the time: "
+        "C and S every 1,500 steps, attention and reversibility every 3,000"
+    )

@@ -1,15 +1,19 @@
 """Looking into the model between its updates."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
+from functools import partial
+from itertools import count, islice
 from typing import Any
 
 import pytest
 import torch
 
 from bitlm.data import Corpus
+from bitlm.history.branching import fork
+from bitlm.history.comparison import compare
 from bitlm.model import BitTransformer, ModelConfig
-from bitlm.session import RunStore, Session
+from bitlm.session import CheckpointPolicy, RunStore, Session
 from bitlm.session.inspection import attention, meter, meter_bytes
 from bitlm.training import TrainingConfig
 
@@ -76,3 +80,59 @@ def test_the_inverse_is_not_tried_where_memory_is_short(model_config: ModelConfi
         return meter(model, TEXT, autocast="off", dropout_seed=1, available_bytes=available) is not None
 
     assert [measured(4 * gradients), measured(4 * gradients - 1)] == [True, False]
+
+
+def ticking() -> Callable[[], float]:
+    """A clock that is a second later each time it is asked: whatever is timed takes at least that long."""
+    return partial(next, count(1_000_000_000.0))
+
+
+def test_thinning_telemetry_is_said_and_changes_no_bit_of_the_run(
+    store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    often = replace(training_config, probe_interval=2, diagnostics_interval=3)
+    thinned, whole = (
+        Session.create(
+            store, model=model_config, training=replace(often, telemetry_budget=budget), corpus=corpus,
+            clock=ticking(),
+        )
+        for budget in (0.02, 1.0)
+    )  # fmt: skip
+    ours, theirs = list(islice(thinned, 20)), list(islice(whole, 20))
+    assert [event.loss for event in ours] == [event.loss for event in theirs]
+    assert [event.step for event in ours if event.C is not None] == [1]
+    assert [event.step for event in theirs if event.C is not None] == [1, *range(2, 21, 2)]
+    assert all(0.0 < (event.telemetry_share or 0.0) < 1.0 for event in ours)
+    said = [event for event in store.all_events(thinned.run_id) if event.kind == "telemetry_thinned"]
+    assert said[0].step == 2
+    assert said[0].payload["budget"] == 0.02 < said[0].payload["share"]
+    assert said[0].payload["probe_interval"] > 20
+    assert "telemetry_thinned" not in [event.kind for event in store.all_events(whole.run_id)]
+    saved = [store.checkpoints.of(run.run_id) for run in (thinned, whole)]
+    hashes = [{record.step: record.weights_sha256 for record in records} for records in saved]
+    shared = hashes[0].keys() & hashes[1].keys()
+    assert len(shared) >= 2
+    assert [hashes[0][step] for step in shared] == [hashes[1][step] for step in shared]
+
+
+def test_a_run_whose_telemetry_was_thinned_is_taken_up_and_is_no_other_run(
+    store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    often = replace(training_config, probe_interval=2, telemetry_budget=0.02)
+    session = Session.create(
+        store, model=model_config, training=often, corpus=corpus, clock=ticking(),
+        policy=CheckpointPolicy(interval_s=1e9),
+    )  # fmt: skip
+    list(islice(session, 8))
+    session.close()
+    before = store.metrics(session.run_id)
+    Session.open(store, session.run_id).close()
+    assert store.metrics(session.run_id) == before
+    kinds = [event.kind for event in store.all_events(session.run_id)]
+    assert "telemetry_thinned" in kinds
+    assert "diverged" not in kinds
+    copy = fork(store, session.run_id, step=0, source="cli")
+    again = Session.open(store, copy)
+    assert [again.step().loss for _ in range(8)] == before["loss"]
+    again.close()
+    assert compare(store, [session.run_id, copy]).first_difference is None

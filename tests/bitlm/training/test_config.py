@@ -23,6 +23,8 @@ from bitlm.training import TrainingConfig
         ("warmup_steps", -1),
         ("validation_interval", 0),
         ("diagnostics_interval", 0),
+        ("telemetry_budget", 0.0),
+        ("telemetry_budget", 1.1),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_fix(field: str, value: Any) -> None:
