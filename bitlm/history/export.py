@@ -25,8 +25,18 @@ TAGS = {
     "bytes_per_s": "throughput/bytes_per_s",
     "bytes_seen": "progress/bytes_seen",
     "elapsed_s": "progress/elapsed_s",
+    "attention_entropy": "attention/entropy",
+    "attention_entropy_layers": "attention/entropy/layer_{}",
+    "inversion_error": "reversibility/inversion_error",
+    "gradient_agreement": "reversibility/gradient_agreement",
+    "depth_mean": "depth/mean",
+    "resident_bytes": "cost/resident_bytes",
+    "telemetry_share": "cost/telemetry_share",
 }
-"""TensorBoard's tag of each column; `step` and `at` are the step and the wall time of every scalar."""
+"""TensorBoard's tag of each column; `step` and `at` are the step and the wall time of every scalar.
+
+A column with a figure for each layer has as many tags, from layer_0 on.
+"""
 
 Row = dict[str, Any]
 
@@ -34,7 +44,8 @@ Row = dict[str, Any]
 def export_csv(store: RunStore, run_id: str) -> Iterator[str]:
     """Yield the metrics of every step as CSV, the column names first.
 
-    A figure that was not measured is an empty cell; every float reads back as the same 64 bits.
+    A figure that was not measured is an empty cell; every float reads back as the same 64 bits. Figures by
+    layer are a JSON array in one cell.
 
     Raises:
         RunNotFoundError: There is no such run.
@@ -48,8 +59,10 @@ def _csv_pieces(store: RunStore, run_id: str) -> Iterator[str]:
     yield from _joined(",".join(map(_cell, row.values())) for row in store.metric_rows(run_id))
 
 
-def _cell(value: float | None) -> str:
-    return "" if value is None else repr(value)
+def _cell(value: float | list[float] | None) -> str:
+    if value is None:
+        return ""
+    return f'"{value!r}"' if isinstance(value, list) else repr(value)
 
 
 def export_jsonl(store: RunStore, run_id: str) -> Iterator[str]:
@@ -96,13 +109,21 @@ def export_tensorboard(store: RunStore, run_id: str, folder: Path) -> Path:
         config = json.dumps(record.config.model_dump(mode="json"), indent=2)
         writer.add_text("config", _preformatted(config), 0, record.created_at)
         for row in store.metric_rows(run_id):
-            for column, tag in TAGS.items():
-                if row[column] is not None:
-                    writer.add_scalar(tag, row[column], row["step"], row["at"])
+            for tag, value in _scalars(row):
+                writer.add_scalar(tag, value, row["step"], row["at"])
         for event in all_events(store, run_id):
             text = _preformatted(json.dumps({"source": event.source, **event.payload}))
             writer.add_text(f"events/{event.kind}", text, event.step, event.at)
     return place
+
+
+def _scalars(row: Row) -> Iterator[tuple[str, float]]:
+    for column, tag in TAGS.items():
+        value = row[column]
+        if isinstance(value, list):
+            yield from ((tag.format(layer), figure) for layer, figure in enumerate(value))
+        elif value is not None:
+            yield tag, value
 
 
 def _preformatted(text: str) -> str:
