@@ -24,7 +24,13 @@ from bitlm.session.records import Origin, Planned, RunRecord
 ROWS_AT_ONCE = 10_000
 
 FLUSH_INTERVAL_S = 0.2
-"""Longest time a metric row waits in memory while steps go on; events never wait."""
+"""How long metric rows wait in memory while steps go on, if writing them is quick; events never wait."""
+
+FLUSH_SHARE = 0.005
+"""Share of the time that writing metric rows may take: on a slow disk they wait longer."""
+
+LONGEST_WAIT_S = 1.0
+"""But no longer than this: who watches a run sees what has been written."""
 
 
 class RunStore:
@@ -49,6 +55,7 @@ class RunStore:
         self._metrics = MetricTable(self._database)
         self._lock = RLock()
         self._flushed_at = time.monotonic()
+        self._wait_s = FLUSH_INTERVAL_S
         self.pairs = MetricPairs(self._database)
         self.checkpoints = CheckpointTable(self._database, self._writing, self.run_dir)
 
@@ -70,8 +77,10 @@ class RunStore:
     def flush(self) -> None:
         """Write the metric rows that wait."""
         if self._metrics.waits:
+            began = time.monotonic()
             with self._writing():
                 pass
+            self._wait_s = wait_after(self._flushed_at - began)
 
     # Runs
 
@@ -189,7 +198,7 @@ class RunStore:
     def add_metrics(self, run_id: str, step: StepEvent) -> None:
         """Keep one step's metrics, on the disk within moments."""
         self._metrics.add(run_id, step)
-        if time.monotonic() - self._flushed_at >= FLUSH_INTERVAL_S:
+        if time.monotonic() - self._flushed_at >= self._wait_s:
             self.flush()
 
     def metrics(self, run_id: str, *, since: int = -1, max_points: int | None = None) -> dict[str, list[Any]]:
@@ -314,6 +323,11 @@ class RunStore:
                 f"the text {digest[:12]} in {path.parent} is missing or was changed; restore it."
             )
         return data
+
+
+def wait_after(writing_s: float) -> float:
+    """Return for how many seconds metric rows wait when writing them took `writing_s` last time."""
+    return min(LONGEST_WAIT_S, max(FLUSH_INTERVAL_S, writing_s / FLUSH_SHARE))
 
 
 def _insert_event(  # noqa: PLR0917 - the columns, in their order

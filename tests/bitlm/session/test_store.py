@@ -6,6 +6,7 @@ import pytest
 from bitlm.errors import CorpusError, RunNotFoundError
 from bitlm.model import ModelConfig
 from bitlm.session import RunConfig, RunStore, StepEvent
+from bitlm.session.store import wait_after
 from bitlm.training import TrainingConfig
 
 
@@ -102,6 +103,11 @@ def test_baselines_are_kept_by_fingerprint(store: RunStore) -> None:
     assert store.baselines("abc") is None
     store.set_baselines("abc", {"gzip": 2.5})
     assert store.baselines("abc") == {"gzip": 2.5}
+
+
+def test_metrics_wait_longer_where_writing_takes_long_but_a_second_at_most() -> None:
+    waits = [wait_after(writing_s) for writing_s in (0.0, 0.0005, 0.002, 3.0)]
+    assert waits == pytest.approx([0.2, 0.2, 0.4, 1.0])
 
 
 def test_a_text_is_kept_once_and_a_changed_one_is_noticed(store: RunStore) -> None:
