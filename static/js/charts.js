@@ -1,7 +1,8 @@
 // The chart panel: draws the figures into the page, at most four times a second, visible ones only.
 
-import { differenceFigure, lossFigure, readings, stepToPixel, telemetryFigure, throughputFigure } from "./figures.js";
+import { differenceFigure, lossFigure, readings, telemetryFigure, throughputFigure } from "./figures.js";
 import { markerNear, markersOf } from "./markers.js";
+import { stepToPixel } from "./plot.js";
 
 const FIGURES = {
   loss: lossFigure,

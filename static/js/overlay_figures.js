@@ -9,7 +9,7 @@ export const DASHES = ["dash", "dot", "dashdot", "longdash", "longdashdot", "4px
 
 /**
  * The smoothed course of one column in every run beside.
- * @param {import("./figures.js").ChartInput} input
+ * @param {import("./plot.js").ChartInput} input
  * @param {string} column
  * @param {string} colour
  * @param {[number, number]} range Steps shown.
