@@ -1,6 +1,7 @@
 // The chart panel: draws the figures into the page, at most four times a second, visible ones only.
 
 import { differenceFigure, lossFigure, readings, telemetryFigure, throughputFigure } from "./figures.js";
+import { attentionFigure, costFigure, insideReadings, memoryFigure } from "./inside_figures.js";
 import { markerNear, markersOf } from "./markers.js";
 import { stepToPixel } from "./plot.js";
 
@@ -9,8 +10,11 @@ const FIGURES = {
   difference: differenceFigure,
   telemetry: telemetryFigure,
   throughput: throughputFigure,
+  attention: attentionFigure,
+  memory: memoryFigure,
+  cost: costFigure,
 };
-const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput",
+const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput", "attention",
   "compressor", "order", "marker", "alert", "beside"];
 const FRAME_INTERVAL_MS = 250;
 const PLOT_CONFIG = { displayModeBar: false, doubleClick: false, responsive: false, showTips: false };
@@ -47,6 +51,7 @@ export class ChartPanel {
     this.store = store;
     this.elements = [...panel.querySelectorAll("[data-chart]")];
     this.visible = new Set();
+    this.markerAt = new Map(); // by chart, which differ in width
     this.zoom = { x: null, y: {}, revision: 0 };
     this.smoothing = 0.02;
     this.colours = themeColours();
@@ -98,7 +103,7 @@ export class ChartPanel {
   }
 
   #showReadings({ status, metrics, difference }) {
-    for (const [name, text] of Object.entries(readings(status, metrics, difference))) {
+    for (const [name, text] of Object.entries({ ...readings(status, metrics, difference), ...insideReadings(metrics) })) {
       const place = this.panel.querySelector(`[data-reading="${name}"]`);
       if (place.textContent !== text) place.textContent = text;
     }
@@ -114,6 +119,7 @@ export class ChartPanel {
       markers: markersOf(events),
       baselines: status?.baselines ?? null,
       telemetry: status?.run_id ? status.telemetry : null,
+      budget: status?.config?.telemetry_budget ?? 1,
       colours: this.colours,
       smoothing: this.smoothing,
       zoom: this.zoom,
@@ -125,7 +131,7 @@ export class ChartPanel {
       const size = { width: element.clientWidth, height: element.clientHeight };
       const { data, layout } = FIGURES[element.dataset.chart]({ ...shared, size });
       this.plotly.react(element, data, layout, PLOT_CONFIG);
-      this.markerAt = (pixel) => markerNear(shared.markers, stepToPixel({ ...shared, size }), pixel);
+      this.markerAt.set(element, (pixel) => markerNear(shared.markers, stepToPixel({ ...shared, size }), pixel));
       this.#listenForZoom(element);
     }
   }
@@ -140,7 +146,7 @@ export class ChartPanel {
       );
       if (x || y) this.#setZoom({ x: x ?? this.zoom.x, y: y ? { ...this.zoom.y, [name]: y } : this.zoom.y });
     });
-    const markerUnder = ({ clientX }) => this.markerAt(clientX - element.getBoundingClientRect().left);
+    const markerUnder = ({ clientX }) => this.markerAt.get(element)(clientX - element.getBoundingClientRect().left);
     element.on("plotly_click", ({ event }) => {
       const marker = markerUnder(event);
       if (marker) this.onMarker(marker.step, new DOMRect(event.clientX, event.clientY, 0, 0));

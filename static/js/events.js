@@ -54,6 +54,11 @@ function requestSentence({ steps, bytes }) {
   return bytes === undefined ? asked : `${asked} on a text handed in (${prefixed(bytes, "B")})`;
 }
 
+function thinnedSentence({ budget, probe_interval: probe, diagnostics_interval: diagnostics }) {
+  const every = `C and S every ${whole(probe)} steps, attention and reversibility every ${whole(diagnostics)}`;
+  return `Telemetry is kept below ${setting(100 * budget)} % of the time: ${every}`;
+}
+
 const SENTENCES = {
   run_created: ({ parameters, corpus }) => `Run created: ${prefixed(parameters)} parameters on ${corpus ?? "its text"}`,
   run_forked: forkedSentence,
@@ -65,6 +70,7 @@ const SENTENCES = {
   training_stopped: () => "Training stopped",
   telemetry_changed: ({ changes }) =>
     changes?.length ? changes.map(change).join(", ") : "Telemetry settings confirmed, none changed",
+  telemetry_thinned: thinnedSentence,
   anneal_started: ({ steps }) => `Annealing over ${whole(steps)} steps`,
   anneal_finished: () => "Annealing finished",
   steps_requested: requestSentence,

@@ -65,7 +65,8 @@ export function differenceTraces({ training, validation }, colours) {
   ];
 }
 
-const faint = (colour) => colour.replace(/^rgb\((.*)\)$/, "rgba($1, 0.18)");
+/** @param {string} colour As the browser resolved it. @returns {string} The same, for a band. */
+export const faint = (colour) => colour.replace(/^rgb\((.*)\)$/, "rgba($1, 0.18)");
 
 /**
  * A range that shows the difference and the line of no difference, never so near that rounding looks like news.

@@ -16,6 +16,7 @@ const LABEL_HEIGHT_PX = 12;
  * @property {Array<import("./markers.js").Marker>} markers
  * @property {?Object<string, number>} baselines Bits per byte by name.
  * @property {?{c_floor: number, s_floor: number}} telemetry
+ * @property {number} budget Share of the time that telemetry may take.
  * @property {Object<string, string>} colours By the name of the CSS custom property, without dashes.
  * @property {number} smoothing The share of the run a smoothed value looks back on; 0 for none.
  * @property {{x: ?[number, number], y: Object<string, ?[number, number]>, revision: number}} zoom
@@ -141,6 +142,11 @@ function markerLabels(input) {
   }));
 }
 
+/** What there is to say in the middle of a chart that has nothing to draw. */
+const emptyNote = (text, { muted }) => (text
+  ? [{ text, xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false, font: { size: 11, color: muted } }]
+  : []);
+
 function axis(colours, extra) {
   return {
     gridcolor: colours.grid,
@@ -152,7 +158,7 @@ function axis(colours, extra) {
 }
 
 /** A chart's axes, level lines, labels and size. */
-export function layout(input, { levels, yRange, yAxis }) {
+export function layout(input, { levels, yRange, yAxis, note = "" }) {
   const { colours, size, zoom } = input;
   return {
     width: size.width,
@@ -183,7 +189,7 @@ export function layout(input, { levels, yRange, yAxis }) {
     yaxis: axis(colours, { range: yRange, nticks: 6, ...yAxis }),
     yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
     shapes: levels.map(levelLine),
-    annotations: [...edgeLabels(levels, yRange, size), ...markerLabels(input)],
+    annotations: [...edgeLabels(levels, yRange, size), ...markerLabels(input), ...emptyNote(note, colours)],
   };
 }
 

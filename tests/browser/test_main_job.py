@@ -9,7 +9,7 @@ from tests.browser.conftest import OpenWindow
 from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
 from tests.conftest import RunningServer, Serve
 
-CHARTS = ("loss", "telemetry", "throughput")
+CHARTS = ("loss", "telemetry", "attention", "throughput", "cost", "memory")
 SHOWN_STEPS = """() => [...document.querySelectorAll('[data-chart]')]
     .filter(({ layout }) => layout).map(({ layout }) => layout.xaxis.range)"""
 COUNT_DRAWINGS = """() => {
@@ -73,6 +73,14 @@ def assert_everything_shows(page: Page) -> None:
             .data.filter((trace) => trace.yaxis === "y2").flatMap((trace) => trace.text).join()"""
         assert "λK 0 → 0.01 · page" in page.evaluate(markers)
     expect(chart_texts(page, "telemetry").filter(has_text="S floor 0.5")).to_have_count(1)
+    expect(chart_texts(page, "cost").filter(has_text="budget 2 %")).to_have_count(1)
+    for reading, figure in (
+        ("attention", r"\d bits"),
+        ("inverse", "exact"),
+        ("cost", r"\d %"),
+        ("memory", "MB"),
+    ):
+        expect(page.locator(f'[data-reading="{reading}"]')).to_have_text(re.compile(figure))
     expect(page.locator("[data-text] .prompt")).to_have_text("The ")
     assert page.locator("[data-text] [data-bits]").count() > 10
     assert page.locator("[data-text] [class^=surprise-]:not(.surprise-0)").count() > 0

@@ -294,3 +294,65 @@ def test_a_pointer_means_the_nearest_marker_if_it_is_near(
     expression = """(module, [steps, pixel]) =>
         module.markerNear(steps.map((step) => ({ step })), (step) => 10 * step, pixel)?.step ?? null"""
     assert evaluate_module("markers.js", expression, [[10, 15], pixel]) == step
+
+
+def test_the_band_of_layers_reaches_from_the_lowest_to_the_highest_where_it_was_measured(
+    evaluate_module: EvaluateModule,
+) -> None:
+    metrics = {"step": [1, 2, 3], "attention_entropy_layers": [[3.5, 2.0, 4.0], None, [1.0, 1.5, 1.25]]}
+    band = evaluate_module("inside_figures.js", "(module, metrics) => module.layerBand(metrics)", metrics)
+    assert (band["x"], band["low"], band["high"]) == ([1, 3], [2.0, 1.0], [4.0, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({}, {"attention": "–", "inverse": "–", "memory": "–", "cost": "–"}),
+        (
+            {
+                "attention_entropy": [3.1416, None],
+                "inversion_error": [0, None],
+                "gradient_agreement": [0, None],
+                "resident_bytes": [None, 512e6],
+                "telemetry_share": [0.5, 0.0149],
+            },
+            {"attention": "3.14 bits", "inverse": "exact", "memory": "512 MB", "cost": "1.5 %"},
+        ),
+        ({"inversion_error": [0], "gradient_agreement": [2e-4]}, {"inverse": "off by 2.0e-4"}),
+    ],
+)
+def test_what_the_model_and_its_costs_come_to_is_written_with_its_unit(
+    evaluate_module: EvaluateModule, metrics: dict[str, Any], expected: dict[str, str]
+) -> None:
+    readings = evaluate_module("inside_figures.js", "(module, one) => module.insideReadings(one)", metrics)
+    assert {name: readings[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("figure", ["attentionFigure", "memoryFigure", "costFigure"])
+@pytest.mark.parametrize(
+    ("steps", "note"),
+    [([], []), ([1, 2], ["not measured in this run so far"])],
+    ids=["no steps", "older run"],
+)
+def test_a_chart_of_what_no_step_measured_says_so(
+    evaluate_module: EvaluateModule, figure: str, steps: list[int], note: list[str]
+) -> None:
+    expression = """(module, [figure, step]) => module[figure]({
+        metrics: { step }, overlays: [], difference: null, markers: [], baselines: null, telemetry: null,
+        budget: 1, colours: { attention: "rgb(1, 2, 3)" }, smoothing: 0.02,
+        zoom: { x: null, y: {}, revision: 0 }, size: { width: 400, height: 120 },
+    }).layout.annotations.map(({ text }) => text)"""
+    assert evaluate_module("inside_figures.js", expression, [figure, steps]) == note
+
+
+def test_thinned_telemetry_is_told_with_its_budget_and_its_intervals(evaluate_module: EvaluateModule) -> None:
+    payload = {"share": 0.06, "budget": 0.02, "probe_interval": 1500, "diagnostics_interval": 3000}
+    event = {
+        "event_id": 1, "step": 50, "at": 0, "kind": "telemetry_thinned", "source": "session",
+        "payload": payload,
+    }  # fmt: skip
+    assert evaluate_module("events.js", "(module, event) => module.sentence(event)", event) == (
+        "Telemetry is kept below 2 % of the time: "
+        "C and S every 1,500 steps, attention and reversibility every 3,000"
+    )
+    assert evaluate_module("events.js", "(module, event) => module.weight(event)", event) == "note"
