@@ -168,6 +168,7 @@ class Learner:
             "gradient_norm": result.gradient_norm,
             "learning_rate": rate_factor * self.config.training.learning_rate,
             "bytes_seen": self.bytes_seen,
+            "depth_mean": result.depth_mean,
         }
         return Update(result, batch.numel(), measured)
 

@@ -64,6 +64,10 @@ def test_a_run_whose_positions_halt_goes_on_bit_for_bit_from_any_step(
         session.checkpoint()
         session.close()
         assert losses(Session.open(store, session.run_id), 10 - saved_at) == whole[saved_at:]
+    store.flush()
+    depths = store.metrics(session.run_id)["depth_mean"]
+    assert depths[:4] == [model.num_layers] * 4
+    assert all(1 <= depth < model.num_layers for depth in depths[4:])
 
 
 def test_training_learns(session: Session) -> None:
