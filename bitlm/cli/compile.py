@@ -16,7 +16,7 @@ TEXT = b"Whatever text: what is compiled does not depend on it."
 
 
 def compile_functions() -> None:
-    """Compile what counts and generates, some 15 seconds once a machine; a first sample would wait for it.
+    """Compile what counts and generates, some 20 seconds once a machine; a first sample would wait for it.
 
     The code is kept beside the package, or in the user's cache folder where that cannot be written.
 
