@@ -1,4 +1,4 @@
-"""`bitlm compile`: have compiled what a first sample would wait for."""
+"""`bitlm compile`: have compiled what a first step and a first sample would wait for."""
 
 import time
 from dataclasses import replace
@@ -16,7 +16,7 @@ TEXT = b"Whatever text: what is compiled does not depend on it."
 
 
 def compile_functions() -> None:
-    """Compile what counts and generates, some 20 seconds once a machine; a first sample would wait for it.
+    """Compile what trains and generates, some 20 seconds once a machine; the first run would wait for it.
 
     The code is kept beside the package, or in the user's cache folder where that cannot be written.
 
@@ -32,8 +32,10 @@ def compile_functions() -> None:
 
 def _run_everything(patch_bits: int) -> None:
     """Use each compiled function once, on arrays of the types it is used with."""
-    EarlierCounts(np.frombuffer(TEXT, np.uint8)).before(np.zeros((1, 2), np.uint8), np.zeros(1, np.int64), 1)
+    values, starts = np.frombuffer(TEXT, np.uint8), np.zeros(1, np.int64)
+    counts = EarlierCounts(values).before(values[None, :2], starts, 8)
     config = ModelConfig(d_model=8, nhead=2, num_layers=1, dim_feedforward=8, max_seq_len=64)
     model = BitTransformer(replace(config, patch_bits=patch_bits, mixing="reference"))
     model.reference = ReferenceModel.fit(TEXT)
+    model(bytes_to_bits(TEXT[:2])[None], counts=counts).logits.sum().backward()
     collect(generate(model, bytes_to_bits(TEXT[:2]), max_new_bytes=1, top_p=0.9), parity=False)
