@@ -32,7 +32,7 @@ def compile_functions() -> None:
 
 def _run_everything(patch_bits: int) -> None:
     """Use each compiled function once, on arrays of the types it is used with."""
-    values, starts = np.frombuffer(TEXT, np.uint8), np.zeros(1, np.int64)
+    values, starts = np.array(list(TEXT), np.uint8), np.zeros(1, np.int64)
     counts = EarlierCounts(values).before(values[None, :2], starts, 8)
     config = ModelConfig(d_model=8, nhead=2, num_layers=1, dim_feedforward=8, max_seq_len=64)
     model = BitTransformer(replace(config, patch_bits=patch_bits, mixing="reference"))
