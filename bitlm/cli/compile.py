@@ -37,5 +37,6 @@ def _run_everything(patch_bits: int) -> None:
     config = ModelConfig(d_model=8, nhead=2, num_layers=1, dim_feedforward=8, max_seq_len=64)
     model = BitTransformer(replace(config, patch_bits=patch_bits, mixing="reference"))
     model.reference = ReferenceModel.fit(TEXT)
+    model.reference.bits_per_byte(TEXT)
     model(bytes_to_bits(TEXT[:2])[None], counts=counts).logits.sum().backward()
     collect(generate(model, bytes_to_bits(TEXT[:2]), max_new_bytes=1, top_p=0.9), parity=False)
