@@ -232,4 +232,5 @@ def test_a_mistake_of_ours_is_told_without_its_insides(app: Flask, ready: FlaskC
     assert status["state"] == "failed"
     events = ready.get(f"/runs/{status['run_id']}/events").json
     assert events is not None
-    assert events["events"][-1]["kind"] == "failed"
+    # Baselines are counted beside training, and may be told after it.
+    assert "failed" in [event["kind"] for event in events["events"]]
