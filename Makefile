@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 # Debian's packages that the tests drive; each is named like its program.
 PACKAGES := chromium strace
 

@@ -29,6 +29,19 @@ class WaitUntil(Protocol):
     def __call__(self, condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any: ...
 
 
+LONGEST_FILES = (
+    "test_crash.py",
+    "browser/test_history.py",
+    "cli/test_history.py",
+    "browser/test_main_job.py",
+)
+"""Begun first: a file goes to one process whole, and at the end the others would wait for it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST_FILES))
+
+
 def _wait_until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
     """Return the first true answer of `condition`, asked again and again until the deadline."""
     deadline = time.monotonic() + deadline_s
