@@ -38,7 +38,6 @@ from bitlm.training import (
     validation_bits_per_byte,
 )
 
-SEED = 0
 TIMED_WINDOWS = 16
 TOLERATED_BPB = 0.02
 WITHOUT = "without ACT"
@@ -50,6 +49,7 @@ class Row:
     """One line of the table.
 
     Attributes:
+        seed: Of the weights, the batches and the draws.
         model: Which weights.
         ponder_cost: They were trained with; None where nothing halts.
         threshold: act_threshold; None where nothing halts.
@@ -60,6 +60,7 @@ class Row:
         generation_ms: Processor time of a text of 200 bytes.
     """
 
+    seed: int
     model: str
     ponder_cost: float | None
     threshold: float | None
@@ -83,8 +84,9 @@ class Contender:
 class Course:
     """Updates on one text, on the same batches for every model, annealed over the last quarter."""
 
-    def __init__(self, corpus: Corpus, options: argparse.Namespace) -> None:
+    def __init__(self, corpus: Corpus, options: argparse.Namespace, seed: int) -> None:
         self._corpus = corpus
+        self._seed = seed
         self._window = options.window
         self._annealing = Annealing(options.steps - options.steps // 4, options.steps // 4, 1.0)
         self._reference = ReferenceModel.fit(corpus.train)
@@ -92,7 +94,7 @@ class Course:
 
     def begin(self, config: ModelConfig) -> Trainer:
         """Return a trainer of a new model."""
-        model = BitTransformer(config, seed=SEED)
+        model = BitTransformer(config, seed=self._seed)
         model.reference = self._reference
         return Trainer(model, TrainingConfig())
 
@@ -100,7 +102,7 @@ class Course:
         """Do these steps."""
         training, mixer = trainer.config, trainer.model.mixer
         for step in steps:
-            draw = generator(SEED, step, "batch")
+            draw = generator(self._seed, step, "batch")
             starts = window_starts(self._corpus.train, self._window, training.batch_size, draw)
             batch = cut(self._corpus.train, self._window, starts)
             before = self._earlier.before
@@ -112,7 +114,7 @@ class Course:
                     self._annealing if step >= self._annealing.start_step else None,
                 ),
                 lambda_K=0.0,
-                dropout_seed=counter_seed(SEED, step, "dropout"),
+                dropout_seed=counter_seed(self._seed, step, "dropout"),
                 counts=before(batch.numpy(), starts.numpy(), mixer.order) if mixer else None,
                 ponder_cost=ponder_cost,
             )
@@ -143,7 +145,9 @@ def milliseconds(runs: Sequence[Callable[[], object]], repeats: int) -> list[flo
 
 
 @torch.no_grad()
-def measure(contenders: Sequence[Contender], held_out: bytes, repeats: int) -> list[Row]:
+def measure(
+    contenders: Sequence[Contender], held_out: bytes, options: argparse.Namespace, seed: int
+) -> list[Row]:
     """Return a row for each."""
     windows = even_windows(held_out, contenders[0].model.config.window_bytes, TIMED_WINDOWS)
     values = patch_values(encode_frames(windows, parity=False).unflatten(1, (-1, 8)))  # type: ignore[no-untyped-call] # torch's
@@ -164,6 +168,7 @@ def measure(contenders: Sequence[Contender], held_out: bytes, repeats: int) -> l
         depths.append(float(model.config.num_layers) if depth_mean is None else float(depth_mean))
     return [
         Row(
+            seed,
             contender.name,
             contender.ponder_cost,
             contender.threshold,
@@ -176,15 +181,15 @@ def measure(contenders: Sequence[Contender], held_out: bytes, repeats: int) -> l
         for contender, depth, evaluation_ms, trunk_ms, generation_ms in zip(
             contenders,
             depths,
-            milliseconds(evaluations, repeats),
-            milliseconds(trunks, repeats),
-            milliseconds(generations, repeats),
+            milliseconds(evaluations, options.repeats),
+            milliseconds(trunks, options.repeats),
+            milliseconds(generations, options.repeats),
             strict=True,
         )
     ]
 
 
-def contenders_of(corpus: Corpus, options: argparse.Namespace) -> list[Contender]:
+def contenders_of(corpus: Corpus, options: argparse.Namespace, seed: int) -> list[Contender]:
     """Train all models and return them at their thresholds."""
     config = ModelConfig(
         d_model=options.width,
@@ -195,7 +200,7 @@ def contenders_of(corpus: Corpus, options: argparse.Namespace) -> list[Contender
         mixing=options.mixing,
         use_act=True,
     )
-    course = Course(corpus, options)
+    course = Course(corpus, options, seed)
     free, priced = range(options.ponder_start), range(options.ponder_start, options.steps)
     half_way = course.train(course.begin(config), free, 0.0)
     without = course.train(deepcopy(half_way), priced, 0.0).model
@@ -224,6 +229,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=256, help="bytes of a window")
     parser.add_argument("--mixing", default="reference", help="reference or none")
     parser.add_argument("--steps", type=int, default=800, help="updates of each model")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--fewer-layers", type=int, nargs="*", default=[2, 4])
     parser.add_argument("--ponder-costs", type=float, nargs="+", default=[default.ponder_cost])
     parser.add_argument("--ponder-start", type=int, default=default.ponder_start)
@@ -235,8 +241,12 @@ def main() -> None:
 
     torch.set_num_threads(1)
     corpus = Corpus.load(options.corpus)
-    rows = measure(contenders_of(corpus, options), corpus.held_out, options.repeats)
-    _print(rows)
+    rows: list[Row] = []
+    for seed in options.seeds:
+        of_seed = measure(contenders_of(corpus, options, seed), corpus.held_out, options, seed)
+        print(f"seed {seed}")
+        _print(of_seed)
+        rows += of_seed
     settings = {name: value for name, value in vars(options).items() if name not in ("output", "name")}
     keep(options.output, options.name, settings=settings, rows=[asdict(row) for row in rows])
 

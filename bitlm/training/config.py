@@ -46,7 +46,7 @@ class TrainingConfig:
     warmup_steps: int = 20
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
-    ponder_cost: float = 0.0005
+    ponder_cost: float = 0.0002
     ponder_start: int = 500
     validation_interval: int = 50
     probe_interval: int = 50
