@@ -45,12 +45,11 @@ def _code_folder() -> str:
     package = Path(__file__).parent
     sources = sorted([*package.glob("*.py"), *package.glob("model/*.py")])
     digest = hashlib.blake2b(b"".join(source.read_bytes() for source in sources), digest_size=8).hexdigest()
-    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for place in (package / "__pycache__", users / "bitlm"):
-        folder = place / f"compiled-{digest}"
+    for place in (package / "__pycache__", Path("~/.cache/bitlm")):
         try:
+            folder = place.expanduser() / f"compiled-{digest}"
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
+        except (OSError, RuntimeError):  # it cannot be written, or the user has no home
             continue
         if os.access(folder, os.W_OK):
             return str(folder)
