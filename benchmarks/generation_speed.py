@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 
-from benchmarks.peers import peer
+from benchmarks.peers import gpt2, peer
 from benchmarks.record import RESULTS, keep
 from bitlm.bits import bytes_to_bits
 from bitlm.generation import collect, generate, generate_batch
@@ -87,23 +87,6 @@ def lively(model: BitTransformer) -> BitTransformer:
     return model.eval()
 
 
-def gpt2(options: argparse.Namespace) -> Any:
-    """Return a GPT-2 of the same shape over bytes, without an end token: each text has full length."""
-    library = peer("transformers")
-    library.logging.set_verbosity_error()
-    config = library.GPT2Config(
-        vocab_size=256,
-        n_positions=options.positions,
-        n_embd=options.width,
-        n_layer=options.layers,
-        n_head=options.heads,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    return library.GPT2LMHeadModel(config).eval()
-
-
 def gpt2_texts(model: Any, batch: int, count: int) -> None:
     """Sample texts as its users do."""
     prompt = torch.tensor([list(PROMPT)] * batch)
@@ -131,7 +114,8 @@ def bitlm_texts(model: BitTransformer, batch: int, count: int) -> None:
 def measure(threads: int, batch: int, options: argparse.Namespace) -> list[Row]:
     """Return the two rows of one batch size: GPT-2's and ours, timed in turns."""
     torch.set_num_threads(threads)
-    theirs, ours = gpt2(options), lively(BitTransformer(model_config(options)))
+    config = model_config(options)
+    theirs, ours = gpt2(config, generates=True).eval(), lively(BitTransformer(config))
     texts: dict[str, Callable[[int], None]] = {
         "GPT-2": lambda count: gpt2_texts(theirs, batch, count),
         "BitLM": lambda count: bitlm_texts(ours, batch, count),

@@ -27,9 +27,15 @@ def peer(name: str) -> ModuleType:
         ) from error
 
 
-def gpt2(config: ModelConfig) -> nn.Module:
-    """Return Hugging Face's GPT-2 with a vocabulary of bytes, without dropout."""
+def gpt2(config: ModelConfig, *, generates: bool = False) -> nn.Module:
+    """Return Hugging Face's GPT-2 with a vocabulary of bytes, without dropout.
+
+    Args:
+        config: Of the BitLM of the same shape.
+        generates: Whether it keeps keys and values. It knows no end token, so each text has full length.
+    """
     library = peer("transformers")
+    library.logging.set_verbosity_error()
     shape = library.GPT2Config(
         vocab_size=256,
         n_positions=config.window_bytes,
@@ -40,9 +46,10 @@ def gpt2(config: ModelConfig) -> nn.Module:
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
-        use_cache=False,
-        bos_token_id=0,
-        eos_token_id=0,
+        use_cache=generates,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=0,
     )
     model: nn.Module = library.GPT2LMHeadModel(shape)
     return model

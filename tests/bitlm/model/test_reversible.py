@@ -203,3 +203,13 @@ def test_gradients_are_returned_and_never_written_behind_autograds_back() -> Non
     returned = torch.autograd.grad(loss, list(model.parameters()))
     assert all(parameter.grad is None for parameter in model.parameters())
     assert len(returned) == len(list(model.parameters()))
+
+
+def test_recompute_runs_every_branch_twice_but_the_last_layers_once() -> None:
+    model = lively_model(num_layers=3, memory="recompute")
+    calls = dict.fromkeys(range(3), 0)
+    for index, block in enumerate(model.trunk.typed_blocks):
+        for branch in (block.attention, block.feedforward):
+            branch.register_forward_hook(lambda *_, index=index: calls.update({index: calls[index] + 1}))
+    gradients(model, some_bits())
+    assert calls == {0: 4, 1: 4, 2: 2}
