@@ -2,7 +2,7 @@
 
 Every side is given the same nine tenths of a text and charged for the last: compressors what it adds to the
 compressed rest, models its code length. Each budget is a training of its own, whose learning rate falls over
-its last quarter; minutes are those of an idle machine (`BusyClock`), wall and processor time stand beside
+its second half; minutes are those of an idle machine (`BusyClock`), wall and processor time stand beside
 them. Each figure is added to the dated JSON in results/ as soon as it is there, so the benchmark can be run
 piece by piece; `--draw` makes table and picture of all that is there.
 

@@ -22,6 +22,8 @@ STYLE = """
     .title { font-size: 14px; font-weight: 600; } .small { fill: #5c5c55; }
     .fixed { stroke: #8a8a84; stroke-dasharray: 5 4; } .leader { stroke: #8a8a84; fill: none; }
     .line { fill: none; stroke-width: 2.5; } .curve { fill: none; stroke-width: 1; opacity: .6; }
+    .adapting { fill: none; stroke-width: 1.5; stroke-dasharray: 2 3; }
+    .ring { stroke-width: 1.5; fill: none; }
     .mixing { stroke: #2e7d4f; } .mixing-fill { fill: #2e7d4f; }
     .bits { stroke: #b3541e; } .bits-fill { fill: #b3541e; }
     .softmax { stroke: #3b6fb5; } .softmax-fill { fill: #3b6fb5; }
@@ -81,7 +83,7 @@ def picture(figures: Sequence[Figure]) -> str:
         for index, name in enumerate(names)
     ]
     described = "; ".join(
-        f"{one.corpus}, {one.side}, {_budget(one)}{one.bits_per_byte:.3f}"
+        f"{one.corpus}, {one.side}, {_budget(one)}{one.bits_per_byte:.3f}{_adapting(one)}"
         for one in figures
         if _is_drawn(one)
     )
@@ -104,6 +106,11 @@ def _budget(figure: Figure) -> str:
     return "" if figure.minutes is None else f"{figure.minutes:g} min: "
 
 
+def _adapting(figure: Figure) -> str:
+    adapting = figure.adapting_bits_per_byte
+    return "" if adapting is None else f" ({adapting:.3f} adapting)"
+
+
 def _is_drawn(figure: Figure) -> bool:
     return not figure.side.startswith("order ")
 
@@ -120,7 +127,8 @@ def _legend(figures: Sequence[Figure]) -> list[str]:
         ]
         x += 34 + 7.2 * len(side) + 26
     explained = (
-        "bits per byte, lower is better; points: finished runs; thin lines: estimates within the longest"
+        "bits per byte, lower is better; points: finished runs; rings: the same while its counts adapt to "
+        "the text, as the compressors' do; thin lines: estimates within the longest run"
     )
     lines.append(_text(MARGIN + AXIS_WIDTH, 52, explained, "start"))
     return lines
@@ -148,9 +156,10 @@ def _panel(figures: Sequence[Figure], left: float, index: int) -> str:
 def _scale(figures: Sequence[Figure], fixed: Sequence[Figure], left: float) -> Scale:
     budgets = [figure.minutes for figure in figures if figure.minutes is not None]
     values = [figure.bits_per_byte for figure in figures if _is_drawn(figure)]
+    lowest = [one.adapting_bits_per_byte or one.bits_per_byte for one in figures if _is_drawn(one)]
     worst = max((one.bits_per_byte for one in fixed), default=max(values))
     most = ceil(10 * min(max(values), worst + ALSO_ON_TOP) + 0.5) / 10
-    least = floor(10 * min(values) - 0.5) / 10
+    least = floor(10 * min(lowest) - 0.5) / 10
     first, last = min(budgets, default=1), max(budgets, default=60)
     return Scale(left, min(0.9, 0.9 * first), max(1.15 * last, 4 * first), least, most)
 
@@ -204,13 +213,24 @@ def _model_lines(figures: Sequence[Figure], side: str, scale: Scale) -> list[str
     name = CLASSES[side]
     curve = [(minutes, value) for minutes, value in budgets[-1][1].curve if minutes >= scale.first]
     points = [(minutes, one.bits_per_byte) for minutes, one in budgets]
+    adapting = [
+        (minutes, one.adapting_bits_per_byte)
+        for minutes, one in budgets
+        if one.adapting_bits_per_byte is not None
+    ]
     return [
         f'    <path class="curve {name}" d="{_path(curve, scale)}"/>',
         f'    <path class="line {name}" d="{_path(points, scale)}"/>',
-        *(
-            f'    <circle class="{name}-fill" cx="{scale.x(minutes):.1f}" cy="{scale.y(value):.1f}" r="4"/>'
-            for minutes, value in points
-        ),
+        *_circles(points, f"{name}-fill", scale),
+        *([f'    <path class="adapting {name}" d="{_path(adapting, scale)}"/>'] if adapting else []),
+        *_circles(adapting, f"ring {name}", scale),
+    ]
+
+
+def _circles(points: Sequence[tuple[float, float]], classes: str, scale: Scale) -> list[str]:
+    return [
+        f'    <circle class="{classes}" cx="{scale.x(minutes):.1f}" cy="{scale.y(value):.1f}" r="4"/>'
+        for minutes, value in points
     ]
 
 

@@ -239,7 +239,7 @@ class SoftmaxLearning:
 
 
 def train(make: Callable[[Setting], Learning], setting: Setting, minutes: float) -> dict[str, Any]:
-    """Make a model and train it for so many busy minutes, the learning rate falling over the last quarter.
+    """Make a model and train it for so many busy minutes, the learning rate falling over the second half.
 
     All that a user waits for counts, from counting the text to the last checkpoint; the evaluation does not.
 

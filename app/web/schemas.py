@@ -59,6 +59,8 @@ class InitRequest(Body):
     use_act: bool | None = None
     act_threshold: Number | None = None
     memory: str | None = None
+    ngram_order: int | None = None
+    ngram_slots: int | None = None
     mixing: str | None = None
     mixing_order: int | None = None
     objective: str | None = None

@@ -18,7 +18,7 @@ from bitlm.data import Corpus
 from bitlm.session import Anneal, RunStore, Session, StepEvent, preset
 
 DEFAULT_MINUTES = 5.0
-ANNEAL_SHARE = 0.25
+ANNEAL_SHARE = 0.5
 """The last share of a run in which the learning rate falls."""
 
 
@@ -54,7 +54,7 @@ class Plan:
 
 
 def run_to_end(session: Session, plan: Plan) -> Iterator[StepEvent]:
-    """Step until the plan is fulfilled, annealing over its last quarter."""
+    """Step until the plan is fulfilled, annealing over its second half."""
     while (done := plan.share_done(session)) < 1.0:
         if not session.is_annealing and done >= 1.0 - ANNEAL_SHARE and done > 0.0:
             session.apply(Anneal(steps=max(1, plan.steps_left(session))), source="cli")
@@ -77,7 +77,7 @@ def train(
 ) -> None:
     """Train a model and measure it on the held-out tenth of the text.
 
-    The learning rate falls over the last quarter. Ctrl-C ends early and keeps what was learned; --run
+    The learning rate falls over the second half. Ctrl-C ends early and keeps what was learned; --run
     goes on with a run that was ended, killed or branched off, with the settings it has. A run whose rate
     has fallen learns little more: `fork` it with --set learning_rate=… first.
 

@@ -23,6 +23,8 @@ _WHOLE_NUMBER_BOUNDS = {
     "dim_feedforward": (1, 16384),
     "max_seq_len": (PAYLOAD_BITS, 2**18),
     "patch_bits": (1, PAYLOAD_BITS),
+    "ngram_order": (1, 8),
+    "ngram_slots": (2, 2**22),
     "chunk_size": (0, 2**18),
     "overlap": (0, 2**18),
     "mixing_order": (0, MAX_ORDER),
@@ -47,6 +49,9 @@ class ModelConfig:
         dim_feedforward: Width inside the MLP.
         max_seq_len: Window in bits, parity bits included.
         patch_bits: Payload bits one position carries: 8 (one byte) or 1 (the plain bit sequence).
+        ngram_order: The most bytes that have a vector of their own at the input when taken together: with 3,
+            the last byte, the last two and the last three do. 1 with patch_bits=1.
+        ngram_slots: Vectors for all n-grams of a length, a power of two; which one each has, a hash decides.
         parity: Whether a frame ends with an even-parity bit.
         chunk_size: Bits of an attention chunk, whole frames: a position sees its own chunk up to itself, in
             time and memory linear in length. 0 is full attention: it sees all of the window up to itself.
@@ -74,6 +79,8 @@ class ModelConfig:
     dim_feedforward: int = 512
     max_seq_len: int = 2048
     patch_bits: int = 8
+    ngram_order: int = 1
+    ngram_slots: int = 4096
     parity: bool = False
     chunk_size: int = 0
     overlap: int = 0
@@ -100,6 +107,7 @@ class ModelConfig:
         if self.use_act and self.num_layers == 1:
             raise ConfigError("use_act", self.use_act, "use at least 2 layers: one leaves no choice.")
         self._check_heads()
+        self._check_ngrams()
         if self.max_seq_len < self.frame_bits:
             raise ConfigError(
                 "max_seq_len", self.max_seq_len, f"use at least {self.frame_bits} bits, one whole frame."
@@ -124,6 +132,14 @@ class ModelConfig:
                 self.d_model,
                 f"use an even multiple of nhead={self.nhead}: rotary positions turn pairs of channels.",
             )
+
+    def _check_ngrams(self) -> None:
+        if self.ngram_order > 1 and self.patch_bits == 1:
+            raise ConfigError(
+                "ngram_order", self.ngram_order, "use 1: with patch_bits=1 no position carries a whole byte."
+            )
+        if self.ngram_slots & (self.ngram_slots - 1):
+            raise ConfigError("ngram_slots", self.ngram_slots, "use a power of two.")
 
     def _check_chunks(self) -> None:
         for field in ("chunk_size", "overlap"):
@@ -173,12 +189,13 @@ class ModelConfig:
         width = self.d_model
         layer = 4 * width * width + 2 * width * self.dim_feedforward + 4 * width + width // self.nhead
         bits = 2 * BIT_WIDTH + self.patch_bits * BIT_WIDTH * width
+        ngrams = (self.ngram_order - 1) * self.ngram_slots * width
         phases = self.frame_bits * width if self.patch_bits == 1 else 0
         head = (self.leaves - 1) * (width + 1)
         orders = self.mixing_order + 1
         mixer = MIXER_WIDTH * (PAYLOAD_BITS + 3 * orders) + orders if self.mixing == "reference" else 0
         halting = (self.num_layers - 1) * (2 * width + 1) if self.use_act else 0
-        return bits + width + phases + self.num_layers * layer + halting + width + head + mixer
+        return bits + ngrams + width + phases + self.num_layers * layer + halting + width + head + mixer
 
 
 def _check_whole_number(field: str, value: object, least: int, most: int) -> None:

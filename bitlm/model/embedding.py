@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from bitlm.model.bit_tree import leaf_bits
 from bitlm.model.config import BIT_WIDTH, ModelConfig
+from bitlm.model.ngrams import NgramEmbedding
 from bitlm.model.positions import sinusoids
 from bitlm.model.unfilled import embedding, linear
 
@@ -16,7 +17,8 @@ SINUSOID_SCALE = 0.02
 class PatchEmbedding(nn.Module):
     """Embeds a patch's bits, concatenates and projects them, one position to the right.
 
-    The position that predicts patch i sees patch i - 1; the first sees a learned start vector.
+    The position that predicts patch i sees patch i - 1; the first sees a learned start vector. To a byte are
+    added vectors of the last bytes taken together, if the configuration has them.
     """
 
     places: Tensor
@@ -28,6 +30,7 @@ class PatchEmbedding(nn.Module):
         self.bits = embedding(2, BIT_WIDTH)
         self.project = linear(config.patch_bits * BIT_WIDTH, config.d_model)
         self.start = nn.Parameter(torch.zeros(config.d_model))
+        self.ngrams = ngrams_of(config)
         self.phases = embedding(config.frame_bits, config.d_model) if config.patch_bits == 1 else None
         places = sinusoids(config.positions, config.d_model) * SINUSOID_SCALE
         self.register_buffer("places", places, persistent=False)
@@ -37,6 +40,8 @@ class PatchEmbedding(nn.Module):
         """Return the input of each position of a window whose patches have these values."""
         start = self.start.expand(values.shape[0], 1, -1)
         earlier = nn.functional.embedding(values[:, :-1], self.table())
+        if self.ngrams is not None:
+            earlier = earlier + self.ngrams(values[:, :-1])
         return torch.cat([start, earlier], dim=1) + self.place(0, values.shape[1])
 
     def table(self) -> Float[Tensor, "leaf width"]:
@@ -50,3 +55,10 @@ class PatchEmbedding(nn.Module):
             return places
         order = torch.arange(first, first + count, device=places.device) % self.positions_per_frame
         return places + self.phases(order)  # type: ignore[no-any-return]
+
+
+def ngrams_of(config: ModelConfig) -> NgramEmbedding | None:
+    """Return vectors of the last bytes taken together; None where each byte stands by itself."""
+    if config.ngram_order == 1:
+        return None
+    return NgramEmbedding(config.ngram_order, config.ngram_slots, config.d_model)

@@ -27,7 +27,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run_id(data_dir: Path) -> str:
-    """A run of 24 steps that was annealed at step 18."""
+    """A run of 24 steps that was annealed at step 12."""
     text = data_dir / "text.txt"
     text.write_bytes(Corpus.embedded().data[:20_000])
     options = ("--corpus", str(text), "--size", "tiny", "--steps", "24", "--json")
@@ -53,12 +53,12 @@ def test_the_journal_names_the_change_that_a_twin_does_without(data_dir: Path, r
     entries = answer(data_dir, "journal", run_id, "--json")["entries"]
     assert [entry["kind"] for entry in entries] == ["training_started", "anneal_started", "training_stopped"]
     entry = entries[1]
-    assert (entry["kind"], entry["step"], entry["source"]) == ("anneal_started", 18, "cli")
+    assert (entry["kind"], entry["step"], entry["source"]) == ("anneal_started", 12, "cli")
     twin = answer(data_dir, "twin", run_id, str(entry["event_id"]), "--json")
-    assert (twin["step"], twin["first_difference"]) == (24, 21), "step 20 is the first with a lower rate"
+    assert (twin["step"], twin["first_difference"]) == (24, 15), "step 14 is the first with a lower rate"
     found = answer(data_dir, "compare", run_id, twin["run_id"], "--json")
     assert found["compared_steps"] == 24
-    assert "differ from step 21 on" in bitlm(data_dir, "compare", run_id, twin["run_id"]).stdout
+    assert "differ from step 15 on" in bitlm(data_dir, "compare", run_id, twin["run_id"]).stdout
 
 
 def test_a_fork_is_trained_on(data_dir: Path, run_id: str) -> None:

@@ -116,9 +116,18 @@ def test_chunks_and_overlap_are_counted_in_positions(
     patch_bits=st.sampled_from([1, 8]),
     parity=st.booleans(),
     use_act=st.booleans(),
+    ngram_order=st.integers(1, 4),
 )
 def test_the_parameters_counted_are_the_parameters_made(
-    *, width: int, nhead: int, layers: int, dim_feedforward: int, patch_bits: int, parity: bool, use_act: bool
+    *,
+    width: int,
+    nhead: int,
+    layers: int,
+    dim_feedforward: int,
+    patch_bits: int,
+    parity: bool,
+    use_act: bool,
+    ngram_order: int,
 ) -> None:
     config = ModelConfig(
         d_model=2 * width * nhead,
@@ -129,5 +138,7 @@ def test_the_parameters_counted_are_the_parameters_made(
         patch_bits=patch_bits,
         parity=parity,
         use_act=use_act and layers > 1,
+        ngram_order=ngram_order if patch_bits == 8 else 1,
+        ngram_slots=16,
     )
     assert BitTransformer(config).parameter_count == config.parameter_count

@@ -30,6 +30,8 @@ def lively_model(patch_bits: int, *, parity: bool, **settings: Any) -> BitTransf
         for name, parameter in model.named_parameters():
             if "project" in name or name.startswith("head"):
                 parameter.mul_(4)
+            if "ngrams" in name:
+                parameter.mul_(20)
     return model.eval()
 
 
@@ -37,6 +39,11 @@ def in_chunks(frames: int, *, parity: bool) -> dict[str, int]:
     """Attention in chunks of this many frames and an overlap of one; full attention for 0."""
     frame = 9 if parity else 8
     return {"chunk_size": frames * frame, "overlap": frame} if frames else {}
+
+
+def some_ngrams(patch_bits: int) -> dict[str, int]:
+    """Vectors of up to three bytes taken together, where positions carry bytes."""
+    return {"ngram_order": 3, "ngram_slots": 64} if patch_bits == 8 else {}
 
 
 def some_frames(*, parity: bool, rows: int = 2) -> Tensor:
@@ -54,7 +61,9 @@ def path_logits(nodes: Tensor, patch: Tensor) -> Tensor:
 def test_decoding_position_by_position_agrees_with_the_whole_window(
     *, patch_bits: int, parity: bool, chunk_frames: int
 ) -> None:
-    model = lively_model(patch_bits, parity=parity, **in_chunks(chunk_frames, parity=parity))
+    model = lively_model(
+        patch_bits, parity=parity, **in_chunks(chunk_frames, parity=parity), **some_ngrams(patch_bits)
+    )
     bits = some_frames(parity=parity)
     with torch.no_grad():
         whole = model(bits).logits
@@ -75,7 +84,9 @@ def test_decoding_position_by_position_agrees_with_the_whole_window(
 def test_a_history_read_at_once_continues_like_one_read_bit_by_bit(
     *, patch_bits: int, parity: bool, frames: int, chunk_frames: int
 ) -> None:
-    model = lively_model(patch_bits, parity=parity, **in_chunks(chunk_frames, parity=parity))
+    model = lively_model(
+        patch_bits, parity=parity, **in_chunks(chunk_frames, parity=parity), **some_ngrams(patch_bits)
+    )
     bits = some_frames(parity=parity)
     frame = model.config.frame_bits
     with torch.no_grad():
@@ -114,7 +125,7 @@ def trees_by_decoding(model: BitTransformer, bits: Tensor, places: int) -> Tenso
 SHAPES = [
     {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 8 * 40},
     {"d_model": 54, "nhead": 3, "dim_feedforward": 77, "max_seq_len": 8 * 40},
-    {"d_model": 64, "nhead": 2, "dim_feedforward": 256, "max_seq_len": 8 * 300},
+    {"d_model": 64, "nhead": 2, "dim_feedforward": 256, "max_seq_len": 8 * 300, "ngram_order": 4},
     {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 8 * 80, "chunk_size": 8 * 16},
     {"d_model": 16, "nhead": 2, "max_seq_len": 8 * 80, "chunk_size": 8 * 16, "overlap": 8 * 3},
 ]
