@@ -1,8 +1,8 @@
 """The twin BitLM is compared with: an ordinary transformer that predicts bytes by a 256-way softmax.
 
 Pre-norm blocks on one residual stream, rotary positions, GELU, no dropout, vectors of n-grams where BitLM has
-them: what BitLM is without its bits, its two streams and its grid. It reads a window as BitLM does: position i
-sees a start vector and the bytes before byte i, so both predict every byte of a window.
+them: what BitLM is without its bits, its two streams and its grid. It reads a window as BitLM does: position
+i sees a start vector and the bytes before byte i, so both predict every byte of a window.
 """
 
 import torch

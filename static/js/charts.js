@@ -1,7 +1,7 @@
 // The chart panel: draws the figures into the page, at most four times a second, visible ones only.
 
 import { differenceFigure, lossFigure, readings, telemetryFigure, throughputFigure } from "./figures.js";
-import { attentionFigure, costFigure, insideReadings, memoryFigure } from "./inside_figures.js";
+import { attentionFigure, costFigure, depthFigure, insideReadings, memoryFigure } from "./inside_figures.js";
 import { markerNear, markersOf } from "./markers.js";
 import { stepToPixel } from "./plot.js";
 
@@ -11,10 +11,11 @@ const FIGURES = {
   telemetry: telemetryFigure,
   throughput: throughputFigure,
   attention: attentionFigure,
+  depth: depthFigure,
   memory: memoryFigure,
   cost: costFigure,
 };
-const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput", "attention",
+const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput", "attention", "depth",
   "compressor", "order", "marker", "alert", "beside"];
 const FRAME_INTERVAL_MS = 250;
 const PLOT_CONFIG = { displayModeBar: false, doubleClick: false, responsive: false, showTips: false };
@@ -50,6 +51,7 @@ export class ChartPanel {
     this.panel = panel;
     this.store = store;
     this.elements = [...panel.querySelectorAll("[data-chart]")];
+    this.depth = panel.querySelector(".chart-depth"); // there where positions choose how deep they go
     this.visible = new Set();
     this.markerAt = new Map(); // by chart, which differ in width
     this.zoom = { x: null, y: {}, revision: 0 };
@@ -97,6 +99,7 @@ export class ChartPanel {
     document.addEventListener("visibilitychange", () => this.draw());
     this.store.subscribe((state, previous) => {
       if (state.status?.run_id !== previous.status?.run_id) this.#setZoom({ x: null, y: {} });
+      this.depth.hidden = !state.status?.config?.use_act;
       this.#showReadings(state);
       this.draw();
     });
@@ -119,6 +122,7 @@ export class ChartPanel {
       markers: markersOf(events),
       baselines: status?.baselines ?? null,
       telemetry: status?.run_id ? status.telemetry : null,
+      layers: status?.config?.num_layers ?? 1,
       budget: status?.config?.telemetry_budget ?? 1,
       colours: this.colours,
       smoothing: this.smoothing,

@@ -68,6 +68,25 @@ export function attentionFigure(input) {
   };
 }
 
+/** @param {ChartInput} input @returns {{data: object[], layout: object}} How many layers a position runs, on average. */
+export function depthFigure(input) {
+  const { colours, layers, metrics } = input;
+  const all = { value: layers, label: `all ${layers}`, colour: colours.order, dash: "dash" };
+  return {
+    data: [
+      ...beside(input, "depth_mean", colours.beside),
+      ...rawAndSmooth(input, "depth", "depth_mean", colours.depth, "%{y:.2f} layers"),
+      ...markerTraces(input),
+    ],
+    layout: layout(input, {
+      levels: series(metrics, "depth_mean").y.length ? [all] : [],
+      note: nothingMeasured(input, "depth_mean"),
+      yRange: input.zoom.y.depth ?? [0, layers * 1.15],
+      yAxis: { nticks: 4, tickformat: ".2~f" },
+    }),
+  };
+}
+
 /** @param {ChartInput} input @returns {{data: object[], layout: object}} Bytes of the process that are in memory. */
 export function memoryFigure(input) {
   const { colours } = input;
@@ -116,9 +135,10 @@ function inverse(error, agreement) {
  */
 export function insideReadings(metrics) {
   const latest = (name) => metrics[name]?.findLast((value) => value !== null) ?? null;
-  const [entropy, share] = [latest("attention_entropy"), latest("telemetry_share")];
+  const [entropy, depth, share] = ["attention_entropy", "depth_mean", "telemetry_share"].map(latest);
   return {
     attention: entropy === null ? "–" : `${fixed(entropy)} bits`,
+    depth: depth === null ? "–" : `${fixed(depth)} layers`,
     inverse: inverse(latest("inversion_error"), latest("gradient_agreement")),
     memory: prefixed(latest("resident_bytes"), "B"),
     cost: share === null ? "–" : `${fixed(100 * share, 1)} %`,

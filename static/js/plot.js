@@ -16,6 +16,7 @@ const LABEL_HEIGHT_PX = 12;
  * @property {Array<import("./markers.js").Marker>} markers
  * @property {?Object<string, number>} baselines Bits per byte by name.
  * @property {?{c_floor: number, s_floor: number}} telemetry
+ * @property {number} layers Of the model.
  * @property {number} budget Share of the time that telemetry may take.
  * @property {Object<string, string>} colours By the name of the CSS custom property, without dashes.
  * @property {number} smoothing The share of the run a smoothed value looks back on; 0 for none.

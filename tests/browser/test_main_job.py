@@ -182,3 +182,20 @@ def test_the_chosen_theme_is_remembered(server: RunningServer, open_window: Open
     assert dark != light
     page.reload()
     assert page.evaluate(background) == dark
+
+
+def test_how_deep_positions_go_is_charted_where_they_choose(
+    server: RunningServer, open_window: OpenWindow
+) -> None:
+    page = open_window(server.url).page
+    depth = page.locator(".chart-depth")
+    small = {"size": "tiny", "max_seq_len": 256, "text": Path(__file__).read_text() * 4}
+    for use_act in (False, True):
+        made = page.request.post(f"{server.url}/init", data={**small, "use_act": use_act, "ponder_start": 5})
+        assert made.ok, made.text()
+        assert page.request.post(f"{server.url}/train-step", data={"steps": 20}).ok
+        page.reload()
+        expect(page.locator('[data-figure="step"]')).to_have_text("20")
+        expect(depth).to_be_visible(visible=use_act)
+    expect(page.locator('[data-reading="depth"]')).to_have_text(re.compile(r"^[12]\.\d\d layers$"))
+    expect(chart_texts(page, "depth").filter(has_text="all 2")).to_have_count(1)

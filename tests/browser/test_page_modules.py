@@ -307,16 +307,23 @@ def test_the_band_of_layers_reaches_from_the_lowest_to_the_highest_where_it_was_
 @pytest.mark.parametrize(
     ("metrics", "expected"),
     [
-        ({}, {"attention": "–", "inverse": "–", "memory": "–", "cost": "–"}),
+        ({}, {"attention": "–", "depth": "–", "inverse": "–", "memory": "–", "cost": "–"}),
         (
             {
                 "attention_entropy": [3.1416, None],
+                "depth_mean": [4.0, 2.345],
                 "inversion_error": [0, None],
                 "gradient_agreement": [0, None],
                 "resident_bytes": [None, 512e6],
                 "telemetry_share": [0.5, 0.0149],
             },
-            {"attention": "3.14 bits", "inverse": "exact", "memory": "512 MB", "cost": "1.5 %"},
+            {
+                "attention": "3.14 bits",
+                "depth": "2.35 layers",
+                "inverse": "exact",
+                "memory": "512 MB",
+                "cost": "1.5 %",
+            },
         ),
         ({"inversion_error": [0], "gradient_agreement": [2e-4]}, {"inverse": "off by 2.0e-4"}),
     ],
@@ -328,7 +335,7 @@ def test_what_the_model_and_its_costs_come_to_is_written_with_its_unit(
     assert {name: readings[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("figure", ["attentionFigure", "memoryFigure", "costFigure"])
+@pytest.mark.parametrize("figure", ["attentionFigure", "depthFigure", "memoryFigure", "costFigure"])
 @pytest.mark.parametrize(
     ("steps", "note"),
     [([], []), ([1, 2], ["not measured in this run so far"])],
@@ -339,7 +346,7 @@ def test_a_chart_of_what_no_step_measured_says_so(
 ) -> None:
     expression = """(module, [figure, step]) => module[figure]({
         metrics: { step }, overlays: [], difference: null, markers: [], baselines: null, telemetry: null,
-        budget: 1, colours: { attention: "rgb(1, 2, 3)" }, smoothing: 0.02,
+        layers: 4, budget: 1, colours: { attention: "rgb(1, 2, 3)" }, smoothing: 0.02,
         zoom: { x: null, y: {}, revision: 0 }, size: { width: 400, height: 120 },
     }).layout.annotations.map(({ text }) => text)"""
     assert evaluate_module("inside_figures.js", expression, [figure, steps]) == note
