@@ -184,9 +184,8 @@ def test_the_chosen_theme_is_remembered(server: RunningServer, open_window: Open
     assert page.evaluate(background) == dark
 
 
-def test_how_deep_positions_go_is_charted_where_they_choose(
-    server: RunningServer, open_window: OpenWindow
-) -> None:
+def test_how_deep_positions_go_is_charted_where_they_choose(serve: Serve, open_window: OpenWindow) -> None:
+    server = serve()
     page = open_window(server.url).page
     depth = page.locator(".chart-depth")
     small = {"size": "tiny", "max_seq_len": 256, "text": Path(__file__).read_text() * 4}
