@@ -32,4 +32,5 @@ class NgramEmbedding(nn.Module):
         found = np.empty((self.orders, *values.shape), dtype=np.int64)
         find_slots(values.long().contiguous().numpy(force=True), 0, self.slots, found)
         slots = torch.from_numpy(found).to(values.device)
-        return self.vectors(slots).sum(0)  # type: ignore[no-any-return]
+        summed: Tensor = self.vectors(slots).sum(0)
+        return summed

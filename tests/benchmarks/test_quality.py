@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -63,6 +64,14 @@ def test_the_picture_is_well_formed_and_names_every_side() -> None:
     texts = [element.text or "" for element in root.iter() if element.tag.endswith("}text")]
     assert {"gzip 2.50", MIXING} <= set(texts)
     assert not any("order" in text for text in texts)
+
+
+def test_what_adapting_counts_reach_is_drawn_as_rings_within_the_panel() -> None:
+    adapting = replace(figure(MIXING, 2.4, 1), adapting_bits_per_byte=1.5)
+    drawn = picture([figure("gzip", 2.5), adapting, figure(SOFTMAX, 2.6, 1)])
+    (ring,) = [one for one in ET.fromstring(drawn).iter() if one.get("class") == "ring mixing"]  # noqa: S314 - our own
+    assert 84 <= float(ring.get("cy", 0)) <= 384
+    assert "2.400 (1.500 adapting)" in drawn
 
 
 def test_settings_are_numbers_truths_or_words() -> None:
