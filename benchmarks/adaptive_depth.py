@@ -113,7 +113,6 @@ class Course:
                     training.warmup_steps,
                     self._annealing if step >= self._annealing.start_step else None,
                 ),
-                lambda_K=0.0,
                 dropout_seed=counter_seed(self._seed, step, "dropout"),
                 counts=before(batch.numpy(), starts.numpy(), mixer.order) if mixer else None,
                 ponder_cost=ponder_cost,

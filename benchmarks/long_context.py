@@ -152,7 +152,7 @@ def train(options: argparse.Namespace) -> Training:
     start = time.process_time()
     for step in range(options.steps):
         factor = learning_rate_factor(step, settings.warmup_steps)
-        result = trainer.update(text_bits(config, step), rate_factor=factor, lambda_K=0, dropout_seed=0)
+        result = trainer.update(text_bits(config, step), rate_factor=factor, dropout_seed=0)
         losses.append(bits_per_byte(result.loss))
     step_s = (time.process_time() - start) / options.steps
     return Training(options.trained_length, 1, losses, step_s)

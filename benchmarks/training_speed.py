@@ -174,7 +174,7 @@ def step_of(side: str, config: ModelConfig, text: Text) -> tuple[int, Callable[[
 
 
 def _train(trainer: Trainer, bits: UInt8[Tensor, "batch bit"]) -> None:
-    trainer.update(bits, rate_factor=1.0, lambda_K=0.0, dropout_seed=0)
+    trainer.update(bits, rate_factor=1.0, dropout_seed=0)
 
 
 def _step(model: nn.Module, optimizer: AdamW, loss: Loss, text: Text) -> None:

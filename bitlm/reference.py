@@ -95,6 +95,10 @@ class ReferenceModel:
         last = self._checked_order(order)
         return np.concatenate([np.empty(0), *(block[last] for block in self._blocks(data, history, last))])
 
+    def window_probabilities(self, windows: UInt8[np.ndarray, "row byte"]) -> Float64[np.ndarray, "row bit"]:
+        """Return `bit_probabilities` of several windows at once, each without the bytes before it."""
+        return np.stack([self._predict(window, 0, self.order)[self.order] for window in windows])
+
     def bits_per_byte(self, data: bytes, *, history: bytes = b"", order: int | None = None) -> float:
         """Return the code length of `data` in bits per byte; arguments as `bit_probabilities`.
 

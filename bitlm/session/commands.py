@@ -4,12 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bitlm.errors import ConfigError
+from bitlm.training import Lambdas
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 """A number from 0 to 1."""
-
-NOT_YET_DIFFERENTIABLE = ("lambda_C", "lambda_S")
 
 
 class TelemetrySettings(BaseModel):
@@ -17,8 +15,8 @@ class TelemetrySettings(BaseModel):
 
     Attributes:
         lambda_K: Reward for negentropy (sharper predictions).
-        lambda_C: Reward for complexity (fewer loops); 0 in this version.
-        lambda_S: Pull towards the reference model; 0 in this version.
+        lambda_C: Reward for expected complexity (fewer loops).
+        lambda_S: Reward for expected symbiosis (towards the reference model).
         c_floor: Below this C the gate refuses a sample.
         s_floor: Below this S the gate refuses a sample.
     """
@@ -30,6 +28,11 @@ class TelemetrySettings(BaseModel):
     lambda_S: Share = 0.0
     c_floor: Share = 0.3
     s_floor: Share = 0.5
+
+    @property
+    def lambdas(self) -> Lambdas:
+        """The weights alone, as the objective takes them."""
+        return Lambdas(K=self.lambda_K, C=self.lambda_C, S=self.lambda_S)
 
     def differences(self, new: "TelemetrySettings") -> list[dict[str, Any]]:
         """Return field, old and new value of each setting that differs."""
@@ -53,18 +56,8 @@ class SetTelemetry(BaseModel):
     s_floor: Share | None = None
 
     def changed(self, settings: TelemetrySettings) -> TelemetrySettings:
-        """Return `settings` with this command's fields in place.
-
-        Raises:
-            ConfigError: lambda_C or lambda_S is above 0.
-        """
-        fields = self.model_dump(exclude={"kind"}, exclude_none=True)
-        for field in NOT_YET_DIFFERENTIABLE:
-            if fields.get(field, 0.0) > 0.0:
-                symbol = field.removeprefix("lambda_")
-                fix = f"leave it at 0: {symbol} has no differentiable form in this version; lambda_K has."
-                raise ConfigError(field, fields[field], fix)
-        return settings.model_copy(update=fields)
+        """Return `settings` with this command's fields in place."""
+        return settings.model_copy(update=self.model_dump(exclude={"kind"}, exclude_none=True))
 
 
 class Anneal(BaseModel):

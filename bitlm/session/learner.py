@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from bitlm.bits import encode_frames
@@ -153,10 +153,11 @@ class Learner:
         result = self._trainer.update(
             encode_frames(batch, parity=self.config.model.parity),
             rate_factor=rate_factor,
-            lambda_K=self.telemetry.lambda_K,
             dropout_seed=counter_seed(self.config.seed, self.step_count, "dropout"),
+            lambdas=self.telemetry.lambdas,
             counts=counts,
             ponder_cost=self.config.training.ponder_cost_after(self.step_count),
+            reference_probabilities=self._reference_probabilities(batch),
         )
         if result.finite:
             self.step_count += 1
@@ -187,6 +188,16 @@ class Learner:
             return batch, None
         places = starts.numpy() - (len(self.corpus.train) - self._earlier.length)
         return batch, self._earlier.before(batch.numpy(), places, self.model.mixer.order)
+
+    def _reference_probabilities(
+        self, batch: UInt8[Tensor, "batch byte"]
+    ) -> Float[Tensor, "batch bit"] | None:
+        """Return what the reference says of the batch where λ_S asks for it, else None."""
+        if self.telemetry.lambda_S == 0.0:
+            return None
+        reference = self.model.reference
+        assert reference is not None, "a learner's model always carries its reference"
+        return torch.from_numpy(reference.window_probabilities(batch.numpy()))
 
     @cached_property
     def _earlier(self) -> EarlierCounts:

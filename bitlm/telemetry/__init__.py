@@ -1,15 +1,17 @@
 """K, C and S: what a sample or a prediction looks like, as pure functions of payload bits."""
 
 from bitlm.telemetry.drift import Drift, detect_metric_drift
-from bitlm.telemetry.lempel_ziv import lz_complexity, lz_phrases
+from bitlm.telemetry.lempel_ziv import expected_complexity, lz_complexity, lz_phrases
 from bitlm.telemetry.measures import Measures, measure
 from bitlm.telemetry.negentropy import negentropy_score
-from bitlm.telemetry.symbiosis import symbiosis_kl, symbiosis_score
+from bitlm.telemetry.symbiosis import expected_symbiosis, symbiosis_kl, symbiosis_score
 
 __all__ = [
     "Drift",
     "Measures",
     "detect_metric_drift",
+    "expected_complexity",
+    "expected_symbiosis",
     "lz_complexity",
     "lz_phrases",
     "measure",

@@ -1,10 +1,12 @@
 """S: how probable the emitted text is to a model of the training text."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
@@ -61,6 +63,23 @@ def symbiosis_kl(
     if not np.all((p >= 0) & (p <= 1)):
         raise ConfigError("probabilities", float(p[~((p >= 0) & (p <= 1))][0]), "must lie in [0, 1].")
     return _mean_term(p, q) + _mean_term(1 - p, 1 - q)
+
+
+def expected_symbiosis(
+    probabilities: Float[Tensor, "*any"], reference_probabilities: Float[Tensor, "*any"]
+) -> Float[Tensor, ""]:
+    """Return S̃ = 2 ** -mean H(p, q): the S a model expects of what it would write here; differentiable.
+
+    H(p, q) = -p log2 q - (1 - p) log2(1 - q), the cross-entropy of the model's prediction to the reference
+    model's, in bits. It is S where the model is certain of the bits.
+
+    Args:
+        probabilities: The model's P(bit = 1) at each bit, p.
+        reference_probabilities: The reference model's, q, above 0 and below 1; no gradient flows to it.
+    """
+    q = reference_probabilities.detach().double()  # in 32 bits the greatest would be 1
+    log_one, log_zero = ((nats / math.log(2)).to(probabilities) for nats in (q.log(), torch.log1p(-q)))
+    return torch.exp2((probabilities * log_one + (1 - probabilities) * log_zero).mean())
 
 
 def _mean_term(p: Float64[np.ndarray, "bit"], q: Float64[np.ndarray, "bit"]) -> float:

@@ -2,14 +2,16 @@
 
 from bitlm.training.config import TrainingConfig
 from bitlm.training.evaluation import held_out_bits_per_byte, validation_bits_per_byte
-from bitlm.training.objective import bits_per_byte
+from bitlm.training.objective import NO_LAMBDAS, Lambdas, bits_per_byte
 from bitlm.training.optimizer import HybridOptimizer, Muon
 from bitlm.training.schedule import Annealing, learning_rate_factor
 from bitlm.training.trainer import StepResult, Trainer
 
 __all__ = [
+    "NO_LAMBDAS",
     "Annealing",
     "HybridOptimizer",
+    "Lambdas",
     "Muon",
     "StepResult",
     "Trainer",

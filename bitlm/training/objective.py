@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import PAYLOAD_BITS
+from bitlm.errors import MissingReferenceError
 from bitlm.model import ModelOutput
-from bitlm.telemetry import negentropy_score
+from bitlm.telemetry import expected_complexity, expected_symbiosis, negentropy_score
 
 
 def bits_per_byte(nats_per_bit: float) -> float:
@@ -19,11 +20,29 @@ def bits_per_byte(nats_per_bit: float) -> float:
 
 
 @dataclass(frozen=True)
+class Lambdas:
+    """Weights of the objective's telemetry terms, each in [0, 1]; at 0 a term is not there.
+
+    Attributes:
+        K: Of negentropy: sharper predictions.
+        C: Of expected complexity: phrases that end, in place of loops.
+        S: Of expected symbiosis: towards the reference model.
+    """
+
+    K: float = 0.0
+    C: float = 0.0
+    S: float = 0.0
+
+
+NO_LAMBDAS = Lambdas()
+
+
+@dataclass(frozen=True)
 class Objective:
     """One batch's objective.
 
     Attributes:
-        total: What is minimised: cross_entropy − λ_K·K + ponder_cost · mean layers run.
+        total: What is minimised: cross_entropy − λ_K·K − λ_C·C̃ − λ_S·S̃ + ponder_cost · mean layers run.
         cross_entropy: Nats per payload bit, λ terms and ponder cost excluded.
         negentropy: K of the batch's predictive probabilities, in [0, 1].
     """
@@ -34,24 +53,43 @@ class Objective:
 
 
 def causal_objective(
-    output: ModelOutput, bits: Integer[Tensor, "batch bit"], lambda_K: float = 0.0, ponder_cost: float = 0.0
+    output: ModelOutput,
+    bits: Integer[Tensor, "batch bit"],
+    lambdas: Lambdas = NO_LAMBDAS,
+    ponder_cost: float = 0.0,
+    reference_probabilities: Float[Tensor, "batch payload"] | None = None,
 ) -> Objective:
     """Score the model's predictions of `bits`; parity bits are never counted.
 
-    With lambda_K = 0 the total *is* the cross-entropy: an untouched slider changes not one bit. Ponder cost
+    With every λ at 0 the total *is* the cross-entropy: an untouched slider changes not one bit. Ponder cost
     is charged where positions can halt (ACT), and nowhere else.
+
+    Args:
+        output: Of the model on these bits.
+        bits: Whole frames.
+        lambdas: Weights of K, C̃ (`expected_complexity` of each row) and S̃ (`expected_symbiosis`).
+        ponder_cost: In nats per payload bit for each layer.
+        reference_probabilities: The reference's P(bit = 1) at each payload bit; needed where λ_S is above 0.
+
+    Raises:
+        MissingReferenceError: λ_S is above 0 and there are none.
 
     Source: Graves, "Adaptive Computation Time for Recurrent Neural Networks", 2016, for ponder cost.
     """
-    logits = output.logits[:, output.is_payload]
-    cross_entropy = binary_cross_entropy_with_logits(logits, bits[:, output.is_payload].to(logits.dtype))
+    logits, payload = output.logits[:, output.is_payload], bits[:, output.is_payload]
+    cross_entropy = binary_cross_entropy_with_logits(logits, payload.to(logits.dtype))
     total = cross_entropy
-    if lambda_K == 0.0:
-        with torch.no_grad():
-            negentropy = negentropy_score(torch.sigmoid(logits))
-    else:
-        negentropy = negentropy_score(torch.sigmoid(logits))
-        total = cross_entropy - lambda_K * negentropy
+    with torch.set_grad_enabled(torch.is_grad_enabled() and lambdas != NO_LAMBDAS):
+        probabilities = torch.sigmoid(logits)
+        negentropy = negentropy_score(probabilities)
+    if lambdas.K > 0:
+        total = total - lambdas.K * negentropy
+    if lambdas.C > 0:
+        total = total - lambdas.C * expected_complexity(probabilities, payload.byte())
+    if lambdas.S > 0:
+        if reference_probabilities is None:
+            raise MissingReferenceError
+        total = total - lambdas.S * expected_symbiosis(probabilities, reference_probabilities)
     if output.depth_mean is not None:
         total = total + ponder_cost * output.depth_mean
     return Objective(total, cross_entropy.detach(), negentropy.detach())

@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 import torch
-from jaxtyping import Integer
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from bitlm.context_index import Counts
 from bitlm.machine import keep_freed_memory
 from bitlm.model import BitTransformer, choose_autocast, cpu_autocast
 from bitlm.training.config import TrainingConfig
-from bitlm.training.objective import causal_objective
+from bitlm.training.objective import NO_LAMBDAS, Lambdas, causal_objective
 from bitlm.training.optimizer import HybridOptimizer
 
 
@@ -60,23 +60,26 @@ class Trainer:
         bits: Integer[Tensor, "batch bit"],
         *,
         rate_factor: float,
-        lambda_K: float,
         dropout_seed: int,
+        lambdas: Lambdas = NO_LAMBDAS,
         counts: Counts | None = None,
         ponder_cost: float = 0.0,
+        reference_probabilities: Float[Tensor, "batch payload"] | None = None,
     ) -> StepResult:
         """Do one update on a batch of whole frames; leave the weights alone if anything is not finite.
 
         Args:
             bits: The batch, frames in the model's format.
             rate_factor: Share of the peak learning rates to use.
-            lambda_K: Weight of K in the objective, in [0, 1].
             dropout_seed: Key of this step's dropout masks and halting thresholds.
+            lambdas: Weights of K, C̃ and S̃ in the objective.
             counts: What is mixed in, as for the model.
             ponder_cost: With ACT, weight of the mean layers run, in nats per payload bit. At 0 depth is free:
                 every layer is run, and the update is the one without ACT.
+            reference_probabilities: As for `causal_objective`.
 
         Raises:
+            MissingReferenceError: λ_S is above 0 without them; weights and optimizer are as they were.
             GridOverflowError: An activation left the exact range; weights and optimizer are as they were.
         """
         self.optimizer.zero_grad()
@@ -86,7 +89,7 @@ class Trainer:
                 output = self.model(
                     bits, dropout_seed=dropout_seed, counts=counts, full_depth=ponder_cost == 0
                 )
-            objective = causal_objective(output, bits, lambda_K, ponder_cost)
+            objective = causal_objective(output, bits, lambdas, ponder_cost, reference_probabilities)
             objective.total.backward()  # type: ignore[no-untyped-call] # torch leaves backward untyped
         finally:
             self.model.eval()

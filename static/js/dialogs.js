@@ -2,7 +2,7 @@
 
 import { whole } from "./format.js";
 
-const TELEMETRY = ["lambda_K", "c_floor", "s_floor"];
+const TELEMETRY = ["lambda_K", "lambda_C", "lambda_S", "c_floor", "s_floor"];
 const SETTINGS = ["learning_rate", "matrix_learning_rate", "batch_size", "dropout", "seed"];
 
 /**

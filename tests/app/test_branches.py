@@ -95,7 +95,7 @@ def test_a_twin_trains_by_itself_to_where_the_original_is_and_pauses(
 @pytest.mark.parametrize(
     ("instead", "sentence"),
     [
-        ({"lambda_C": 0.3}, "no differentiable form"),
+        ({"lambda_C": -0.3}, "greater than or equal to 0"),
         ({"lambda_K": 7}, "less than or equal to 1"),
         ({}, "name one of"),
         ({"steps": 3}, "there is no setting of this name"),
@@ -142,7 +142,7 @@ def test_a_fork_begins_at_its_checkpoint_with_other_settings(client: FlaskClient
         ({"step": 5}, 404, "no checkpoint of step 5"),
         ({"settings": {"seed": -1}}, 422, "greater than or equal to 0"),
         ({"settings": {"lambda_K": 0.2}}, 422, "give it as telemetry"),
-        ({"telemetry": {"lambda_C": 0.2}}, 422, "no differentiable form"),
+        ({"telemetry": {"lambda_C": -0.2}}, 422, "greater than or equal to 0"),
         ({"settings": {"num_layers": 9}}, 422, "a fork can change"),
         ({"telemetry": {"lambda_K": 3.0}}, 422, "less than or equal to 1"),
         ({"at": 3}, 422, "there is no field of this name"),

@@ -113,15 +113,6 @@ def test_every_complaint_is_listed_with_its_value(client: FlaskClient) -> None:
     assert "there is no field of this name; the fields are size, corpus" in problem["errors"][1]["detail"]
 
 
-@pytest.mark.parametrize("field", ["lambda_C", "lambda_S"])
-def test_weights_of_terms_that_are_not_differentiable_yet_must_stay_zero(
-    ready: FlaskClient, field: str
-) -> None:
-    problem = assert_problem(ready.post("/config/telemetry", json={field: 0.1}), 422, field)
-    assert problem["errors"][0]["value"] == 0.1
-    assert ready.post("/config/telemetry", json={field: 0}).status_code == 200
-
-
 def test_two_sources_of_text_exclude_each_other(ready: FlaskClient) -> None:
     assert_problem(ready.post("/init", json={"text": "a", "corpus": "embedded"}), 422, "exclude each other")
     assert_problem(ready.post("/infer", json={"prompt": "A", "bits": ONE_LETTER}), 422, "exclude each other")

@@ -96,9 +96,9 @@ def test_a_refused_setting_says_why_and_goes_back(
 ) -> None:
     page = open_window(server.url).page
     start_tiny_run(page, corpus_file)
-    set_exactly(page, "λ S", "0.4")
+    set_exactly(page, "λ S", "4")
     row = page.locator('[data-setting="lambda_S"]')
-    expect(row.get_by_role("alert")).to_contain_text("no differentiable form")
+    expect(row.get_by_role("alert")).to_have_text("λS is a number from 0 to 1.")
     expect(row.get_by_label("exact value")).to_have_value("0")
     expect(page.get_by_role("slider", name="λS")).to_have_value("0")
 

@@ -203,11 +203,25 @@ def test_lambda_k_changes_the_course_from_its_step_on_and_not_before(
 
 
 @pytest.mark.parametrize("field", ["lambda_C", "lambda_S"])
-def test_a_term_that_has_no_gradient_yet_is_refused_and_nothing_changes(session: Session, field: str) -> None:
-    with pytest.raises(ConfigError, match=field):
-        session.apply(SetTelemetry(**{field: 0.1, "c_floor": 0.9}), source="rest")
-    assert session.telemetry.c_floor == 0.3
-    session.apply(SetTelemetry(**{field: 0.0}), source="rest")
+def test_lambda_c_and_lambda_s_change_what_is_learned_from_the_next_step_on(
+    session: Session, store: RunStore, field: str
+) -> None:
+    plain, steered = (
+        Session.create(
+            store,
+            model=session.config.model,
+            training=session.config.training,
+            corpus=session.corpus,
+            seed=session.config.seed,
+        )
+        for _ in range(2)
+    )
+    steered.apply(SetTelemetry(**{field: 0.5}), source="rest")
+    ours, others = losses(plain, 3), losses(steered, 3)
+    assert ours[0] == others[0]
+    assert ours[1:] != others[1:]
+    steered.apply(SetTelemetry(**{field: 0.0}), source="rest")
+    assert steered.telemetry == plain.telemetry
 
 
 def test_annealing_lowers_the_rate_and_says_when_it_is_done(session: Session, store: RunStore) -> None:

@@ -2,11 +2,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bitlm.errors import BitFormatError
-from bitlm.telemetry import lz_complexity, lz_phrases
+from bitlm.telemetry import expected_complexity, lz_complexity, lz_phrases
 
 bit_rows = st.lists(st.integers(0, 1), max_size=200)
 periodic_rows = st.builds(
@@ -106,3 +107,48 @@ def test_what_is_no_bit_is_refused() -> None:
     for bits in ([2], [0, 1, 2]):
         with pytest.raises(BitFormatError, match="a bit is 0 or 1"):
             lz_complexity(bits)
+
+
+def broken_by_definition(bits: list[int], probabilities: list[float]) -> float:
+    """Add up, bit by bit, the probability of the values with which the phrase so far is new."""
+    text, start, expected = "".join(map(str, bits)), 0, 0.0
+    for place in range(len(text)):
+        phrase, before = text[start:place], text[:place]
+        for value, probability in (("1", probabilities[place]), ("0", 1 - probabilities[place])):
+            expected += probability * (phrase + value not in before)
+        if phrase + text[place] not in before:
+            start = place + 1
+    return expected + (start < len(text))
+
+
+@given(st.one_of(bit_rows, periodic_rows), st.data())
+def test_expected_complexity_equals_the_definition(bits: list[int], data: st.DataObject) -> None:
+    share = st.floats(0, 1, width=32)
+    probabilities = data.draw(st.lists(share, min_size=len(bits), max_size=len(bits)))
+    found = expected_complexity(
+        torch.tensor([probabilities], dtype=torch.float64), torch.tensor([bits], dtype=torch.uint8)
+    )
+    unit = math.log2(len(bits)) / len(bits) if len(bits) > 1 else 0.0
+    assert float(found) == pytest.approx(broken_by_definition(bits, probabilities) * unit, abs=1e-9)
+
+
+@given(st.one_of(bit_rows, periodic_rows))
+def test_expected_complexity_is_c_where_the_model_is_certain_of_the_bits(bits: list[int]) -> None:
+    row = torch.tensor([bits], dtype=torch.uint8)
+    assert float(expected_complexity(row.double(), row)) == pytest.approx(lz_complexity(bits))
+
+
+def test_expected_complexity_is_the_mean_of_its_rows() -> None:
+    rows = torch.tensor([[0, 1] * 32, [0] * 64], dtype=torch.uint8)
+    p = torch.rand(rows.shape, generator=torch.Generator().manual_seed(0))
+    apart = [expected_complexity(p[i : i + 1], rows[i : i + 1]) for i in range(2)]
+    assert float(expected_complexity(p, rows)) == pytest.approx(float(sum(apart)) / 2)
+
+
+def test_only_bits_at_which_one_value_alone_goes_on_have_a_gradient() -> None:
+    # Phrases 0 · 01 · 10 · 0: a 1 would end the second, at once or after "0"; a 0 the third, after "1".
+    row = torch.tensor([[0, 0, 1, 1, 0, 0]], dtype=torch.uint8)
+    p = torch.full((1, 6), 0.5, requires_grad=True)
+    (gradient,) = torch.autograd.grad(expected_complexity(p, row), p)
+    unit = math.log2(6) / 6
+    assert gradient[0].tolist() == pytest.approx([0, unit, unit, 0, -unit, 0])

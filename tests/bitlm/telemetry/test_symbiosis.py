@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from bitlm.bits import bytes_to_bits
 from bitlm.errors import BitFormatError, ConfigError
 from bitlm.reference import ReferenceModel
-from bitlm.telemetry import Measures, lz_complexity, measure, negentropy_score, symbiosis_kl, symbiosis_score
+from bitlm.telemetry import (
+    Measures,
+    expected_symbiosis,
+    lz_complexity,
+    measure,
+    negentropy_score,
+    symbiosis_kl,
+    symbiosis_score,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +38,27 @@ def test_symbiosis_is_the_reference_models_bits_per_byte_on_another_scale(data: 
     score = symbiosis_score(bytes_to_bits(data), reference)
     assert 0 < score < 1
     assert -8 * math.log2(score) == pytest.approx(reference.bits_per_byte(data))
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_expected_symbiosis_is_s_where_the_model_is_certain_of_the_bits(data: bytes) -> None:
+    reference, bits = ReferenceModel.fit(b"abracadabra" * 9), bytes_to_bits(data)
+    q = torch.from_numpy(reference.window_probabilities(np.frombuffer(data, np.uint8)[None]))
+    assert float(expected_symbiosis(bits[None].double(), q)) == pytest.approx(
+        symbiosis_score(bits, reference)
+    )
+
+
+def test_expected_symbiosis_of_a_coin_is_the_geometric_mean_of_both_ways() -> None:
+    q = torch.tensor([0.9, 0.25])
+    ways = 0.9 * 0.1 * 0.25 * 0.75
+    assert float(expected_symbiosis(torch.full((2,), 0.5), q)) == pytest.approx(ways ** (1 / 4))
+
+
+def test_expected_symbiosis_is_finite_where_the_reference_is_almost_certain() -> None:
+    q = torch.tensor([2.0**-32, 1 - 2.0**-32], dtype=torch.float64)
+    assert float(expected_symbiosis(torch.tensor([0.0, 1.0]), q)) == pytest.approx(1.0)
+    assert float(expected_symbiosis(torch.tensor([1.0, 0.0]), q)) == pytest.approx(2.0**-32)
 
 
 def test_history_gives_the_first_bytes_their_context(reference: ReferenceModel) -> None:

@@ -4,9 +4,13 @@ import pytest
 import torch
 
 from bitlm.bits import text_to_bits
+from bitlm.errors import MissingReferenceError
 from bitlm.model import ModelOutput
-from bitlm.telemetry import negentropy_score
-from bitlm.training.objective import bits_per_byte, causal_objective
+from bitlm.telemetry import expected_complexity, expected_symbiosis, negentropy_score
+from bitlm.training.objective import Lambdas, bits_per_byte, causal_objective
+
+ALL = Lambdas(K=0.5, C=0.5, S=0.5)
+HALVES = torch.full((1, 2), 0.5)
 
 
 def output_of(logits: torch.Tensor, payload: list[bool] | None = None) -> ModelOutput:
@@ -32,14 +36,17 @@ def test_parity_bits_are_not_counted() -> None:
     logits = torch.tensor([[2.0, -2.0, 0.0]])
     changed = torch.tensor([[2.0, -2.0, -50.0]])
     payload = [True, True, False]
-    first, second = (causal_objective(output_of(value, payload), bits, 0.5) for value in (logits, changed))
+    first, second = (
+        causal_objective(output_of(value, payload), bits, ALL, reference_probabilities=HALVES)
+        for value in (logits, changed)
+    )
     assert torch.equal(first.total, second.total)
 
 
 def test_lambda_zero_leaves_the_cross_entropy_untouched() -> None:
     bits = torch.tensor([[1, 0, 1, 1]], dtype=torch.uint8)
     objective = causal_objective(
-        output_of(torch.tensor([[0.3, -1.2, 0.7, 2.0]], requires_grad=True)), bits, 0.0
+        output_of(torch.tensor([[0.3, -1.2, 0.7, 2.0]], requires_grad=True)), bits, Lambdas()
     )
     assert objective.total.item() == objective.cross_entropy.item()
 
@@ -47,12 +54,38 @@ def test_lambda_zero_leaves_the_cross_entropy_untouched() -> None:
 def test_lambda_k_subtracts_k_and_sharpens() -> None:
     bits = torch.tensor([[1, 0]], dtype=torch.uint8)
     logits = torch.tensor([[0.4, 0.4]], requires_grad=True)
-    objective = causal_objective(output_of(logits), bits, 0.5)
+    objective = causal_objective(output_of(logits), bits, Lambdas(K=0.5))
     expected = objective.cross_entropy - 0.5 * negentropy_score(torch.sigmoid(logits))
     assert objective.total.item() == pytest.approx(expected.item())
     plain = causal_objective(output_of(logits), bits).total
     sharpening = torch.autograd.grad(objective.total - plain, logits)[0]
     assert torch.all(sharpening < 0)
+
+
+def test_lambda_c_and_lambda_s_subtract_what_is_expected_of_c_and_s() -> None:
+    bits, q = text_to_bits("abababab")[None], torch.full((1, 64), 0.3)
+    logits = torch.linspace(-2, 2, 64)[None]
+    objective = causal_objective(output_of(logits), bits, Lambdas(C=0.2, S=0.4), reference_probabilities=q)
+    p = torch.sigmoid(logits)
+    rewards = 0.2 * expected_complexity(p, bits) + 0.4 * expected_symbiosis(p, q)
+    assert objective.total.item() == pytest.approx((objective.cross_entropy - rewards).item())
+
+
+def test_lambda_s_without_a_reference_is_an_error() -> None:
+    with pytest.raises(MissingReferenceError):
+        causal_objective(output_of(torch.zeros(1, 8)), torch.zeros(1, 8, dtype=torch.uint8), Lambdas(S=0.1))
+
+
+@pytest.mark.parametrize("lambdas", [Lambdas(K=1.0), Lambdas(C=1.0), Lambdas(S=1.0), ALL])
+def test_finite_differences_agree_with_autograd(lambdas: Lambdas) -> None:
+    bits = text_to_bits("to be or not to be")[None]
+    q = torch.rand(bits.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    logits = torch.randn(bits.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+    def total(values: torch.Tensor) -> torch.Tensor:
+        return causal_objective(output_of(values), bits, lambdas, reference_probabilities=q).total
+
+    assert torch.autograd.gradcheck(total, logits.requires_grad_())
 
 
 def test_ponder_cost_is_charged_for_each_layer_run_and_for_nothing_without_act() -> None:

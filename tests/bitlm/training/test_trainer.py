@@ -14,7 +14,7 @@ BITS = torch.randint(0, 2, (2, 256), dtype=torch.uint8, generator=torch.Generato
 
 
 def step(trainer: Trainer, seed: int = 0) -> float:
-    return trainer.update(BITS, rate_factor=1.0, lambda_K=0.0, dropout_seed=seed).loss
+    return trainer.update(BITS, rate_factor=1.0, dropout_seed=seed).loss
 
 
 def state(trainer: Trainer) -> dict[str, Tensor]:
@@ -78,9 +78,7 @@ def trained(config: ModelConfig, *, ponder_cost: float, updates: int) -> tuple[B
     """A model after some updates on one batch, and what the last one saw."""
     trainer = Trainer(BitTransformer(config), TrainingConfig(warmup_steps=0))
     for key in range(updates):
-        result = trainer.update(
-            BITS, rate_factor=1.0, lambda_K=0.0, dropout_seed=key, ponder_cost=ponder_cost
-        )
+        result = trainer.update(BITS, rate_factor=1.0, dropout_seed=key, ponder_cost=ponder_cost)
     return trainer.model, result
 
 
