@@ -6,6 +6,7 @@ bits, or 9 with parity on, the parity bit last.
 Source of the parity code: Hamming, "Error Detecting and Error Correcting Codes", BSTJ 29(2), 1950.
 """
 
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from torch import Tensor
 from bitlm.errors import BitFormatError, ParityError
 
 PAYLOAD_BITS = 8
+
+LONGEST_CHARACTER = 4
+"""Bytes of UTF-8's longest."""
 
 
 def frame_bits(parity: bool) -> int:  # noqa: FBT001 - the only thing this function is asked about
@@ -101,6 +105,26 @@ def bits_to_text(bits: Tensor | npt.NDArray[Any] | Sequence[int], *, parity: boo
             f"byte {error.start} (0x{data[error.start]:02x}) is not UTF-8: {error.reason}; "
             "bits_to_bytes() returns the bytes as they are."
         ) from error
+
+
+def first_fault(data: bytes, *, history: bytes = b"") -> int | None:
+    """Return the place of the first byte that UTF-8 cannot have there; None for a passage of UTF-8.
+
+    A character that the end cuts off is no fault, nor is the rest of one that the history begins.
+
+    Args:
+        data: The passage.
+        history: The bytes just before it.
+    """
+    faults = []
+    for known in range(min(len(history), LONGEST_CHARACTER - 1) + 1):
+        try:
+            getincrementaldecoder("utf-8")().decode(history[len(history) - known :] + data)
+        except UnicodeDecodeError as error:
+            faults.append(max(0, error.start - known))
+        else:
+            return None
+    return max(faults)
 
 
 def unpack_bytes(values: UInt8[Tensor, "*batch byte"]) -> UInt8[Tensor, "*batch byte 8"]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
-from bitlm.bits import PAYLOAD_BITS, bits_to_bytes, bytes_to_bits
+from bitlm.bits import LONGEST_CHARACTER, PAYLOAD_BITS, bits_to_bytes, bytes_to_bits
 from bitlm.errors import ConfigError, GridOverflowError
 from bitlm.model import BitTransformer, leaf_log_probabilities
 from bitlm.sampling import Sampling
@@ -19,9 +19,6 @@ MOST_NEW_BYTES = 1_000_000
 HIGHEST_TEMPERATURE = 100.0
 LEAST_PROBABILITY = 2.0**-53
 """The resolution of a double beside 1: no bit costs more than 53 bits."""
-
-MOST_CHARACTER_BYTES = 4
-"""Of UTF-8."""
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -310,14 +307,14 @@ def _characters(data: bytes) -> Iterator[tuple[str, int]]:
     """Yield each character and its length in bytes."""
     start = 0
     while start < len(data):
-        character, length = _first_character(data[start : start + MOST_CHARACTER_BYTES])
+        character, length = _first_character(data[start : start + LONGEST_CHARACTER])
         yield character, length
         start += length
 
 
 def _first_character(data: bytes) -> tuple[str, int]:
     """Return the character that `data` begins with and its length in bytes."""
-    for length in range(1, MOST_CHARACTER_BYTES + 1):
+    for length in range(1, LONGEST_CHARACTER + 1):
         try:
             return data[:length].decode(), length
         except UnicodeDecodeError:

@@ -15,6 +15,7 @@ from jaxtyping import Float64, UInt8, UInt64
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from bitlm.bits import first_fault
 from bitlm.context_index import MAX_ORDER, ContextIndex, context_order
 from bitlm.errors import CheckpointError, ConfigError, CorpusError
 
@@ -37,12 +38,15 @@ class ReferenceModel:
         index: The counts; of a text closed to a ring.
         order: The longest context, in bytes.
         alpha: The weight of the shorter context, in observations.
+        is_utf8: Whether what was counted is UTF-8, but for a character cut off at either end. False as well
+            where a version that did not look wrote the file.
     """
 
-    def __init__(self, index: ContextIndex, order: int, alpha: float) -> None:
+    def __init__(self, index: ContextIndex, order: int, alpha: float, *, is_utf8: bool) -> None:
         self.index = index
         self.order = order
         self.alpha = alpha
+        self.is_utf8 = is_utf8
 
     @classmethod
     def fit(
@@ -70,8 +74,10 @@ class ReferenceModel:
             raise ConfigError("alpha", alpha, "must be a finite number above 0.")
         if most_bytes < 1:
             raise ConfigError("most_bytes", most_bytes, "must be at least 1.")
-        text = np.frombuffer(data[-most_bytes:], dtype=np.uint8)
-        return cls(ContextIndex.of(text[context_order(text)]), order, float(alpha))
+        counted = data[-most_bytes:]
+        text = np.frombuffer(counted, dtype=np.uint8)
+        is_utf8 = first_fault(counted, history=data[: len(data) - len(counted)]) is None
+        return cls(ContextIndex.of(text[context_order(text)]), order, float(alpha), is_utf8=is_utf8)
 
     def bit_probabilities(
         self, data: bytes, *, history: bytes = b"", order: int | None = None
@@ -129,6 +135,7 @@ class ReferenceModel:
             "length": np.array([self.index.length]),
             "order": np.array([self.order]),
             "alpha": np.array([self.alpha]),
+            "is_utf8": np.array([self.is_utf8]),
         }
         # One entry, as safetensors writes several in an order of its own at each call.
         save_file(tensors, path, metadata={FORMAT: _digest(self.index.matrix.words)})
@@ -156,7 +163,8 @@ class ReferenceModel:
         if _digest(tensors["words"]) != digest:
             raise CheckpointError(f"the reference model {os.fspath(path)!r} is damaged; fit it again.")
         index = ContextIndex(tensors["words"], int(tensors["length"][0]))
-        return cls(index, int(tensors["order"][0]), float(tensors["alpha"][0]))
+        is_utf8 = bool(tensors["is_utf8"][0]) if "is_utf8" in tensors else False
+        return cls(index, int(tensors["order"][0]), float(tensors["alpha"][0]), is_utf8=is_utf8)
 
     def _checked_order(self, order: int | None) -> int:
         if order is None:

@@ -1,4 +1,4 @@
-"""The gate between a model and a reader: measures what was emitted against floors for C and S."""
+"""The gate between a model and a reader: loops, noise and broken text, measured on what was emitted."""
 
 import time
 import warnings
@@ -8,6 +8,7 @@ from math import isfinite
 
 from torch import Tensor
 
+from bitlm.bits import bits_to_bytes, first_fault
 from bitlm.errors import (
     BitFormatError,
     ConfigError,
@@ -19,12 +20,16 @@ from bitlm.generation import Sample, collect, generate
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
 from bitlm.reference import ReferenceModel
-from bitlm.telemetry import measure
+from bitlm.telemetry import measure, repetition
 
 LADDER_STEP = 0.1
 """How much each retry adds to or takes from the temperature, as a share of the first one."""
 
 LEAST_LADDER_TEMPERATURE = 0.1
+
+REPETITION_CEILING = 0.75
+"""Most of a text that copies of one passage may take: running text has 0, and tables' rules less."""
+
 MOST_RETRIES = 100
 LONGEST_BACKOFF_S = 60.0
 
@@ -34,41 +39,47 @@ class GateVerdict:
     """What the gate found.
 
     Attributes:
-        passed: Whether C and S reached their floors.
+        passed: Whether there is no reason against it.
         K: Negentropy of the model's predictions, in [0, 1]; reported, never gated.
         C: LZ complexity of the payload bits; near 0 in a loop.
         S: Geometric-mean probability the reference gives the bits, in [0, 1]; low in noise.
-        reasons: One sentence with figures for each floor missed.
+        repetition: The share that copies of one passage take, in [0, 1]; 1 in a loop.
+        reasons: One sentence with figures for each thing against it.
         c_floor: The floor C was held to.
         s_floor: The floor S was held to.
+        broken_at: The first byte that is not UTF-8, where the training text is; None without one.
     """
 
     passed: bool
     K: float
     C: float
     S: float
+    repetition: float
     reasons: tuple[str, ...]
     c_floor: float
     s_floor: float
+    broken_at: int | None = None
 
     @property
     def repeats(self) -> bool:
-        """Whether C missed its floor."""
-        return self.c_floor > self.C
+        """Whether C missed its floor, or copies take too much."""
+        return self.c_floor > self.C or (self.c_floor > 0 and self.repetition > REPETITION_CEILING)
 
     @property
     def shortfall(self) -> float:
-        """How far below their floors C and S are together; 0 when passed."""
-        return max(0.0, self.c_floor - self.C) + max(0.0, self.s_floor - self.S)
+        """How far C, S and repetition are beyond their bounds together, 1 more if broken; 0 when passed."""
+        short = max(0.0, self.c_floor - self.C) + max(0.0, self.s_floor - self.S)
+        too_much = max(0.0, self.repetition - REPETITION_CEILING) if self.repeats else 0.0
+        return short + too_much + float(self.broken_at is not None)
 
 
 @dataclass(frozen=True)
 class SafetyGate:
-    """Floors for what may pass; being equal to a floor passes.
+    """Floors for what may pass; being equal to a floor passes, and a floor of 0 lets everything pass.
 
     Attributes:
-        c_floor: Least C, in [0, 1].
-        s_floor: Least S, in [0, 1].
+        c_floor: Least C, in [0, 1]. Above 0, copies of one passage may not take more than three quarters.
+        s_floor: Least S, in [0, 1]. Above 0, the text must be UTF-8 where the training text is.
 
     Raises:
         ConfigError: A floor is out of range.
@@ -81,8 +92,13 @@ class SafetyGate:
         for field in ("c_floor", "s_floor"):
             _check_number(field, getattr(self, field), 1.0)
 
-    def judge(self, sample: Sample, reference: ReferenceModel) -> GateVerdict:
+    def judge(self, sample: Sample, reference: ReferenceModel, *, history: bytes = b"") -> GateVerdict:
         """Measure a sample, prompt excluded, and hold it to the floors.
+
+        Args:
+            sample: What was emitted.
+            reference: The model of the training text.
+            history: The bytes before it, which may have begun its first character; not measured.
 
         Raises:
             BitFormatError: Nothing was emitted.
@@ -90,15 +106,33 @@ class SafetyGate:
         if not sample.data:
             raise BitFormatError("nothing was emitted, so there is nothing to judge; emit at least one byte.")
         found = measure(sample.payload_bits, sample.probabilities, reference)
+        copies = repetition(sample.data)
+        broken_at = first_fault(sample.data, history=history) if self.s_floor and reference.is_utf8 else None
         reasons = []
         if self.c_floor > found.C:
             reasons.append(f"C {found.C:.2f} is below the floor {self.c_floor:.2f}: the text repeats itself")
+        if self.c_floor and copies.share > REPETITION_CEILING:
+            reasons.append(
+                f"{copies.share:.0%} of the text are copies of the same {_bytes(copies.period)}, "
+                f"more than {REPETITION_CEILING:.0%}"
+            )
         if self.s_floor > found.S:
             reasons.append(
                 f"S {found.S:.2f} is below the floor {self.s_floor:.2f}: "
                 "the text is unlike what the model was trained on"
             )
-        return GateVerdict(not reasons, found.K, found.C, found.S, tuple(reasons), self.c_floor, self.s_floor)
+        if broken_at is not None:
+            reasons.append(
+                f"byte {broken_at} (0x{sample.data[broken_at]:02x}) is not UTF-8, which the training text is"
+            )
+        return GateVerdict(
+            passed=not reasons, K=found.K, C=found.C, S=found.S, repetition=copies.share,
+            reasons=tuple(reasons), c_floor=self.c_floor, s_floor=self.s_floor, broken_at=broken_at,
+        )  # fmt: skip
+
+
+def _bytes(count: int) -> str:
+    return f"{count} byte{'s' if count != 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -243,7 +277,8 @@ def _judged(draw: _Draw, gate: SafetyGate, drawn: Sample | None = None) -> Gated
     if draw.model.reference is None:
         raise MissingReferenceError
     sample = draw.sample() if drawn is None else drawn
-    verdict = gate.judge(sample, draw.model.reference)
+    history = bits_to_bytes(draw.prompt, parity=draw.model.config.parity)
+    verdict = gate.judge(sample, draw.model.reference, history=history)
     return GatedSample(sample, verdict, (Attempt(draw.seed, draw.temperature, draw.top_p, verdict),))
 
 

@@ -145,6 +145,7 @@ class AttemptReport(Answered):
     K: float
     C: float
     S: float
+    repetition: float
     reasons: tuple[str, ...]
 
 
@@ -153,6 +154,7 @@ class GateReport(Answered):
 
     Attributes:
         attempts: Samples drawn until one passed or the retries were used up.
+        repetition: The share that copies of one passage take, from 0 to 1.
         reasons: Why it did not pass, as sentences; empty when it passed.
         log: Each attempt in order.
     """
@@ -162,6 +164,7 @@ class GateReport(Answered):
     K: float
     C: float
     S: float
+    repetition: float
     reasons: tuple[str, ...]
     c_floor: float
     s_floor: float
@@ -215,4 +218,4 @@ def flat(config: RunConfig) -> dict[str, Any]:
 
 
 def _figures(verdict: GateVerdict) -> dict[str, Any]:
-    return {name: getattr(verdict, name) for name in ("passed", "K", "C", "S", "reasons")}
+    return {name: getattr(verdict, name) for name in ("passed", "K", "C", "S", "repetition", "reasons")}

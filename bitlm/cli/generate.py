@@ -86,6 +86,7 @@ def _record(answer: GatedSample) -> dict[str, Any]:
             "K": verdict.K,
             "C": verdict.C,
             "S": verdict.S,
+            "repetition": verdict.repetition,
             "reasons": list(verdict.reasons),
         },
     }

@@ -4,11 +4,13 @@ from bitlm.telemetry.drift import Drift, detect_metric_drift
 from bitlm.telemetry.lempel_ziv import expected_complexity, lz_complexity, lz_phrases
 from bitlm.telemetry.measures import Measures, measure
 from bitlm.telemetry.negentropy import negentropy_score
+from bitlm.telemetry.repetition import Repetition, repetition
 from bitlm.telemetry.symbiosis import expected_symbiosis, symbiosis_kl, symbiosis_score
 
 __all__ = [
     "Drift",
     "Measures",
+    "Repetition",
     "detect_metric_drift",
     "expected_complexity",
     "expected_symbiosis",
@@ -16,6 +18,7 @@ __all__ = [
     "lz_phrases",
     "measure",
     "negentropy_score",
+    "repetition",
     "symbiosis_kl",
     "symbiosis_score",
 ]

@@ -13,6 +13,7 @@ from bitlm.bits import (
     drop_parity,
     encode_frames,
     enforce_parity,
+    first_fault,
     frame_bits,
     pack_bytes,
     parity_errors,
@@ -142,3 +143,26 @@ def test_a_parity_error_names_the_first_frames_and_the_remedy() -> None:
         ParityError, match=r"7 frame\(s\) fail even parity \(first: 0, 1, 2, 3, 4\).*enforce_parity"
     ):
         bits_to_bytes(bits, parity=True)
+
+
+@given(st.text(), st.integers(0, 3), st.integers(0, 3))
+def test_a_passage_cut_out_of_utf_8_has_no_fault(text: str, before: int, after: int) -> None:
+    data = text.encode()
+    passage = data[before : len(data) - after]
+    assert first_fault(passage, history=data[:before]) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "history", "place"),
+    [
+        (b"ab\xff", b"", 2),
+        (b"\x80", b"", 0),
+        (b"\x80", b"a", 0),
+        (b"\xe2a", b"", 0),
+        (b"a\xe2\x82b", b"", 1),
+        (b"\x82\xacb\x80", b"\xe2", 3),
+        (b"\xc0\x80", b"", 0),
+    ],
+)
+def test_the_first_byte_that_utf_8_cannot_have_is_found(data: bytes, history: bytes, place: int) -> None:
+    assert first_fault(data, history=history) == place

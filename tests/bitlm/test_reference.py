@@ -165,3 +165,23 @@ def test_settings_that_cannot_be_are_refused_with_the_range() -> None:
 
 def test_no_bytes_have_no_predictions() -> None:
     assert ReferenceModel.fit(b"a").bit_probabilities(b"").shape == (0,)
+
+
+@pytest.mark.parametrize("data", [b"plain", "a €".encode()[:-1]])
+def test_it_knows_that_what_it_counted_is_utf_8_and_keeps_that(tmp_path: Path, data: bytes) -> None:
+    reference = ReferenceModel.fit(data)
+    reference.save(tmp_path / "reference")
+    assert reference.is_utf8
+    assert ReferenceModel.load(tmp_path / "reference").is_utf8
+
+
+@pytest.mark.parametrize("data", [b"a\xffb", "é".encode("latin-1") + b" a"])
+def test_it_knows_that_what_it_counted_is_not_utf_8(tmp_path: Path, data: bytes) -> None:
+    reference = ReferenceModel.fit(data)
+    reference.save(tmp_path / "reference")
+    assert not reference.is_utf8
+    assert not ReferenceModel.load(tmp_path / "reference").is_utf8
+
+
+def test_a_character_cut_off_where_counting_begins_is_no_fault() -> None:
+    assert ReferenceModel.fit("€€€".encode(), most_bytes=4).is_utf8

@@ -65,15 +65,62 @@ def test_a_stretch_of_held_out_text_passes(text: Corpus, reference: ReferenceMod
 def test_a_loop_fails_because_it_repeats_itself(reference: ReferenceModel) -> None:
     verdict = SafetyGate().judge(sample_of(b"the of a" * (LENGTH // 8)), reference)
     assert not verdict.passed
-    (reason,) = verdict.reasons
-    assert reason == f"C {verdict.C:.2f} is below the floor 0.30: the text repeats itself"
+    assert verdict.reasons == (
+        f"C {verdict.C:.2f} is below the floor 0.30: the text repeats itself",
+        "100% of the text are copies of the same 8 bytes, more than 75%",
+    )
+    assert verdict.repeats
+
+
+def test_a_loop_of_four_copies_fails_though_c_is_above_its_floor(
+    text: Corpus, reference: ReferenceModel
+) -> None:
+    verdict = SafetyGate(c_floor=0.1).judge(sample_of(text.held_out[40:72] * 4), reference)
+    assert verdict.C > 0.2
+    assert verdict.reasons == ("100% of the text are copies of the same 32 bytes, more than 75%",)
+    assert verdict.repeats
+    assert verdict.shortfall == pytest.approx(0.25)
+
+
+def test_three_quarters_of_copies_pass_and_a_byte_more_fails(text: Corpus, reference: ReferenceModel) -> None:
+    gate = SafetyGate(c_floor=0.01, s_floor=0.0)
+    before = b"0123456789abcdefghijklmnopqrstuv"
+    assert gate.judge(sample_of(before + b"-" * 96), reference).passed
+    assert not gate.judge(sample_of(before[1:] + b"-" * 97), reference).passed
+
+
+def test_text_that_is_not_utf_8_fails_where_the_training_text_is(
+    text: Corpus, reference: ReferenceModel
+) -> None:
+    broken = bytearray(text.held_out[:LENGTH])
+    broken[70] = 0xE2
+    verdict = SafetyGate().judge(sample_of(bytes(broken)), reference)
+    assert verdict.reasons == ("byte 70 (0xe2) is not UTF-8, which the training text is",)
+    assert (verdict.broken_at, verdict.shortfall) == (70, 1.0)
+    latin = ReferenceModel.fit(text.train + "é".encode("latin-1") + b" ", order=3)
+    assert SafetyGate().judge(sample_of(bytes(broken)), latin).passed
+
+
+def test_a_character_that_the_prompt_begins_or_the_end_cuts_off_is_not_broken(
+    text: Corpus, reference: ReferenceModel
+) -> None:
+    euro = "€".encode()
+    rest = sample_of(euro[1:] + text.held_out[:LENGTH] + euro[:2])
+    assert SafetyGate().judge(rest, reference, history=b"5 " + euro[:1]).passed
+    assert not SafetyGate().judge(rest, reference, history=b"5 ").passed
+
+
+def test_floors_of_0_let_everything_pass(reference: ReferenceModel) -> None:
+    gate = SafetyGate(c_floor=0.0, s_floor=0.0)
+    assert gate.judge(sample_of(b"\xff" * LENGTH), reference).passed
 
 
 def test_noise_fails_because_it_is_unlike_the_training_text(reference: ReferenceModel) -> None:
     draw = torch.Generator().manual_seed(0)
     noise = bytes(torch.randint(0, 256, (LENGTH,), generator=draw).tolist())
     verdict = SafetyGate().judge(sample_of(noise), reference)
-    (reason,) = verdict.reasons
+    reason, not_text = verdict.reasons
+    assert "not UTF-8" in not_text
     assert reason.startswith(f"S {verdict.S:.2f} is below the floor 0.50: ")
     assert "unlike what the model was trained on" in reason
 
@@ -168,7 +215,8 @@ def test_the_best_of_the_failed_attempts_is_returned_marked(model: BitTransforme
     assert gated.verdict.shortfall == min(attempt.verdict.shortfall for attempt in gated.attempts)
 
 
-def test_a_retry_can_save_an_answer(model: BitTransformer) -> None:
+def test_a_retry_can_save_an_answer(model: BitTransformer, text: Corpus) -> None:
+    model.reference = ReferenceModel.fit(text.train + b"\xff", order=3)  # so that S alone decides
     with pytest.warns(SafetyGateWarning):
         failed = safe_sample_with_retry(
             model, NOTHING, 0, 1, strict=False, max_new_bytes=8, max_retries=3, seed=0
