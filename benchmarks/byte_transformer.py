@@ -1,8 +1,8 @@
 """The twin BitLM is compared with: an ordinary transformer that predicts bytes by a 256-way softmax.
 
-Pre-norm blocks on one residual stream, rotary positions, GELU, no dropout, vectors of n-grams where BitLM has
-them: what BitLM is without its bits, its two streams and its grid. It reads a window as BitLM does: position
-i sees a start vector and the bytes before byte i, so both predict every byte of a window.
+Pre-norm blocks on one residual stream, rotary positions, GELU, no dropout, the same vectors at the input:
+what BitLM is without its bits, its two streams and its grid. It reads a window as BitLM does: position i sees
+a start vector and the bytes before byte i, so both predict every byte of a window.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gelu, scaled_dot_product_attention
 
 from bitlm.model import ModelConfig
-from bitlm.model.embedding import ngrams_of
+from bitlm.model.embedding import looked_up, lookups_of
 from bitlm.model.initialisation import initialise
 from bitlm.model.positions import rotate, rotations
 from bitlm.model.unfilled import embedding, linear
@@ -76,7 +76,7 @@ class ByteTransformer(nn.Module):
     def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
         super().__init__()
         self.embedding = embedding(BYTE_VALUES, config.d_model)
-        self.ngrams = ngrams_of(config)
+        self.ngrams, self.recall = lookups_of(config)
         self.start = nn.Parameter(torch.zeros(config.d_model))
         self.trunk = PlainTrunk(config)
         self.head = linear(config.d_model, BYTE_VALUES, bias=True)
@@ -86,8 +86,9 @@ class ByteTransformer(nn.Module):
         """Return the logits of every byte given the ones before it."""
         start = self.start.expand(text.shape[0], 1, -1)
         earlier = self.embedding(text[:, :-1].long())
-        if self.ngrams is not None:
-            earlier = earlier + self.ngrams(text[:, :-1])
+        for lookup in (self.ngrams, self.recall):
+            if lookup is not None:
+                earlier = earlier + looked_up(lookup, text[:, :-1])
         hidden = torch.cat([start, earlier], dim=1)
         return self.head(self.trunk(hidden))  # type: ignore[no-any-return]
 

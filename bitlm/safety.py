@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import inf, isfinite
 
 from torch import Tensor
 
@@ -66,11 +66,18 @@ class GateVerdict:
         return self.c_floor > self.C or (self.c_floor > 0 and self.repetition > REPETITION_CEILING)
 
     @property
-    def shortfall(self) -> float:
-        """How far C, S and repetition are beyond their bounds together, 1 more if broken; 0 when passed."""
-        short = max(0.0, self.c_floor - self.C) + max(0.0, self.s_floor - self.S)
-        too_much = max(0.0, self.repetition - REPETITION_CEILING) if self.repeats else 0.0
-        return short + too_much + float(self.broken_at is not None)
+    def margin(self) -> float:
+        """How far from its nearest bound the text is, as a share of that bound; below 0 when refused.
+
+        The least of C ÷ its floor − 1, S ÷ its floor − 1 and 1 − repetition ÷ its ceiling; 1 less where the
+        text is broken. Infinite where both floors are 0.
+        """
+        margins = [inf]
+        if self.c_floor:
+            margins += [self.C / self.c_floor - 1, 1 - self.repetition / REPETITION_CEILING]
+        if self.s_floor:
+            margins.append(self.S / self.s_floor - 1)
+        return min(margins) - (self.broken_at is not None)
 
 
 @dataclass(frozen=True)
@@ -293,7 +300,7 @@ def _retry_draw(first: _Draw, retry: int, last: GateVerdict) -> _Draw:
 
 def _deliver(judged: list[GatedSample], *, strict: bool) -> GatedSample:
     """Return the best sample with all attempts, or refuse it."""
-    best = min(judged, key=lambda candidate: candidate.verdict.shortfall)
+    best = max(judged, key=lambda candidate: candidate.verdict.margin)
     attempts = tuple(attempt for candidate in judged for attempt in candidate.attempts)
     if not best.verdict.passed:
         if strict:

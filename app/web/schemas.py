@@ -61,6 +61,7 @@ class InitRequest(Body):
     memory: str | None = None
     ngram_order: int | None = None
     ngram_slots: int | None = None
+    recall: bool | None = None
     mixing: str | None = None
     mixing_order: int | None = None
     objective: str | None = None

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import typer
 
-from bitlm.bits import bytes_to_bits
+from bitlm.bits import PAYLOAD_BITS, bytes_to_bits
 from bitlm.earlier_counts import EarlierCounts
 from bitlm.generation import collect, generate
 from bitlm.model import BitTransformer, ModelConfig
@@ -36,7 +36,8 @@ def _run_everything(patch_bits: int) -> None:
     values, starts = np.array(list(TEXT), np.uint8), np.zeros(1, np.int64)
     counts = EarlierCounts(values).before(values[None, :2], starts, 8)
     config = ModelConfig(d_model=8, nhead=2, num_layers=1, dim_feedforward=8, max_seq_len=64)
-    model = BitTransformer(replace(config, patch_bits=patch_bits, mixing="reference"))
+    recall = patch_bits == PAYLOAD_BITS
+    model = BitTransformer(replace(config, patch_bits=patch_bits, mixing="reference", recall=recall))
     model.reference = ReferenceModel.fit(TEXT)
     model.reference.bits_per_byte(TEXT)
     lz_complexity(bytes_to_bits(TEXT))

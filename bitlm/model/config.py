@@ -16,6 +16,12 @@ BIT_WIDTH = 16
 MIXER_WIDTH = 32
 """Width inside the network that weighs counts."""
 
+RECALL_MOST_BYTES = 16
+"""Of the last bytes, how many are compared with earlier ones."""
+
+RECALL_VECTORS = 256 + 1 + RECALL_MOST_BYTES
+"""Of each byte recalled, then of none, and of each length that one can rest on."""
+
 _WHOLE_NUMBER_BOUNDS = {
     "d_model": (2, 4096),
     "nhead": (1, 256),
@@ -52,6 +58,8 @@ class ModelConfig:
         ngram_order: The most bytes that have a vector of their own at the input when taken together: with 3,
             the last byte, the last two and the last three do. 1 with patch_bits=1.
         ngram_slots: Vectors for all n-grams of a length, a power of two; which one each has, a hash decides.
+        recall: Whether each byte has vectors, at the input, of what followed when the last bytes last stood
+            in the window, and of how many bytes those were. Not with patch_bits=1.
         parity: Whether a frame ends with an even-parity bit.
         chunk_size: Bits of an attention chunk, whole frames: a position sees its own chunk up to itself, in
             time and memory linear in length. 0 is full attention: it sees all of the window up to itself.
@@ -81,6 +89,7 @@ class ModelConfig:
     patch_bits: int = 8
     ngram_order: int = 1
     ngram_slots: int = 4096
+    recall: bool = False
     parity: bool = False
     chunk_size: int = 0
     overlap: int = 0
@@ -95,7 +104,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for field, (least, most) in _WHOLE_NUMBER_BOUNDS.items():
             _check_whole_number(field, getattr(self, field), least, most)
-        for field in ("parity", "use_act"):
+        for field in ("parity", "use_act", "recall"):
             if not isinstance(getattr(self, field), bool):
                 raise ConfigError(field, getattr(self, field), "use true or false.")
         for field, choices in _CHOICES.items():
@@ -107,7 +116,7 @@ class ModelConfig:
         if self.use_act and self.num_layers == 1:
             raise ConfigError("use_act", self.use_act, "use at least 2 layers: one leaves no choice.")
         self._check_heads()
-        self._check_ngrams()
+        self._check_lookups()
         if self.max_seq_len < self.frame_bits:
             raise ConfigError(
                 "max_seq_len", self.max_seq_len, f"use at least {self.frame_bits} bits, one whole frame."
@@ -133,10 +142,14 @@ class ModelConfig:
                 f"use an even multiple of nhead={self.nhead}: rotary positions turn pairs of channels.",
             )
 
-    def _check_ngrams(self) -> None:
+    def _check_lookups(self) -> None:
         if self.ngram_order > 1 and self.patch_bits == 1:
             raise ConfigError(
                 "ngram_order", self.ngram_order, "use 1: with patch_bits=1 no position carries a whole byte."
+            )
+        if self.recall and self.patch_bits == 1:
+            raise ConfigError(
+                "recall", self.recall, "use false: with patch_bits=1 no position carries a whole byte."
             )
         if self.ngram_slots & (self.ngram_slots - 1):
             raise ConfigError("ngram_slots", self.ngram_slots, "use a power of two.")
@@ -190,12 +203,15 @@ class ModelConfig:
         layer = 4 * width * width + 2 * width * self.dim_feedforward + 4 * width + width // self.nhead
         bits = 2 * BIT_WIDTH + self.patch_bits * BIT_WIDTH * width
         ngrams = (self.ngram_order - 1) * self.ngram_slots * width
+        recall = RECALL_VECTORS * width if self.recall else 0
         phases = self.frame_bits * width if self.patch_bits == 1 else 0
         head = (self.leaves - 1) * (width + 1)
         orders = self.mixing_order + 1
         mixer = MIXER_WIDTH * (PAYLOAD_BITS + 3 * orders) + orders if self.mixing == "reference" else 0
         halting = (self.num_layers - 1) * (2 * width + 1) if self.use_act else 0
-        return bits + ngrams + width + phases + self.num_layers * layer + halting + width + head + mixer
+        return (
+            bits + ngrams + recall + width + phases + self.num_layers * layer + halting + width + head + mixer
+        )
 
 
 def _check_whole_number(field: str, value: object, least: int, most: int) -> None:

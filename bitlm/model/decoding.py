@@ -18,7 +18,6 @@ from bitlm.model.context_reader import ContextReader, plain_array
 from bitlm.model.embedding import PatchEmbedding
 from bitlm.model.grid import LIMIT
 from bitlm.model.layer_kernels import LANES, Ends, Halting, Memory, Turns, Weights, decode
-from bitlm.model.ngram_kernels import find_slots
 from bitlm.model.reversible import check_streams
 from bitlm.model.trunk import Block, Trunk
 
@@ -57,9 +56,9 @@ class DecodingCache:
         blocks, heads = trunk.typed_blocks, trunk.config.nhead
         table = torch.cat([embedding.table(), embedding.start[None]])
         places = embedding.place(0, self.positions)
-        grams = embedding.ngrams
-        ngrams = table[:0] if grams is None else grams.vectors.weight
-        ends = (table, ngrams, places, trunk.norm.weight, head.weight.T, head.bias)
+        self._lookups = embedding.lookups
+        vectors = torch.cat([table[:0], *(lookup.vectors.weight for lookup in self._lookups)])
+        ends = (table, vectors, places, trunk.norm.weight, head.weight.T, head.bias)
         self._ends = Ends(*(plain_array(part) for part in ends))
         self._weights = _weights(blocks)
         self._halting = _halting(blocks, trunk.config)
@@ -72,7 +71,6 @@ class DecodingCache:
         self._turns = Turns(plain_array(trunk.turns.real), plain_array(trunk.turns.imag))
         visibility = trunk.config.visibility
         self._first_seen = np.array([visibility.first(position) for position in range(self.positions)])
-        self._ngram_shape = (0, 2) if grams is None else (grams.orders, grams.slots)
         self._told = np.zeros((batch, self.positions), dtype=np.int64)
         self._new_reader = reader
         self.clear()
@@ -108,9 +106,9 @@ class DecodingCache:
             )
         told = np.ascontiguousarray(told)
         weights = (self._ends, self._weights, self._halting)
-        slots = self._slots(values, told.shape[1])
+        found = self._found(values, told.shape[1])
         logits, greatest, runs = decode(
-            told, slots, start, self._first_seen, *weights, self._memory, self._turns
+            told, found, start, self._first_seen, *weights, self._memory, self._turns
         )
         if int(greatest.max()) >= LIMIT_BITS:
             check_streams(list(torch.from_numpy(greatest.view(np.float32)[:, None])))
@@ -122,17 +120,21 @@ class DecodingCache:
         added: Float32[np.ndarray, "batch node"] = logits + self._reader.added()
         return added
 
-    def _slots(
+    def _found(
         self, values: Int64[np.ndarray, "batch patch"], count: int
-    ) -> Int64[np.ndarray, "order batch position"]:
-        """Return the n-grams' slots at so many next positions, the last of which are told these values."""
-        (orders, of_each), begin = self._ngram_shape, max(0, self.length - 1)
-        self._told[:, begin : begin + values.shape[1]] = values
-        slots = np.full((orders, self.batch, count), -1, dtype=np.int64)
-        found = np.empty((orders, *values.shape), dtype=np.int64)
-        find_slots(self._told, begin, of_each, found)
-        slots[:, :, count - values.shape[1] :] = found
-        return slots
+    ) -> Int64[np.ndarray, "lookup batch position"]:
+        """Return the rows looked up at so many next positions, the last of which are told these values."""
+        begin = max(0, self.length - 1)
+        end = begin + values.shape[1]
+        self._told[:, begin:end] = values
+        parts, first = [np.empty((0, *values.shape), dtype=np.int64)], 0
+        for lookup in self._lookups:
+            parts.append(lookup.find(self._told, begin, end) + first)
+            first += len(lookup.vectors.weight)
+        found = np.concatenate(parts)
+        rows = np.full((len(found), self.batch, count), -1, dtype=np.int64)
+        rows[:, :, count - values.shape[1] :] = found
+        return rows
 
 
 def _weights(blocks: list[Block]) -> Weights:

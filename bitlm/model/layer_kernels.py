@@ -54,7 +54,7 @@ class Ends(NamedTuple):
 
     Attributes:
         table: The input vector of every possible patch, then that of the start.
-        ngrams: What is added for the last bytes taken together, a row a slot.
+        vectors: What is added for more than the last byte, a row each.
         places: What the input adds at each position.
         norm: The last norm's gain.
         head: [width, node].
@@ -62,7 +62,7 @@ class Ends(NamedTuple):
     """
 
     table: Array
-    ngrams: Array
+    vectors: Array
     places: Array
     norm: Array
     head: Array
@@ -299,7 +299,7 @@ def keep_keys_and_values(
 @compiled
 def decode(
     values: npt.NDArray[np.int64],
-    slots: npt.NDArray[np.int64],
+    found: npt.NDArray[np.int64],
     start: int,
     first_seen: npt.NDArray[np.int64],
     ends: Ends,
@@ -312,7 +312,7 @@ def decode(
 
     Args:
         values: What each position is told, a row of the table: [text, position].
-        slots: Which rows of the n-grams', [order, text, position]; -1 for none.
+        found: Which rows of the vectors each is told as well, [lookup, text, position]; -1 for none.
         start: The first of the positions.
         first_seen: For each position of the window, the first position it sees.
         ends: What lies before and after the layers.
@@ -333,9 +333,9 @@ def decode(
     for t in range(texts * count):
         for j in range(width):
             told[j] = ends.table[values[t // count, t % count], j] + ends.places[start + t % count, j]
-        for order in range(len(slots)):
-            if slots[order, t // count, t % count] >= 0:
-                add_scaled(ONE, ends.ngrams[slots[order, t // count, t % count]], told)
+        for lookup in range(len(found)):
+            if found[lookup, t // count, t % count] >= 0:
+                add_scaled(ONE, ends.vectors[found[lookup, t // count, t % count]], told)
         greatest[0] = max(greatest[0], add_whole_steps(told, x1[t]))
     greatest[1] = greatest[0]
     x2 = x1.copy()

@@ -1,11 +1,9 @@
 """Vectors of the last bytes taken together."""
 
 import numpy as np
-import torch
-from jaxtyping import Float, Integer
-from torch import Tensor, nn
+from torch import nn
 
-from bitlm.model.ngram_kernels import find_slots
+from bitlm.model.ngram_kernels import IntArray, find_slots
 from bitlm.model.unfilled import embedding
 
 
@@ -27,10 +25,14 @@ class NgramEmbedding(nn.Module):
         self.orders, self.slots = order - 1, slots
         self.vectors = embedding(self.orders * slots, width)
 
-    def forward(self, values: Integer[Tensor, "batch byte"]) -> Float[Tensor, "batch byte width"]:
-        """Return the sum at each byte; bytes before a row's first count as 0."""
-        found = np.empty((self.orders, *values.shape), dtype=np.int64)
-        find_slots(values.long().contiguous().numpy(force=True), 0, self.slots, found)
-        slots = torch.from_numpy(found).to(values.device)
-        summed: Tensor = self.vectors(slots).sum(0)
-        return summed
+    def find(self, values: IntArray, begin: int, end: int) -> IntArray:
+        """Return the rows of `vectors` that are added up at each byte: [order, text, byte - begin].
+
+        Args:
+            values: [text, byte]; bytes before a text's first count as 0.
+            begin: The first byte meant; the others come before.
+            end: The first byte not meant any more.
+        """
+        found = np.empty((self.orders, len(values), end - begin), dtype=np.int64)
+        find_slots(values, begin, self.slots, found)
+        return found

@@ -27,8 +27,9 @@ def preset(size: str, **changes: Any) -> tuple[ModelConfig, TrainingConfig]:
         if field not in model_fields and field not in training_fields:
             raise ConfigError(field, value, "there is no such setting; see docs/api.md for those there are.")
     model = table["model"] | {field: value for field, value in changes.items() if field in model_fields}
-    if model.get("patch_bits") == 1 and "ngram_order" not in changes:
-        model["ngram_order"] = 1  # a size's own is meant for bytes
+    if model.get("patch_bits") == 1:  # what a size has of these is meant for bytes
+        without = {"ngram_order": 1, "recall": False}
+        model |= {field: value for field, value in without.items() if field not in changes}
     training = table["training"] | {
         field: value for field, value in changes.items() if field in training_fields
     }

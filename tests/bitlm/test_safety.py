@@ -1,4 +1,5 @@
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -59,7 +60,7 @@ def test_a_stretch_of_held_out_text_passes(text: Corpus, reference: ReferenceMod
         verdict = SafetyGate().judge(sample_of(text.held_out[start : start + LENGTH]), reference)
         assert verdict.passed, verdict
         assert verdict.reasons == ()
-        assert verdict.shortfall == 0
+        assert verdict.margin == pytest.approx(min(verdict.C / 0.3, verdict.S / 0.5) - 1)
 
 
 def test_a_loop_fails_because_it_repeats_itself(reference: ReferenceModel) -> None:
@@ -79,7 +80,7 @@ def test_a_loop_of_four_copies_fails_though_c_is_above_its_floor(
     assert verdict.C > 0.2
     assert verdict.reasons == ("100% of the text are copies of the same 32 bytes, more than 75%",)
     assert verdict.repeats
-    assert verdict.shortfall == pytest.approx(0.25)
+    assert verdict.margin == pytest.approx(1 - 1 / 0.75)
 
 
 def test_three_quarters_of_copies_pass_and_a_byte_more_fails(text: Corpus, reference: ReferenceModel) -> None:
@@ -96,7 +97,8 @@ def test_text_that_is_not_utf_8_fails_where_the_training_text_is(
     broken[70] = 0xE2
     verdict = SafetyGate().judge(sample_of(bytes(broken)), reference)
     assert verdict.reasons == ("byte 70 (0xe2) is not UTF-8, which the training text is",)
-    assert (verdict.broken_at, verdict.shortfall) == (70, 1.0)
+    assert verdict.broken_at == 70
+    assert verdict.margin < 0
     latin = ReferenceModel.fit(text.train + "é".encode("latin-1") + b" ", order=3)
     assert SafetyGate().judge(sample_of(bytes(broken)), latin).passed
 
@@ -112,7 +114,8 @@ def test_a_character_that_the_prompt_begins_or_the_end_cuts_off_is_not_broken(
 
 def test_floors_of_0_let_everything_pass(reference: ReferenceModel) -> None:
     gate = SafetyGate(c_floor=0.0, s_floor=0.0)
-    assert gate.judge(sample_of(b"\xff" * LENGTH), reference).passed
+    verdict = gate.judge(sample_of(b"\xff" * LENGTH), reference)
+    assert (verdict.passed, verdict.margin) == (True, inf)
 
 
 def test_noise_fails_because_it_is_unlike_the_training_text(reference: ReferenceModel) -> None:
@@ -212,7 +215,7 @@ def test_the_best_of_the_failed_attempts_is_returned_marked(model: BitTransforme
         gated = safe_sample_with_retry(model, NOTHING, strict=False, max_new_bytes=24, max_retries=3)
     assert not gated.verdict.passed
     assert len(gated.attempts) == 4
-    assert gated.verdict.shortfall == min(attempt.verdict.shortfall for attempt in gated.attempts)
+    assert gated.verdict.margin == max(attempt.verdict.margin for attempt in gated.attempts)
 
 
 def test_a_retry_can_save_an_answer(model: BitTransformer, text: Corpus) -> None:

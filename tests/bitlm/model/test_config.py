@@ -117,6 +117,7 @@ def test_chunks_and_overlap_are_counted_in_positions(
     parity=st.booleans(),
     use_act=st.booleans(),
     ngram_order=st.integers(1, 4),
+    recall=st.booleans(),
 )
 def test_the_parameters_counted_are_the_parameters_made(
     *,
@@ -128,6 +129,7 @@ def test_the_parameters_counted_are_the_parameters_made(
     parity: bool,
     use_act: bool,
     ngram_order: int,
+    recall: bool,
 ) -> None:
     config = ModelConfig(
         d_model=2 * width * nhead,
@@ -140,5 +142,6 @@ def test_the_parameters_counted_are_the_parameters_made(
         use_act=use_act and layers > 1,
         ngram_order=ngram_order if patch_bits == 8 else 1,
         ngram_slots=16,
+        recall=recall and patch_bits == 8,
     )
     assert BitTransformer(config).parameter_count == config.parameter_count

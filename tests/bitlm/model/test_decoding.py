@@ -30,7 +30,7 @@ def lively_model(patch_bits: int, *, parity: bool, **settings: Any) -> BitTransf
         for name, parameter in model.named_parameters():
             if "project" in name or name.startswith("head"):
                 parameter.mul_(4)
-            if "ngrams" in name:
+            if "ngrams" in name or "recall" in name:
                 parameter.mul_(20)
     return model.eval()
 
@@ -41,9 +41,9 @@ def in_chunks(frames: int, *, parity: bool) -> dict[str, int]:
     return {"chunk_size": frames * frame, "overlap": frame} if frames else {}
 
 
-def some_ngrams(patch_bits: int) -> dict[str, int]:
-    """Vectors of up to three bytes taken together, where positions carry bytes."""
-    return {"ngram_order": 3, "ngram_slots": 64} if patch_bits == 8 else {}
+def some_lookups(patch_bits: int) -> dict[str, int]:
+    """Vectors of up to three bytes taken together and of what they recall, where positions carry bytes."""
+    return {"ngram_order": 3, "ngram_slots": 64, "recall": True} if patch_bits == 8 else {}
 
 
 def some_frames(*, parity: bool, rows: int = 2) -> Tensor:
@@ -62,7 +62,7 @@ def test_decoding_position_by_position_agrees_with_the_whole_window(
     *, patch_bits: int, parity: bool, chunk_frames: int
 ) -> None:
     model = lively_model(
-        patch_bits, parity=parity, **in_chunks(chunk_frames, parity=parity), **some_ngrams(patch_bits)
+        patch_bits, parity=parity, **in_chunks(chunk_frames, parity=parity), **some_lookups(patch_bits)
     )
     bits = some_frames(parity=parity)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_a_history_read_at_once_continues_like_one_read_bit_by_bit(
     *, patch_bits: int, parity: bool, frames: int, chunk_frames: int
 ) -> None:
     model = lively_model(
-        patch_bits, parity=parity, **in_chunks(chunk_frames, parity=parity), **some_ngrams(patch_bits)
+        patch_bits, parity=parity, **in_chunks(chunk_frames, parity=parity), **some_lookups(patch_bits)
     )
     bits = some_frames(parity=parity)
     frame = model.config.frame_bits
@@ -125,7 +125,14 @@ def trees_by_decoding(model: BitTransformer, bits: Tensor, places: int) -> Tenso
 SHAPES = [
     {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 8 * 40},
     {"d_model": 54, "nhead": 3, "dim_feedforward": 77, "max_seq_len": 8 * 40},
-    {"d_model": 64, "nhead": 2, "dim_feedforward": 256, "max_seq_len": 8 * 300, "ngram_order": 4},
+    {
+        "d_model": 64,
+        "nhead": 2,
+        "dim_feedforward": 256,
+        "max_seq_len": 8 * 300,
+        "ngram_order": 4,
+        "recall": True,
+    },
     {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 8 * 80, "chunk_size": 8 * 16},
     {"d_model": 16, "nhead": 2, "max_seq_len": 8 * 80, "chunk_size": 8 * 16, "overlap": 8 * 3},
 ]
