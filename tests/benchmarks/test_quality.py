@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.quality import changes_of
-from benchmarks.quality_picture import picture, spread
+from benchmarks.quality_picture import PANEL_HEIGHT, TOP, picture, spread
 from benchmarks.quality_record import MIXING, SOFTMAX, Figure, append, bar_minutes, chosen, read, verdicts
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -70,7 +70,7 @@ def test_what_adapting_counts_reach_is_drawn_as_rings_within_the_panel() -> None
     adapting = replace(figure(MIXING, 2.4, 1), adapting_bits_per_byte=1.5)
     drawn = picture([figure("gzip", 2.5), adapting, figure(SOFTMAX, 2.6, 1)])
     (ring,) = [one for one in ET.fromstring(drawn).iter() if one.get("class") == "ring mixing"]  # noqa: S314 - our own
-    assert 84 <= float(ring.get("cy", 0)) <= 384
+    assert TOP <= float(ring.get("cy", 0)) <= TOP + PANEL_HEIGHT
     assert "2.400 (1.500 adapting)" in drawn
 
 
