@@ -1,7 +1,10 @@
-"""How well do C and S tell text from its failures? Prints a table and writes it to benchmarks/results/.
+"""How well does the gate tell text from its failures? Prints a table and writes it to benchmarks/results/.
 
-The samples are 128 bytes each, cut or made from the held-out tenth of the embedded corpus; the reference
-model is fitted on the rest. `python -m benchmarks.gate_separation`
+The samples are 128 bytes each, cut or made from the held-out tenth of a corpus; the reference model is fitted
+on the rest. Each is judged by the gate itself, at its default floors.
+
+    python -m benchmarks.gate_separation
+    python -m benchmarks.gate_separation --corpus embedded kjv sotu
 """
 
 import argparse
@@ -11,18 +14,20 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+import torch
 
+from benchmarks.quality_corpora import corpus_of
 from benchmarks.record import RESULTS, keep
-from bitlm.bits import bytes_to_bits
-from bitlm.data import Corpus
+from bitlm.bits import PAYLOAD_BITS
+from bitlm.generation import Sample
 from bitlm.randomness import counter_seed
 from bitlm.reference import ReferenceModel
-from bitlm.telemetry import lz_complexity, symbiosis_score
+from bitlm.safety import SafetyGate
 
 SAMPLE_BYTES = 128
-C_FLOOR = 0.3
-S_FLOOR = 0.5
+GATE = SafetyGate()
 FLIPPED_SHARE = 0.05
+NO_BYTE_OF_UTF8 = 0xFF
 TEXT = "held-out text"
 
 Maker = Callable[[bytes, np.random.Generator], bytes]
@@ -37,6 +42,18 @@ def cut(text: bytes, random: np.random.Generator, length_bytes: int = SAMPLE_BYT
 def loop(text: bytes, random: np.random.Generator) -> bytes:
     """Return 8 bytes of text over and over."""
     return cut(text, random, 8) * (SAMPLE_BYTES // 8)
+
+
+def four_copies(text: bytes, random: np.random.Generator) -> bytes:
+    """Return a passage four times."""
+    return cut(text, random, SAMPLE_BYTES // 4) * 4
+
+
+def broken(text: bytes, random: np.random.Generator) -> bytes:
+    """Return text of which one byte is none of UTF-8."""
+    place = int(random.integers(0, SAMPLE_BYTES))
+    passage = cut(text, random)
+    return passage[:place] + bytes([NO_BYTE_OF_UTF8]) + passage[place + 1 :]
 
 
 def noise(text: bytes, random: np.random.Generator) -> bytes:  # noqa: ARG001 - a maker like the others
@@ -63,55 +80,62 @@ def shuffled(text: bytes, random: np.random.Generator) -> bytes:
 MAKERS: dict[str, Maker] = {
     TEXT: cut,
     "8-byte loop": loop,
+    "four copies": four_copies,
     "random bytes": noise,
     "printable noise": printable_noise,
     "5 % flipped bits": flipped,
     "shuffled bytes": shuffled,
+    "one broken byte": broken,
 }
 
 
 @dataclass(frozen=True)
 class Scores:
-    """C and S of the samples of one kind."""
+    """What the gate found of the samples of one kind: C, S, share of copies, margin, and the verdict."""
 
     C: list[float]
     S: list[float]
+    repetition: list[float]
+    margin: list[float]
+    passed: list[bool]
 
     @property
     def refused(self) -> float:
-        """The share below a default floor."""
-        return fmean(c < C_FLOOR or s < S_FLOOR for c, s in zip(self.C, self.S, strict=True))
+        """The share that the gate refuses."""
+        return 1 - fmean(self.passed)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; a ratio is to held-out text's mean, an AUC that of text against this kind."""
+    """One line of the table; an AUC is that of text against this kind."""
 
+    corpus: str
     kind: str
     C_mean: float
     C_low: float
     C_high: float
-    C_ratio: float
+    C_auc: float
     S_mean: float
     S_low: float
     S_high: float
-    S_ratio: float
-    C_auc: float
     S_auc: float
+    repetition_mean: float
+    repetition_high: float
+    margin_auc: float
     refused: float
 
 
 def score(text: bytes, reference: ReferenceModel, count: int, seed: int) -> dict[str, Scores]:
-    """Return C and S of `count` samples of each kind."""
+    """Return what the gate finds of `count` samples of each kind."""
     return {
         kind: _scores([make(text, _generator(seed, index, kind)) for index in range(count)], reference)
         for kind, make in MAKERS.items()
     }
 
 
-def tabulate(scores: Mapping[str, Scores]) -> list[Row]:
-    """Return the table's lines, held-out text first."""
-    return [_row(kind, of_kind, scores[TEXT]) for kind, of_kind in scores.items()]
+def tabulate(corpus: str, scores: Mapping[str, Scores]) -> list[Row]:
+    """Return a corpus's lines of the table, held-out text first."""
+    return [_row(corpus, kind, of_kind, scores[TEXT]) for kind, of_kind in scores.items()]
 
 
 def auc(text: Sequence[float], failure: Sequence[float]) -> float:
@@ -122,29 +146,45 @@ def auc(text: Sequence[float], failure: Sequence[float]) -> float:
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--corpus", nargs="+", default=["embedded"], help="embedded, sotu, kjv, or NAME=PATH")
+    parser.add_argument("--cache", type=Path, default=Path(".bitlm") / "corpora")
     parser.add_argument("--count", type=int, default=400, help="samples of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
 
-    corpus = Corpus.embedded()
-    rows = tabulate(score(corpus.held_out, ReferenceModel.fit(corpus.train), options.count, options.seed))
-    print(f"{options.count} samples of {SAMPLE_BYTES} bytes, floors C {C_FLOOR} and S {S_FLOOR}")
-    print(" " * 18 + "".join(f"{m + ' mean':>9}{'low':>7}{'high':>7}{'AUC':>7}" for m in "CS") + "  refused")
-    for row in rows:
-        print(
-            f"{row.kind:18}{row.C_mean:9.3f}{row.C_low:7.3f}{row.C_high:7.3f}{row.C_auc:7.3f}"
-            f"{row.S_mean:9.3f}{row.S_low:7.3f}{row.S_high:7.3f}{row.S_auc:7.3f}{row.refused:9.1%}"
-        )
+    print(f"{options.count} samples of {SAMPLE_BYTES} bytes, floors C {GATE.c_floor} and S {GATE.s_floor}")
+    corpora = [corpus_of(spec, options.cache) for spec in options.corpus]
+    rows: list[Row] = []
+    for corpus in corpora:
+        scores = score(corpus.held_out, ReferenceModel.fit(corpus.train), options.count, options.seed)
+        rows += tabulate(corpus.name, scores)
+        _print(corpus.name, [row for row in rows if row.corpus == corpus.name])
     keep(
         options.output,
         "gate_separation",
-        corpus={"name": corpus.name, "bytes": len(corpus.data), "fingerprint": corpus.fingerprint},
+        corpora=[
+            {"name": corpus.name, "bytes": len(corpus.data), "fingerprint": corpus.fingerprint}
+            for corpus in corpora
+        ],
         settings={"count": options.count, "seed": options.seed, "sample_bytes": SAMPLE_BYTES},
-        floors={"C": C_FLOOR, "S": S_FLOOR},
+        floors={"C": GATE.c_floor, "S": GATE.s_floor},
         rows=[asdict(row) for row in rows],
     )
+
+
+def _print(corpus: str, rows: Sequence[Row]) -> None:
+    measures = "".join(f"{f'{measure} mean':>9}{'low':>7}{'high':>7}{'AUC':>7}" for measure in "CS")
+    print(f"{corpus:18}{measures}{'copies':>9}{'high':>7}{'gate AUC':>10}{'refused':>9}")
+    for row in rows:
+        print(
+            f"{row.kind:18}{row.C_mean:9.3f}{row.C_low:7.3f}{row.C_high:7.3f}{row.C_auc:7.3f}"
+            f"{row.S_mean:9.3f}{row.S_low:7.3f}{row.S_high:7.3f}{row.S_auc:7.3f}"
+            f"{row.repetition_mean:9.3f}{row.repetition_high:7.3f}{row.margin_auc:10.3f}{row.refused:9.1%}"
+        )
 
 
 def _generator(seed: int, index: int, kind: str) -> np.random.Generator:
@@ -152,23 +192,37 @@ def _generator(seed: int, index: int, kind: str) -> np.random.Generator:
 
 
 def _scores(samples: Sequence[bytes], reference: ReferenceModel) -> Scores:
-    rows = [bytes_to_bits(sample) for sample in samples]
-    return Scores([lz_complexity(row) for row in rows], [symbiosis_score(row, reference) for row in rows])
+    verdicts = [GATE.judge(_as_sample(data), reference) for data in samples]
+    return Scores(
+        [verdict.C for verdict in verdicts],
+        [verdict.S for verdict in verdicts],
+        [verdict.repetition for verdict in verdicts],
+        [verdict.margin for verdict in verdicts],
+        [verdict.passed for verdict in verdicts],
+    )
 
 
-def _row(kind: str, scores: Scores, text: Scores) -> Row:
+def _as_sample(data: bytes) -> Sample:
+    """Return bytes as if a model had emitted them; what it thought of them the gate does not judge."""
+    halves = torch.full((PAYLOAD_BITS * len(data),), 0.5, dtype=torch.float64)
+    return Sample(data, halves, parity=False)
+
+
+def _row(corpus: str, kind: str, scores: Scores, text: Scores) -> Row:
     return Row(
+        corpus=corpus,
         kind=kind,
         C_mean=fmean(scores.C),
         C_low=min(scores.C),
         C_high=max(scores.C),
-        C_ratio=fmean(scores.C) / fmean(text.C),
+        C_auc=auc(text.C, scores.C),
         S_mean=fmean(scores.S),
         S_low=min(scores.S),
         S_high=max(scores.S),
-        S_ratio=fmean(scores.S) / fmean(text.S),
-        C_auc=auc(text.C, scores.C),
         S_auc=auc(text.S, scores.S),
+        repetition_mean=fmean(scores.repetition),
+        repetition_high=max(scores.repetition),
+        margin_auc=auc(text.margin, scores.margin),
         refused=scores.refused,
     )
 

@@ -15,7 +15,7 @@ class TelemetrySettings(BaseModel):
 
     Attributes:
         lambda_K: Reward for negentropy (sharper predictions).
-        lambda_C: Reward for expected complexity (fewer loops).
+        lambda_C: Reward for expected complexity (leaving phrases that occur before).
         lambda_S: Reward for expected symbiosis (towards the reference model).
         c_floor: Below this C the gate refuses a sample.
         s_floor: Below this S the gate refuses a sample.

@@ -25,7 +25,7 @@ class Lambdas:
 
     Attributes:
         K: Of negentropy: sharper predictions.
-        C: Of expected complexity: phrases that end, in place of loops.
+        C: Of expected complexity: leaving phrases that occur before.
         S: Of expected symbiosis: towards the reference model.
     """
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from bitlm.bits import bytes_to_bits
 from bitlm.data import Corpus
 from bitlm.errors import (
     BitFormatError,
@@ -110,6 +111,15 @@ def test_a_character_that_the_prompt_begins_or_the_end_cuts_off_is_not_broken(
     rest = sample_of(euro[1:] + text.held_out[:LENGTH] + euro[:2])
     assert SafetyGate().judge(rest, reference, history=b"5 " + euro[:1]).passed
     assert not SafetyGate().judge(rest, reference, history=b"5 ").passed
+
+
+def test_a_sample_may_go_on_with_a_character_that_its_prompt_begins(model: BitTransformer) -> None:
+    first, second = "é".encode()
+    make_loop(model, second)
+    begun = bytes_to_bits(bytes([first]))
+    assert hil_safe_inference(model, begun, 0.0, 1e-9, max_new_bytes=1).verdict.passed
+    with pytest.raises(SafetyGateError, match="0xa9"):
+        hil_safe_inference(model, bytes_to_bits(b"a"), 0.0, 1e-9, max_new_bytes=1)
 
 
 def test_floors_of_0_let_everything_pass(reference: ReferenceModel) -> None:

@@ -1,6 +1,6 @@
-"""C and S of 128 bytes tell text from its failures at the default floors, on the embedded corpus.
+"""The gate tells 128 bytes of text from their failures at the default floors, on the embedded corpus.
 
-The makers of failures and the floors are those of the benchmark that prints the table.
+The makers of failures are those of the benchmark that prints the table.
 """
 
 import pytest
@@ -52,6 +52,8 @@ def test_most_text_passes_and_what_does_not_is_table_rules_that_look_like_loops(
         ("printable noise", 1.0),
         ("5 % flipped bits", 0.95),
         ("shuffled bytes", 0.75),
+        ("four copies", 1.0),
+        ("one broken byte", 1.0),
     ],
 )
 def test_the_default_floors_refuse_at_least_this_share(
@@ -63,6 +65,13 @@ def test_the_default_floors_refuse_at_least_this_share(
 @pytest.mark.parametrize("kind", ["random bytes", "printable noise", "5 % flipped bits", "shuffled bytes"])
 def test_symbiosis_ranks_nearly_all_text_above_noise(scores: dict[str, Scores], kind: str) -> None:
     assert auc(scores[TEXT].S, scores[kind].S) > 0.99
+
+
+@pytest.mark.parametrize("kind", ["8-byte loop", "four copies", "one broken byte", "random bytes"])
+def test_the_margin_ranks_nearly_all_text_above_what_one_reason_catches(
+    scores: dict[str, Scores], kind: str
+) -> None:
+    assert auc(scores[TEXT].margin, scores[kind].margin) > 0.97
 
 
 def test_complexity_and_not_symbiosis_ranks_text_above_loops(scores: dict[str, Scores]) -> None:
