@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log
 
-from benchmarks.quality_record import MIXING, MODELS, NO_MIXING, SOFTMAX, Figure
+from benchmarks.pictures import SERIES, drawing, key, path_of, small_text
+from benchmarks.quality_record import MODELS, Figure
 
 PANEL_WIDTH, PANEL_HEIGHT = 216, 300
 LABEL_WIDTH, AXIS_WIDTH = 104, 36
@@ -17,31 +18,9 @@ EXPLAINED = (
 )
 LABEL_GAP = 15.0
 TICKS = (1, 2, 5, 10, 20, 60)
-CLASSES = {MIXING: "mixing", NO_MIXING: "bits", SOFTMAX: "softmax"}
+CLASSES = dict(zip(MODELS, SERIES, strict=True))
 ALSO_ON_TOP = 0.4
 """Bits per byte that a panel shows above its worst compressor."""
-
-STYLE = """
-    .paper { fill: #fbfbf9; stroke: #d8d8d2; }
-    .grid { stroke: #e4e4de; } .axis { stroke: #8a8a84; }
-    text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #24241f; }
-    .title { font-size: 14px; font-weight: 600; } .small { fill: #5c5c55; }
-    .fixed { stroke: #8a8a84; stroke-dasharray: 5 4; } .leader { stroke: #8a8a84; fill: none; }
-    .line { fill: none; stroke-width: 2.5; } .curve { fill: none; stroke-width: 1; opacity: .6; }
-    .adapting { fill: none; stroke-width: 1.5; stroke-dasharray: 2 3; }
-    .ring { stroke-width: 1.5; fill: none; }
-    .mixing { stroke: #2e7d4f; } .mixing-fill { fill: #2e7d4f; }
-    .bits { stroke: #b3541e; } .bits-fill { fill: #b3541e; }
-    .softmax { stroke: #3b6fb5; } .softmax-fill { fill: #3b6fb5; }
-    @media (prefers-color-scheme: dark) {
-      .paper { fill: #191b1f; stroke: #34373d; }
-      .grid { stroke: #2a2d33; } .axis { stroke: #7d828b; }
-      text { fill: #ececea; } .small { fill: #b3b6bb; }
-      .fixed, .leader { stroke: #7d828b; }
-      .mixing { stroke: #6cc492; } .mixing-fill { fill: #6cc492; }
-      .bits { stroke: #ee9a63; } .bits-fill { fill: #ee9a63; }
-      .softmax { stroke: #6ea0e0; } .softmax-fill { fill: #6ea0e0; }
-    }"""
 
 
 @dataclass(frozen=True)
@@ -93,18 +72,12 @@ def picture(figures: Sequence[Figure]) -> str:
         for one in figures
         if _is_drawn(one)
     )
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"',
-            f'     width="{width}" height="{height}" role="img" aria-labelledby="title description">',
-            '  <title id="title">Bits per byte of held-out text after so many minutes</title>',
-            f'  <desc id="description">{described}.</desc>',
-            f"  <style>{STYLE}\n  </style>",
-            f'  <rect class="paper" x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="10"/>',
-            *_legend(figures),
-            *panels,
-            "</svg>\n",
-        ]
+    return drawing(
+        width,
+        height,
+        title="Bits per byte of held-out text after so many minutes",
+        description=described,
+        content=[*_legend(figures), *panels],
     )
 
 
@@ -125,15 +98,10 @@ def _legend(figures: Sequence[Figure]) -> list[str]:
     there = {figure.side for figure in figures}
     lines, x = [], float(MARGIN + AXIS_WIDTH)
     for side in (side for side in MODELS if side in there):
-        name = CLASSES[side]
-        lines += [
-            f'  <path class="line {name}" d="M{x:.0f} 26h26"/>',
-            f'  <circle class="{name}-fill" cx="{x + 13:.0f}" cy="26" r="4"/>',
-            f'  <text x="{x + 34:.0f}" y="30">{side}</text>',
-        ]
+        lines += key(x, 26, CLASSES[side], side)
         x += 34 + 7.2 * len(side) + 26
     lines += [
-        _text(MARGIN + AXIS_WIDTH, LEGEND + row * LEGEND_LINE, explained, "start")
+        small_text(MARGIN + AXIS_WIDTH, LEGEND + row * LEGEND_LINE, explained, "start")
         for row, explained in enumerate(EXPLAINED)
     ]
     return lines
@@ -177,19 +145,19 @@ def _axes(scale: Scale) -> list[str]:
         y = scale.y(number * every)
         lines += [
             f'  <path class="grid" d="M{scale.left:.1f} {y:.1f}H{scale.right:.1f}"/>',
-            _text(scale.left - 6, y + 4, f"{number * every:.1f}", "end"),
+            small_text(scale.left - 6, y + 4, f"{number * every:.1f}", "end"),
         ]
     for minutes in (tick for tick in TICKS if scale.first <= tick <= scale.last):
         x = scale.x(minutes)
         lines += [
             f'  <path class="grid" d="M{x:.1f} {TOP}V{base + 4}"/>',
-            _text(x, base + 18, str(minutes), "middle"),
+            small_text(x, base + 18, str(minutes), "middle"),
         ]
     middle = scale.left + PANEL_WIDTH / 2
     return [
         *lines,
         f'  <path class="axis" d="M{scale.left:.1f} {base}H{scale.right:.1f}"/>',
-        _text(middle, base + 36, "minutes of training", "middle"),
+        small_text(middle, base + 36, "minutes of training", "middle"),
     ]
 
 
@@ -204,7 +172,7 @@ def _fixed_lines(fixed: Sequence[Figure], scale: Scale) -> list[str]:
         lines += [
             f'  <path class="fixed" d="M{scale.left:.1f} {y:.1f}H{scale.right:.1f}"/>',
             f'  <path class="leader" d="M{scale.right:.1f} {y:.1f}L{scale.right + 8:.1f} {label:.1f}"/>',
-            _text(scale.right + 12, label + 4, f"{name} {one.bits_per_byte:.2f}", "start"),
+            small_text(scale.right + 12, label + 4, f"{name} {one.bits_per_byte:.2f}", "start"),
         ]
     return lines
 
@@ -240,12 +208,7 @@ def _circles(points: Sequence[tuple[float, float]], classes: str, scale: Scale) 
 
 
 def _path(points: Sequence[tuple[float, float]], scale: Scale) -> str:
-    places = [f"{scale.x(minutes):.1f} {scale.y(value):.1f}" for minutes, value in points]
-    return "M" + "L".join(places or ["0 0"])
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'  <text class="small" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
+    return path_of([(scale.x(minutes), scale.y(value)) for minutes, value in points])
 
 
 def spread(heights: Sequence[float], gap: float, lowest: float) -> list[float]:

@@ -69,7 +69,7 @@ def test_the_picture_is_well_formed_and_names_every_side() -> None:
 def test_what_adapting_counts_reach_is_drawn_as_rings_within_the_panel() -> None:
     adapting = replace(figure(MIXING, 2.4, 1), adapting_bits_per_byte=1.5)
     drawn = picture([figure("gzip", 2.5), adapting, figure(SOFTMAX, 2.6, 1)])
-    (ring,) = [one for one in ET.fromstring(drawn).iter() if one.get("class") == "ring mixing"]  # noqa: S314 - our own
+    (ring,) = [one for one in ET.fromstring(drawn).iter() if one.get("class") == "ring first"]  # noqa: S314 - our own
     assert TOP <= float(ring.get("cy", 0)) <= TOP + PANEL_HEIGHT
     assert "2.400 (1.500 adapting)" in drawn
 
