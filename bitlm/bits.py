@@ -127,6 +127,17 @@ def first_fault(data: bytes, *, history: bytes = b"") -> int | None:
     return max(faults)
 
 
+def utf8_validity(data: bytes) -> float:
+    """Return the share of the bytes that belong to characters of UTF-8, in [0, 1]; of none it is 1.
+
+    A character that the end cuts off counts as whole: it is 1 where `first_fault` finds nothing.
+    """
+    decoder = getincrementaldecoder("utf-8")("ignore")
+    whole = decoder.decode(data)
+    cut_off, _ = decoder.getstate()
+    return (len(whole.encode()) + len(cut_off)) / len(data) if data else 1.0
+
+
 def unpack_bytes(values: UInt8[Tensor, "*batch byte"]) -> UInt8[Tensor, "*batch byte 8"]:
     """Return each byte's 8 bits, most significant first."""
     return torch.from_numpy(np.unpackbits(values.numpy()[..., None], axis=-1))

@@ -17,16 +17,21 @@ TAGS = {
     "loss": "loss/train",
     "bits_per_byte": "bits_per_byte/train",
     "validation_bits_per_byte": "bits_per_byte/validation",
+    "validation_bits_per_bit": "bits_per_byte/validation/bit_{}",
     "K": "telemetry/K",
     "C": "telemetry/C",
     "S": "telemetry/S",
+    "symbiosis_kl": "telemetry/symbiosis_kl",
+    "utf8_validity": "telemetry/utf8_validity",
     "gradient_norm": "optimizer/gradient_norm",
+    "gradient_norm_blocks": "optimizer/gradient_norm/block_{}",
     "learning_rate": "optimizer/learning_rate",
     "bytes_per_s": "throughput/bytes_per_s",
     "bytes_seen": "progress/bytes_seen",
     "elapsed_s": "progress/elapsed_s",
     "attention_entropy": "attention/entropy",
     "attention_entropy_layers": "attention/entropy/layer_{}",
+    "attention_entropy_heads": "attention/entropy/layer_{}/head_{}",
     "inversion_error": "reversibility/inversion_error",
     "gradient_agreement": "reversibility/gradient_agreement",
     "depth_mean": "depth/mean",
@@ -35,7 +40,8 @@ TAGS = {
 }
 """TensorBoard's tag of each column; `step` and `at` are the step and the wall time of every scalar.
 
-A column with a figure for each layer has as many tags, from layer_0 on.
+A column with a figure for each part of something has as many tags, in the column's order from 0 on: bit_0 is
+the most significant.
 """
 
 Row = dict[str, Any]
@@ -45,7 +51,7 @@ def export_csv(store: RunStore, run_id: str) -> Iterator[str]:
     """Yield the metrics of every step as CSV, the column names first.
 
     A figure that was not measured is an empty cell; every float reads back as the same 64 bits. Figures by
-    layer are a JSON array in one cell.
+    layer, head, block or bit are a JSON array in one cell.
 
     Raises:
         RunNotFoundError: There is no such run.
@@ -59,7 +65,7 @@ def _csv_pieces(store: RunStore, run_id: str) -> Iterator[str]:
     yield from _joined(",".join(map(_cell, row.values())) for row in store.metric_rows(run_id))
 
 
-def _cell(value: float | list[float] | None) -> str:
+def _cell(value: float | list[Any] | None) -> str:
     if value is None:
         return ""
     return f'"{value!r}"' if isinstance(value, list) else repr(value)
@@ -119,11 +125,17 @@ def export_tensorboard(store: RunStore, run_id: str, folder: Path) -> Path:
 
 def _scalars(row: Row) -> Iterator[tuple[str, float]]:
     for column, tag in TAGS.items():
-        value = row[column]
-        if isinstance(value, list):
-            yield from ((tag.format(layer), figure) for layer, figure in enumerate(value))
-        elif value is not None:
-            yield tag, value
+        for place, figure in _figures(row[column]):
+            yield tag.format(*place), figure
+
+
+def _figures(value: float | list[Any] | None) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Yield the figures of a cell with their places in it."""
+    if isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from (((index, *place), figure) for place, figure in _figures(part))
+    elif value is not None:
+        yield (), value
 
 
 def _preformatted(text: str) -> str:

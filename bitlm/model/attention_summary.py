@@ -34,6 +34,7 @@ class AttentionSummary:
         evenness: The chunk's entropy as a share of the most it could be, the mean of log₂ of the visible
             positions; in [0, 1]. Compares chunks that see more with chunks that see fewer. 0 where each
             position sees only itself.
+        head_entropy_bits: A head's mean over all positions, in bits.
         layer_entropy_bits: A layer's mean over its heads and all positions, in bits.
         chunk_positions: Positions of a chunk (the last may have fewer): the model's chunks, or with full
             attention blocks of 64.
@@ -45,6 +46,7 @@ class AttentionSummary:
 
     entropy_bits: Float[Tensor, "layer head chunk"]
     evenness: Float[Tensor, "layer head chunk"]
+    head_entropy_bits: Float[Tensor, "layer head"]
     layer_entropy_bits: Float[Tensor, " layer"]
     chunk_positions: int
     maps: Float[Tensor, "batch layer head position position"] | None = None
@@ -75,8 +77,9 @@ def summarise_attention(trunk: Trunk, hidden: Hidden, *, full_attn_logging: bool
     entropy = torch.stack(summed)
     counts, most = _positions_and_most_bits(trunk.config.visibility, length, chunk)
     evenness = (entropy / most.to(entropy).clamp(min=torch.finfo(entropy.dtype).tiny)).clamp(0, 1)
-    by_layer = entropy.sum(-1).mean(-1) / length
-    return AttentionSummary(entropy / counts.to(entropy), evenness, by_layer, chunk, maps)
+    by_head = entropy.sum(-1)
+    by_layer = by_head.mean(-1) / length
+    return AttentionSummary(entropy / counts.to(entropy), evenness, by_head / length, by_layer, chunk, maps)
 
 
 def _summed_entropy(

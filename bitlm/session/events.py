@@ -68,15 +68,22 @@ class StepEvent(BaseModel):
         loss: Nats per payload bit of this step's batch, λ terms excluded.
         bits_per_byte: The same in bits per byte.
         validation_bits_per_byte: The quick estimate on held-out text, at the steps that make one.
+        validation_bits_per_bit: What each bit of a byte has in it, in bits: b7, the most significant, to b0.
         K: Negentropy of the predictions on this step's batch.
         C: LZ complexity of a probe sample, at the steps that draw one.
         S: Symbiosis of the same probe sample.
+        symbiosis_kl: Bits per bit; from the model's predictions of that sample to the reference's.
+        utf8_validity: Share of that sample's bytes that belong to characters, in [0, 1]; None where the
+            training text is not UTF-8 itself.
         gradient_norm: Before clipping.
+        gradient_norm_blocks: The same of each part of the model, as `gradient_norms` has them, at the steps
+            that look at the model.
         learning_rate: AdamW's, as used by this update.
         bytes_per_s: Bytes of this batch over the seconds its update took.
         attention_entropy: Bits; mean over layers, heads and positions of a window of held-out text, at the
             steps that look at the model.
         attention_entropy_layers: The same for each layer, the first layer first.
+        attention_entropy_heads: The same for each layer and, in it, each head; to a thousandth of a bit.
         inversion_error: Of `Reversibility`, at the same steps; 0.0 is exact.
         gradient_agreement: Of the same.
         depth_mean: Mean layers a position used, from 1 to num_layers; None without adaptive computation.
@@ -93,14 +100,19 @@ class StepEvent(BaseModel):
     loss: float
     bits_per_byte: float
     validation_bits_per_byte: float | None = None
+    validation_bits_per_bit: tuple[float, ...] | None = None
     K: float
     C: float | None = None
     S: float | None = None
+    symbiosis_kl: float | None = None
+    utf8_validity: float | None = None
     gradient_norm: float
+    gradient_norm_blocks: tuple[float, ...] | None = None
     learning_rate: float
     bytes_per_s: float
     attention_entropy: float | None = None
     attention_entropy_layers: tuple[float, ...] | None = None
+    attention_entropy_heads: tuple[tuple[float, ...], ...] | None = None
     inversion_error: float | None = None
     gradient_agreement: float | None = None
     depth_mean: float | None = None
@@ -112,10 +124,15 @@ METRIC_COLUMNS = tuple(StepEvent.model_fields)
 
 SEEN_COLUMNS = (
     "validation_bits_per_byte",
+    "validation_bits_per_bit",
     "C",
     "S",
+    "symbiosis_kl",
+    "utf8_validity",
+    "gradient_norm_blocks",
     "attention_entropy",
     "attention_entropy_layers",
+    "attention_entropy_heads",
     "inversion_error",
     "gradient_agreement",
 )

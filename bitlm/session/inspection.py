@@ -1,11 +1,16 @@
-"""Looking into the model itself: how widely its heads look, and whether its inverse is still exact.
+"""Looking into the model itself: how widely its heads look, whether its inverse is exact, what moves it.
 
-Both look at the same held-out bytes every time, so that steps, and runs on one text, can be compared.
+The first two look at the same held-out bytes every time, so that steps, and runs on one text, can be
+compared; the last is of the step just done.
 """
+
+from math import hypot
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
+from torch.nn import Module
+from torch.nn.utils import get_total_norm
 
 from bitlm.bits import encode_frames
 from bitlm.machine import available_memory_bytes
@@ -74,6 +79,34 @@ def meter(
             )
     finally:
         model.eval()
+
+
+def gradient_norms(model: BitTransformer, gradient_norm: float) -> tuple[float, ...]:
+    """Return the norm of the last step's gradient by parts of the model, before clipping.
+
+    Args:
+        model: With the gradients that moved it, clipped or not.
+        gradient_norm: Norm of all of them before clipping.
+
+    Returns:
+        Of the embedding, each layer, the head with the norm before it, and, where counts are mixed in, the
+        mixer. The squares add up to that of `gradient_norm`.
+    """
+    norms = [_norm_of_gradients(*part) for part in parts_of(model)]
+    whole = hypot(*norms)
+    return tuple(gradient_norm * norm / whole if whole else 0.0 for norm in norms)
+
+
+def parts_of(model: BitTransformer) -> list[tuple[Module, ...]]:
+    """Return the model's modules in the order text goes through them; every weight is in one part."""
+    parts: list[tuple[Module, ...]] = [(model.embedding,), *((block,) for block in model.trunk.blocks)]
+    parts.append((model.trunk.norm, model.head))
+    return parts if model.mixer is None else [*parts, (model.mixer,)]
+
+
+def _norm_of_gradients(*modules: Module) -> float:
+    weights = (weight for module in modules for weight in module.parameters())
+    return float(get_total_norm([weight.grad for weight in weights if weight.grad is not None]))
 
 
 def _frames(model: BitTransformer, text: bytes) -> UInt8[Tensor, "1 bit"]:

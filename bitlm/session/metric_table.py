@@ -19,8 +19,13 @@ COPY = (
 SELECT = f"SELECT {NAMES} FROM metrics WHERE run_id = ? AND"  # noqa: S608 # our own column names
 SELECT_CHOSEN = f"{SELECT} step IN (SELECT value FROM json_each(?)) ORDER BY step"  # noqa: S608 # the same
 
-BY_LAYER = ("attention_entropy_layers",)
-"""Columns with a figure for each layer, kept as a JSON array."""
+BY_PART = (
+    "validation_bits_per_bit",
+    "gradient_norm_blocks",
+    "attention_entropy_layers",
+    "attention_entropy_heads",
+)
+"""Columns with a figure for each part of something, kept as a JSON array."""
 
 Row = tuple[Any, ...]
 """A run's id and the values of METRIC_COLUMNS."""
@@ -94,7 +99,7 @@ class MetricTable:
         if not rows:
             return {name: [] for name in METRIC_COLUMNS}
         columns = dict(zip(METRIC_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
-        for name in BY_LAYER:
+        for name in BY_PART:
             columns[name] = [_figures(text) for text in columns[name]]
         return columns
 
@@ -118,12 +123,12 @@ def _packed(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, tuple) else value
 
 
-def _figures(text: str | None) -> list[float] | None:
+def _figures(text: str | None) -> list[Any] | None:
     return None if text is None else json.loads(text)
 
 
 def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {name: _figures(row[name]) for name in BY_LAYER}
+    return row | {name: _figures(row[name]) for name in BY_PART}
 
 
 def _exceeds(reader: sqlite3.Connection, run_id: str, since: int, count: int) -> bool:

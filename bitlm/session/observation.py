@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from bitlm.bits import bits_to_bytes, utf8_validity
 from bitlm.data import Corpus
 from bitlm.generation import collect, generate
 from bitlm.machine import resident_bytes
@@ -14,15 +15,18 @@ from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
 from bitlm.session.config import RunConfig
 from bitlm.session.governor import Governor, Thinning
-from bitlm.session.inspection import attention, meter
-from bitlm.telemetry import Measures, measure
-from bitlm.training import TrainingConfig, validation_bits_per_byte
+from bitlm.session.inspection import attention, gradient_norms, meter
+from bitlm.telemetry import lz_complexity, symbiosis_kl, symbiosis_score
+from bitlm.training import StepResult, TrainingConfig, validation_bits_per_bit
 
 PROBE_BYTES = 128
 """Length of the sample C and S are measured on; the floors are meant for this length."""
 
 RESIDENT_INTERVAL_S = 1.0
 """Time between two looks at the memory of the process."""
+
+HEAD_DECIMALS = 3
+"""Of a head's entropy in bits: there may be hundreds of heads, and a row keeps them all."""
 
 PROBE, DIAGNOSTICS = "probe_interval", "diagnostics_interval"
 """What is looked at, by the settings that say how often."""
@@ -60,23 +64,23 @@ class Observer:
         self._resident: int | None = None
         self._resident_until = -inf
 
-    def observe(self, step: int, *, update_s: float, probe_now: bool) -> Observed:
+    def observe(self, step: int, result: StepResult, *, update_s: float, probe_now: bool) -> Observed:
         """Look at what there is to see after `step`.
 
         Args:
             step: Updates done.
-            update_s: Seconds that the last of them took.
+            result: Of the last of them.
+            update_s: Seconds that it took.
             probe_now: Measure C and S now even if their turn has not come.
         """
         began = self._clock()
-        held_out = validation(self._model, self._corpus, self._config.training, step)
+        figures = validation(self._model, self._corpus, self._config.training, step)
         validated = self._clock()
         thinning = self._governor.reconsider(step)
-        figures: dict[str, Any] = {"validation_bits_per_byte": held_out}
         if probe_now or self._governor.is_due(PROBE, step):
-            figures |= self._timed(PROBE, self._probe, step)
+            figures |= self._timed(PROBE, step, lambda: probe(self._model, self._config, step))
         if self._governor.is_due(DIAGNOSTICS, step):
-            figures |= self._timed(DIAGNOSTICS, self._diagnostics, step)
+            figures |= self._timed(DIAGNOSTICS, step, lambda: self._diagnostics(step, result))
         figures["resident_bytes"] = self._resident_bytes()
         figures["telemetry_share"] = self._governor.note_step(
             update_s=update_s,
@@ -98,23 +102,23 @@ class Observer:
             self._resident, self._resident_until = resident_bytes(), now + RESIDENT_INTERVAL_S
         return self._resident
 
-    def _timed(self, look: str, see: Callable[[int], dict[str, Any]], step: int) -> dict[str, Any]:
+    def _timed(self, look: str, step: int, see: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         began = self._clock()
-        seen = see(step)
+        seen = see()
         self._governor.note_look(look, step, self._clock() - began)
         return seen
 
-    def _probe(self, step: int) -> dict[str, Any]:
-        """Measure a sample of the model's."""
-        measures = probe(self._model, self._config, step)
-        return {"C": measures.C, "S": measures.S}
-
-    def _diagnostics(self, step: int) -> dict[str, Any]:
+    def _diagnostics(self, step: int, result: StepResult) -> dict[str, Any]:
         """Look at the model itself."""
-        heads = attention(self._model, self._corpus.held_out).layer_entropy_bits
+        summary = attention(self._model, self._corpus.held_out)
+        heads = summary.head_entropy_bits.tolist()
         seen: dict[str, Any] = {
-            "attention_entropy": heads.mean().item(),
-            "attention_entropy_layers": tuple(heads.tolist()),
+            "gradient_norm_blocks": gradient_norms(self._model, result.gradient_norm),
+            "attention_entropy": summary.layer_entropy_bits.mean().item(),
+            "attention_entropy_layers": tuple(summary.layer_entropy_bits.tolist()),
+            "attention_entropy_heads": tuple(
+                tuple(round(head, HEAD_DECIMALS) for head in layer) for layer in heads
+            ),
         }
         key = counter_seed(self._config.seed, step, "reversibility")
         autocast = self._config.training.autocast
@@ -122,16 +126,26 @@ class Observer:
         return seen | (vars(found) if found else {})
 
 
-def validation(model: BitTransformer, corpus: Corpus, config: TrainingConfig, step: int) -> float | None:
-    """Return the quick estimate of held-out bits per byte at the steps that make one."""
-    return None if step % config.validation_interval else validation_bits_per_byte(model, corpus.held_out)
+def validation(model: BitTransformer, corpus: Corpus, config: TrainingConfig, step: int) -> dict[str, Any]:
+    """Return the quick estimate on held-out text, whole and by bits of a byte, at the steps that make one."""
+    if step % config.validation_interval:
+        return {}
+    bits = validation_bits_per_bit(model, corpus.held_out)
+    return {"validation_bits_per_byte": sum(bits), "validation_bits_per_bit": bits}
 
 
-def probe(model: BitTransformer, config: RunConfig, step: int) -> Measures:
-    """Measure C and S of what the model says when nobody prompts it."""
-    assert model.reference is not None, "a session's model always carries its reference"
+def probe(model: BitTransformer, config: RunConfig, step: int) -> dict[str, Any]:
+    """Measure what the model says when nobody prompts it."""
+    reference = model.reference
+    assert reference is not None, "a session's model always carries its reference"
     nothing = torch.empty(0, dtype=torch.uint8)
     key = counter_seed(config.seed, step, "probe")
     emitted = generate(model, nothing, max_new_bytes=PROBE_BYTES, seed=key)
     sample = collect(emitted, parity=config.model.parity)
-    return measure(sample.payload_bits, sample.probabilities, model.reference)
+    bits = sample.payload_bits
+    return {
+        "C": lz_complexity(bits),
+        "S": symbiosis_score(bits, reference),
+        "symbiosis_kl": symbiosis_kl(sample.probabilities, bits, reference),
+        "utf8_validity": utf8_validity(bits_to_bytes(bits)) if reference.is_utf8 else None,
+    }

@@ -65,6 +65,14 @@ CREATE INDEX metrics_with_attention ON metrics (run_id, step, attention_entropy)
     WHERE attention_entropy IS NOT NULL;
 """
 
+ANATOMY = """
+ALTER TABLE metrics ADD COLUMN validation_bits_per_bit TEXT;
+ALTER TABLE metrics ADD COLUMN symbiosis_kl REAL;
+ALTER TABLE metrics ADD COLUMN utf8_validity REAL;
+ALTER TABLE metrics ADD COLUMN gradient_norm_blocks TEXT;
+ALTER TABLE metrics ADD COLUMN attention_entropy_heads TEXT;
+"""
+
 EXTREMES_OF_ALL = """
 INSERT INTO metric_extremes
 SELECT low.run_id, '{measure}', :width, low.bucket, low.step, low.value, high.step, high.value FROM
@@ -131,5 +139,10 @@ def _third(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG
     _run(connection, LOOKS_AND_COSTS)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third)
+def _fourth(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG001 - the folder is not needed
+    """Add bits, heads and blocks apart, and what else a probe says; steps before have none of it."""
+    _run(connection, ANATOMY)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third, _fourth)
 """Each leads from the layout of its index to the next; never changed once released, only added to."""

@@ -294,15 +294,15 @@ class Session:
             self.request_steps(1, data, source=source)
         began = self._clock()
         update = self._update()
-        updated = self._clock()
-        seen = self._observer.observe(self.step_count, update_s=updated - began, probe_now=probe_now)
+        update_s = self._clock() - began
+        seen = self._observer.observe(self.step_count, update.result, update_s=update_s, probe_now=probe_now)
         observed = self._clock()
         self.elapsed_s += observed - began
         event = StepEvent(
             step=self.step_count,
             at=observed,
             elapsed_s=self.elapsed_s,
-            bytes_per_s=update.batch_bytes / max(updated - began, 1e-9),
+            bytes_per_s=update.batch_bytes / max(update_s, 1e-9),
             **update.measured,
             **seen.figures,
         )

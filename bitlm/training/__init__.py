@@ -1,7 +1,11 @@
 """Training: what a step minimises, how the weights move, and how quality is measured."""
 
 from bitlm.training.config import TrainingConfig
-from bitlm.training.evaluation import held_out_bits_per_byte, validation_bits_per_byte
+from bitlm.training.evaluation import (
+    held_out_bits_per_byte,
+    validation_bits_per_bit,
+    validation_bits_per_byte,
+)
 from bitlm.training.objective import NO_LAMBDAS, Lambdas, bits_per_byte
 from bitlm.training.optimizer import HybridOptimizer, Muon
 from bitlm.training.schedule import Annealing, learning_rate_factor
@@ -19,5 +23,6 @@ __all__ = [
     "bits_per_byte",
     "held_out_bits_per_byte",
     "learning_rate_factor",
+    "validation_bits_per_bit",
     "validation_bits_per_byte",
 ]

@@ -19,6 +19,7 @@ from bitlm.bits import (
     parity_errors,
     text_to_bits,
     unpack_bytes,
+    utf8_validity,
 )
 from bitlm.errors import BitFormatError, ParityError
 
@@ -166,3 +167,26 @@ def test_a_passage_cut_out_of_utf_8_has_no_fault(text: str, before: int, after: 
 )
 def test_the_first_byte_that_utf_8_cannot_have_is_found(data: bytes, history: bytes, place: int) -> None:
     assert first_fault(data, history=history) == place
+
+
+@pytest.mark.parametrize(
+    ("data", "share"),
+    [
+        (b"", 1.0),
+        (b"abcd", 1.0),
+        (b"ab\xffd", 0.75),
+        (b"\x80\x80\x80\x80", 0.0),
+        ("a€".encode(), 1.0),
+        (b"a\xe2\x82b", 0.5),
+        (b"ab\xe2\x82", 1.0),
+    ],
+)
+def test_the_share_of_bytes_that_belong_to_characters(data: bytes, share: float) -> None:
+    assert utf8_validity(data) == share
+
+
+@given(data=st.binary() | st.text().map(str.encode), cut=st.integers(0, 3))
+def test_all_bytes_belong_to_characters_exactly_where_there_is_no_fault(data: bytes, cut: int) -> None:
+    passage = data[: max(0, len(data) - cut)]
+    assert (utf8_validity(passage) == 1.0) == (first_fault(passage) is None)
+    assert 0.0 <= utf8_validity(passage) <= 1.0

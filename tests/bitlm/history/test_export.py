@@ -14,10 +14,11 @@ from bitlm.session import RunStore, StepEvent
 from bitlm.session.events import METRIC_COLUMNS
 
 
-def figures(value: float | list[float] | None) -> list[bytes]:
+def figures(value: float | list[Any] | None) -> list[bytes]:
     """The 64 bits of each figure in a cell."""
-    listed = value if isinstance(value, list) else [] if value is None else [value]
-    return [struct.pack("<d", one) for one in listed]
+    if isinstance(value, list):
+        return [bits for one in value for bits in figures(one)]
+    return [] if value is None else [struct.pack("<d", value)]
 
 
 def test_csv_holds_every_figure_of_every_step_to_the_last_bit(kept: RunStore, finished: str) -> None:
@@ -30,6 +31,7 @@ def test_csv_holds_every_figure_of_every_step_to_the_last_bit(kept: RunStore, fi
         assert [figures(cell) for cell in read] == [figures(value) for value in values]
     assert "" in [row["validation_bits_per_byte"] for row in rows]
     assert "[" in rows[0]["attention_entropy_layers"]
+    assert "[[" in rows[0]["attention_entropy_heads"]
 
 
 def test_jsonl_holds_the_run_then_its_metrics_then_its_events(kept: RunStore, finished: str) -> None:
@@ -43,6 +45,14 @@ def test_jsonl_holds_the_run_then_its_metrics_then_its_events(kept: RunStore, fi
     assert [line["payload"] for line in lines[17:]] == [event.payload for event in events]
     assert all(next(iter(line)) == "kind" for line in lines)
 
+
+PARTS = (
+    "attention_entropy_layers",
+    "attention_entropy_heads",
+    "gradient_norm_blocks",
+    "validation_bits_per_bit",
+)
+"""Columns with more than one tag."""
 
 NOT_MEASURED = {"depth/mean"}
 """Tags of what this run has no figure for."""
@@ -83,9 +93,15 @@ def test_tensorboard_finds_a_scalar_for_every_column_and_a_text_for_every_event(
     assert place == tmp_path / finished
     read = EventAccumulator(str(place), {"scalars": 0, "tensors": 0})
     read.Reload()
-    by_layer = TAGS["attention_entropy_layers"]
-    tags = {*TAGS.values(), by_layer.format(0), by_layer.format(1)} - {by_layer, *NOT_MEASURED}
-    assert set(read.Tags()["scalars"]) == tags
+    layers, heads, blocks, bits = (TAGS[column] for column in PARTS)
+    by_part = {
+        *map(layers.format, range(2)),
+        *(heads.format(layer, head) for layer in range(2) for head in range(2)),
+        *map(blocks.format, range(4)),
+        *map(bits.format, range(8)),
+    }
+    whole = set(TAGS.values()) - {layers, heads, blocks, bits, *NOT_MEASURED}
+    assert set(read.Tags()["scalars"]) == whole | by_part
     assert set(TAGS) == set(METRIC_COLUMNS) - {"step", "at"}
     recorded = kept.metrics(finished)
     written = read.Scalars("bits_per_byte/train")

@@ -69,8 +69,9 @@ def test_the_summary_and_the_maps_are_those_of_the_whole_map(frames: int, window
         most = (rows[0, 0, 0] > 0).sum(-1).double().log2().mean()
         evenness = (entropy / most if most > 0 else entropy * 0).float()
         torch.testing.assert_close(summary.evenness[:, :, index], evenness, atol=1e-5, rtol=0)
-    by_layer = torch.special.entr(maps).sum(-1).mean((0, 2, 3)) / torch.log(torch.tensor(2.0))
-    torch.testing.assert_close(summary.layer_entropy_bits, by_layer, atol=1e-5, rtol=0)
+    by_head = torch.special.entr(maps).sum(-1).mean((0, 3)) / torch.log(torch.tensor(2.0))
+    torch.testing.assert_close(summary.head_entropy_bits, by_head, atol=1e-5, rtol=0)
+    torch.testing.assert_close(summary.layer_entropy_bits, by_head.mean(-1), atol=1e-5, rtol=0)
 
 
 def test_entropy_in_bits_worked_by_hand() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import count, islice
+from math import hypot
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from bitlm.history.branching import fork
 from bitlm.history.comparison import compare
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.session import CheckpointPolicy, RunStore, Session
-from bitlm.session.inspection import attention, meter, meter_bytes
+from bitlm.session.inspection import attention, gradient_norms, meter, meter_bytes, parts_of
 from bitlm.training import TrainingConfig
 
 TEXT = bytes(range(97, 123)) * 20
@@ -39,6 +40,9 @@ def test_a_run_says_where_heads_look_and_that_its_inverse_is_exact(
         assert event.attention_entropy_layers is not None
         assert len(event.attention_entropy_layers) == config.num_layers
         assert event.attention_entropy == pytest.approx(sum(event.attention_entropy_layers) / 2)
+        assert event.attention_entropy_heads is not None
+        by_head = [sum(heads) / config.nhead for heads in event.attention_entropy_heads]
+        assert by_head == pytest.approx(event.attention_entropy_layers, abs=1e-3)
         assert (event.inversion_error, event.gradient_agreement) == (0.0, 0.0)
     assert all(event.resident_bytes for event in events), "the system these tests run on has a /proc"
     assert not session.model.training
@@ -54,7 +58,54 @@ def test_what_is_looked_at_is_kept_and_what_was_not_measured_is_empty(
     assert columns["attention_entropy"] == [event.attention_entropy for event in events]
     layers = [event.attention_entropy_layers for event in events]
     assert columns["attention_entropy_layers"] == [one and list(one) for one in layers]
+    heads = [event.attention_entropy_heads for event in events]
+    assert columns["attention_entropy_heads"] == [one and [list(layer) for layer in one] for one in heads]
     assert columns["depth_mean"] == columns["inversion_error"][2:] * 3 == [None] * 3
+
+
+@pytest.mark.parametrize("mixing", ["none", "reference"])
+def test_a_run_says_which_part_of_the_model_its_gradient_is_of(
+    store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig, mixing: str
+) -> None:
+    config = replace(model_config, mixing=mixing)
+    clipped = replace(training_config, gradient_clip=0.01)
+    session = Session.create(store, model=config, training=clipped, corpus=corpus)
+    first = next(iter(session))
+    norms = first.gradient_norm_blocks
+    assert norms is not None
+    assert len(norms) == 2 + config.num_layers + (mixing == "reference")
+    assert hypot(*norms) == pytest.approx(first.gradient_norm)
+    assert first.gradient_norm > clipped.gradient_clip
+    gradients = [weight.grad for weight in session.model.trunk.blocks[1].parameters()]
+    after_clipping = hypot(*(float(one.norm()) for one in gradients if one is not None))
+    assert norms[2] / first.gradient_norm == pytest.approx(after_clipping / clipped.gradient_clip, rel=1e-3)
+
+
+@pytest.mark.parametrize("settings", [{}, {"mixing": "reference", "use_act": True, "recall": True}])
+def test_every_weight_is_in_one_part_of_the_model(
+    model_config: ModelConfig, settings: dict[str, Any]
+) -> None:
+    model = BitTransformer(replace(model_config, **settings))
+    weights = [one for part in parts_of(model) for module in part for one in module.parameters()]
+    assert sorted(map(id, weights)) == sorted(map(id, model.parameters()))
+    assert gradient_norms(model, 0.0) == (0.0,) * len(parts_of(model)), "nothing has moved it so far"
+
+
+def test_a_probe_says_how_far_from_the_reference_and_whether_it_is_text(
+    store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    latin = Corpus("not UTF-8", corpus.data.replace(b"e", b"\xe9"))
+    of_text, of_bytes = (
+        list(islice(Session.create(store, model=model_config, training=training_config, corpus=text), 5))
+        for text in (corpus, latin)
+    )
+    probed = [event for event in of_text if event.C is not None]
+    assert [event.step for event in probed] == [1, 2, 4]
+    assert all((event.symbiosis_kl or 0.0) > 0.0 for event in probed)
+    assert all(0.0 < (event.utf8_validity or 0.0) < 1.0 for event in probed), "it has learned next to nothing"
+    assert [event.utf8_validity for event in of_bytes] == [None] * 5
+    assert of_text[4].validation_bits_per_bit is not None
+    assert sum(of_text[4].validation_bits_per_bit) == of_text[4].validation_bits_per_byte
 
 
 def test_attention_is_looked_at_on_a_window_and_no_more(model_config: ModelConfig) -> None:

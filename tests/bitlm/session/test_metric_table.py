@@ -1,3 +1,4 @@
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from bitlm.errors import StorageFullError
 from bitlm.session import StepEvent
 from bitlm.session.database import FILE_NAME, Database
 from bitlm.session.events import METRIC_COLUMNS
-from bitlm.session.metric_table import BY_LAYER, MetricTable
+from bitlm.session.metric_table import BY_PART, MetricTable
 from bitlm.session.schema import MIGRATIONS
 from bitlm.session.thinning import SPARSE, WIDTHS
 
@@ -84,7 +85,12 @@ def histories(draw: st.DrawFn, most: int = 400) -> list[StepEvent]:
 
 def looked(noise: Random) -> dict[str, Any]:
     layers = (noise.random(), noise.random())
-    return {"attention_entropy": sum(layers) / 2, "attention_entropy_layers": layers}
+    heads = tuple((layer, layer) for layer in layers)
+    return {
+        "attention_entropy": sum(layers) / 2,
+        "attention_entropy_layers": layers,
+        "attention_entropy_heads": heads,
+    }
 
 
 def measured(step: int, value: float = 5.0) -> StepEvent:
@@ -100,7 +106,7 @@ limits = st.integers(2, 300)
 
 def columns_of(events: Sequence[StepEvent]) -> Columns:
     columns: Columns = {name: [getattr(event, name) for event in events] for name in METRIC_COLUMNS}
-    return columns | {name: [value and list(value) for value in columns[name]] for name in BY_LAYER}
+    return columns | {name: json.loads(json.dumps(columns[name])) for name in BY_PART}
 
 
 # The reference: the same choice, made from the rows alone

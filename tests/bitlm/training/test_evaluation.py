@@ -7,7 +7,12 @@ from bitlm.data import Corpus
 from bitlm.errors import ConfigError, CorpusError
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.reference import ReferenceModel
-from bitlm.training import evaluation, held_out_bits_per_byte, validation_bits_per_byte
+from bitlm.training import (
+    evaluation,
+    held_out_bits_per_byte,
+    validation_bits_per_bit,
+    validation_bits_per_byte,
+)
 from bitlm.training.evaluation import overlapping_windows
 
 
@@ -49,6 +54,26 @@ def test_the_figure_is_the_models_own_code_length(patch_bits: int, *, parity: bo
     costs = -torch.nn.functional.logsigmoid(signs * output.logits.double())[:, output.is_payload]
     by_hand = costs.sum().item() / np.log(2) / len(data)
     assert held_out_bits_per_byte(model, data) == pytest.approx(by_hand, rel=1e-9)
+
+
+@pytest.mark.parametrize("window_bytes", [16, 15])
+def test_the_bits_of_a_byte_cost_what_they_cost_worked_out_by_hand(window_bytes: int) -> None:
+    shape = {"d_model": 16, "nhead": 2, "num_layers": 2, "dim_feedforward": 32}
+    model = BitTransformer(ModelConfig(**shape, max_seq_len=9 * window_bytes, parity=True), seed=5)  # type: ignore[arg-type]
+    data = b"one window here."[:window_bytes]
+    bits = bytes_to_bits(data, parity=True)[None]
+    with torch.no_grad():
+        output = model(bits)
+    signs = 2.0 * bits.double() - 1.0
+    costs = -torch.nn.functional.logsigmoid(signs * output.logits.double())[0, output.is_payload] / np.log(2)
+    by_bit = costs.reshape(window_bytes, 8)[window_bytes // 2 :].mean(0)
+    assert validation_bits_per_bit(model, data, 1) == pytest.approx(by_bit.tolist(), rel=1e-9)
+    assert validation_bits_per_byte(model, data, 1) == pytest.approx(by_bit.sum().item(), rel=1e-9)
+
+
+def test_the_first_bit_of_ascii_is_the_cheapest_to_a_model_that_has_counted_it(corpus: Corpus) -> None:
+    first, *others = validation_bits_per_bit(mixing_model(corpus), corpus.held_out)
+    assert first < min(others)
 
 
 @pytest.mark.parametrize("windows", [{}, {"chunk_size": 64, "overlap": 32}])
