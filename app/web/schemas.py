@@ -305,7 +305,7 @@ class MetricsAnswer(BaseModel):
     """Metrics by column; `cursor` is the `since` of the next request."""
 
     run_id: str
-    columns: dict[str, list[float | int | list[float] | None]]
+    columns: dict[str, list[float | int | list[float] | list[list[float]] | None]]
     cursor: int
 
 

@@ -1,5 +1,6 @@
 // The chart panel: draws the figures into the page, at most four times a second, visible ones only.
 
+import { anatomyReadings, bitsFigure, gradientFigure, headsFigure, sampleFigure } from "./anatomy_figures.js";
 import { differenceFigure, lossFigure, readings, telemetryFigure, throughputFigure } from "./figures.js";
 import { attentionFigure, costFigure, depthFigure, insideReadings, memoryFigure } from "./inside_figures.js";
 import { markerNear, markersOf } from "./markers.js";
@@ -14,6 +15,10 @@ const FIGURES = {
   depth: depthFigure,
   memory: memoryFigure,
   cost: costFigure,
+  bits: bitsFigure,
+  heads: headsFigure,
+  gradient: gradientFigure,
+  sample: sampleFigure,
 };
 const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput", "attention", "depth",
   "compressor", "order", "marker", "alert", "beside"];
@@ -38,28 +43,28 @@ function themeColours() {
   return colours;
 }
 
-/** Draws every `[data-chart]` inside `panel` from the store. */
+/** Draws every `[data-chart]` of the page from the store. */
 export class ChartPanel {
   /**
-   * @param {HTMLElement} panel
+   * @param {HTMLElement} page
    * @param {{get: function(): object, subscribe: function(function): void}} store
    * @param {Promise<object>} plotly Resolves to the Plotly library.
    * @param {function(number, DOMRect): void} onMarker Called when the marker of a step is clicked.
    */
-  constructor(panel, store, plotly, onMarker) {
+  constructor(page, store, plotly, onMarker) {
     this.onMarker = onMarker;
-    this.panel = panel;
+    this.page = page;
     this.store = store;
-    this.elements = [...panel.querySelectorAll("[data-chart]")];
-    this.depth = panel.querySelector(".chart-depth"); // there where positions choose how deep they go
+    this.elements = [...page.querySelectorAll("[data-chart]")];
+    this.depth = page.querySelector(".chart-depth"); // there where positions choose how deep they go
     this.visible = new Set();
     this.markerAt = new Map(); // by chart, which differ in width
     this.zoom = { x: null, y: {}, revision: 0 };
     this.smoothing = 0.02;
     this.colours = themeColours();
     this.lastFrame = -Infinity;
-    this.smoothingControl = panel.querySelector("[data-smoothing]");
-    this.resetButton = panel.querySelector("[data-reset-zoom]");
+    this.smoothingControl = page.querySelector("[data-smoothing]");
+    this.resetButton = page.querySelector("[data-reset-zoom]");
     plotly.then((library) => this.#start(library));
   }
 
@@ -106,8 +111,9 @@ export class ChartPanel {
   }
 
   #showReadings({ status, metrics, difference }) {
-    for (const [name, text] of Object.entries({ ...readings(status, metrics, difference), ...insideReadings(metrics) })) {
-      const place = this.panel.querySelector(`[data-reading="${name}"]`);
+    const texts = { ...readings(status, metrics, difference), ...insideReadings(metrics), ...anatomyReadings(metrics) };
+    for (const [name, text] of Object.entries(texts)) {
+      const place = this.page.querySelector(`[data-reading="${name}"]`);
       if (place.textContent !== text) place.textContent = text;
     }
   }

@@ -10,7 +10,7 @@ import { beside, layout, markerTraces, rawAndSmooth, sparse, stepRange } from ".
 const MOST_LAYERS_LISTED = 12;
 
 /** What a chart says instead of drawing, where there are steps and none of them has measured it. */
-const nothingMeasured = ({ metrics }, column) =>
+export const nothingMeasured = ({ metrics }, column) =>
   metrics.step?.length && series(metrics, column).y.length === 0 ? "not measured in this run so far" : "";
 
 /**

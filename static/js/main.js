@@ -52,7 +52,7 @@ const checkpoints = new CheckpointList(record, context, (step) => forkDialog.ope
 const forkDialog = new ForkDialog(page.querySelector("[data-fork]"), context, () => checkpoints.whole);
 const changeMenu = new ChangeMenu(page.querySelector("[data-change-menu]"), store, branching, (step) => forkDialog.open(step));
 const runsDialog = new RunsDialog(page.querySelector("[data-runs-dialog]"), context, branching, overlays, confirm);
-const charts = new ChartPanel(page.querySelector("[data-charts]"), store, plotly, (step, anchor) => changeMenu.openStep(step, anchor));
+const charts = new ChartPanel(page, store, plotly, (step, anchor) => changeMenu.openStep(step, anchor));
 
 connectHeader(page, store);
 connectRunControls(page, context);

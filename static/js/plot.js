@@ -79,8 +79,11 @@ export function rawAndSmooth(input, name, column, colour, hover = "%{y:.3f}") {
 }
 
 /** Measurements that are there at some steps only: points, joined. */
-export function sparse(input, name, column, colour) {
-  const points = thin(within(series(input.metrics, column), stepRange(input)), MOST_POINTS);
+export const sparse = (input, name, column, colour) => sparseSeries(input, name, series(input.metrics, column), colour);
+
+/** The same of a series that is a part of a column. */
+export function sparseSeries(input, name, measured, colour) {
+  const points = thin(within(measured, stepRange(input)), MOST_POINTS);
   return line(name, points, colour, {
     mode: "lines+markers",
     line: { color: colour, width: 1.2 },
@@ -158,8 +161,8 @@ function axis(colours, extra) {
   };
 }
 
-/** A chart's axes, level lines, labels and size. */
-export function layout(input, { levels, yRange, yAxis, note = "" }) {
+/** A chart's axes, level lines, labels of these and of other places at its edge, and size. */
+export function layout(input, { levels, labels = [], yRange, yAxis, note = "" }) {
   const { colours, size, zoom } = input;
   return {
     width: size.width,
@@ -190,7 +193,7 @@ export function layout(input, { levels, yRange, yAxis, note = "" }) {
     yaxis: axis(colours, { range: yRange, nticks: 6, ...yAxis }),
     yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
     shapes: levels.map(levelLine),
-    annotations: [...edgeLabels(levels, yRange, size), ...markerLabels(input), ...emptyNote(note, colours)],
+    annotations: [...edgeLabels([...levels, ...labels], yRange, size), ...markerLabels(input), ...emptyNote(note, colours)],
   };
 }
 

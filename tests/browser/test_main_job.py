@@ -10,6 +10,7 @@ from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
 from tests.conftest import RunningServer, Serve
 
 CHARTS = ("loss", "telemetry", "attention", "throughput", "cost", "memory")
+FOLDED_CHARTS = ("bits", "heads", "gradient", "sample")
 SHOWN_STEPS = """() => [...document.querySelectorAll('[data-chart]')]
     .filter(({ layout }) => layout).map(({ layout }) => layout.xaxis.range)"""
 COUNT_DRAWINGS = """() => {
@@ -164,7 +165,8 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
 ) -> None:
     page = open_window(server.url, viewport={"width": 390, "height": 844}, color_scheme="dark").page
     start_tiny_run(page, corpus_file)
-    for chart in CHARTS:
+    page.locator(".anatomy summary").click()
+    for chart in CHARTS + FOLDED_CHARTS:
         page.locator(f'[data-chart="{chart}"]').scroll_into_view_if_needed()
         expect(page.locator(f'[data-chart="{chart}"] .main-svg').first).to_be_visible()
     widths = page.evaluate(
