@@ -26,8 +26,8 @@ class TrainingConfig:
             worth something.
         validation_interval: Steps between two validation figures.
         probe_interval: Steps between two probe samples (C and S), once training has settled.
-        diagnostics_interval: Steps between two looks at the model itself (attention entropy, reversibility),
-            once training has settled.
+        diagnostics_interval: Steps between two looks at the model itself (attention entropy, gradient by
+            parts, reversibility), once training has settled.
         telemetry_budget: Share of the run's time that telemetry may take, in (0, 1]. Where it would be more,
             probes and looks come at longer intervals; 1 leaves them as they are.
         checkpoint_interval: Steps between two automatic checkpoints.

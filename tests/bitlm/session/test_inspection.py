@@ -15,6 +15,7 @@ from bitlm.history.branching import fork
 from bitlm.history.comparison import compare
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.session import CheckpointPolicy, RunStore, Session
+from bitlm.session.events import SEEN_COLUMNS
 from bitlm.session.inspection import attention, gradient_norms, meter, meter_bytes, parts_of
 from bitlm.training import TrainingConfig
 
@@ -164,6 +165,20 @@ def test_thinning_telemetry_is_said_and_changes_no_bit_of_the_run(
     shared = hashes[0].keys() & hashes[1].keys()
     assert len(shared) >= 2
     assert [hashes[0][step] for step in shared] == [hashes[1][step] for step in shared]
+
+
+def test_the_same_run_has_the_same_figures_at_the_same_looks(
+    store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    config = replace(model_config, mixing="reference")
+    one, other = (
+        list(islice(Session.create(store, model=config, training=training_config, corpus=corpus), 8))
+        for _ in range(2)
+    )
+    for column in SEEN_COLUMNS:
+        figures = [getattr(event, column) for event in one]
+        assert figures == [getattr(event, column) for event in other]
+        assert figures.count(None) < len(figures)
 
 
 def test_a_run_whose_telemetry_was_thinned_is_taken_up_and_is_no_other_run(
