@@ -164,26 +164,35 @@ def _descend_rows(  # noqa: PLR0917 - compiled functions have no named arguments
 ) -> None:
     """Fill in `Descent`, all zeros until now."""
     rows, count, orders = stretches.shape[1:]
-    begins, ends = np.zeros(orders + 1, np.int64), np.zeros(orders + 1, np.int64)
+    begins, ends = np.zeros(orders, np.int64), np.zeros(orders, np.int64)
     for row in range(rows):
         for i in range(count):
+            known = min(i + 1, orders)
+            begins[0], ends[0] = 0, length
+            stretches[0, row, i, :known], stretches[1, row, i, :known] = begins[:known], ends[:known]
             value = values[row, i]
             step = matrix.steps[value]
-            # From the longest context down, as each leads to the one that is a byte longer.
-            for k in range(min(i, orders - 1), -1, -1):
-                begin, end = (begins[k], ends[k]) if k else (0, length)
-                stretches[0, row, i, k], stretches[1, row, i, k] = begin, end
-                for level in range(LEVELS):
+            # Level by level, so that the orders' look-ups, far apart in memory, wait for it together.
+            for level in range(LEVELS):
+                is_one = (value >> (LEVELS - 1 - level)) & 1
+                for k in range(known):
+                    begin, end = begins[k], ends[k]
                     if begin == end:
-                        break
+                        break  # nor has a longer context been seen
                     ones_at_begin, ones_at_end = _rank(matrix, level, begin), _rank(matrix, level, end)
                     ones[row, i, level, k] = ones_at_end - ones_at_begin
                     zeros[row, i, level, k] = (end - ones_at_end) - (begin - ones_at_begin)
-                    if (value >> (LEVELS - 1 - level)) & 1:
-                        begin, end = ones_at_begin + matrix.zeros[level], ones_at_end + matrix.zeros[level]
+                    if is_one:
+                        begins[k], ends[k] = (
+                            ones_at_begin + matrix.zeros[level],
+                            ones_at_end + matrix.zeros[level],
+                        )
                     else:
-                        begin, end = begin - ones_at_begin, end - ones_at_end
-                begins[k + 1], ends[k + 1] = (0, 0) if begin == end else (begin + step, end + step)
+                        begins[k], ends[k] = begin - ones_at_begin, end - ones_at_end
+            # From the longest context down, as each leads to the one that is a byte longer.
+            for k in range(min(known, orders - 1), 0, -1):
+                begin, end = begins[k - 1], ends[k - 1]
+                begins[k], ends[k] = (0, 0) if begin == end else (begin + step, end + step)
 
 
 @compiled

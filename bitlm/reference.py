@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 import numpy as np
-from jaxtyping import Float64, UInt8, UInt64
+from jaxtyping import Float64, Int32, UInt8, UInt64
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from bitlm.bits import first_fault
+from bitlm.compiled import compiled
 from bitlm.context_index import MAX_ORDER, ContextIndex, context_order
 from bitlm.errors import CheckpointError, ConfigError, CorpusError
 
@@ -188,14 +189,26 @@ class ReferenceModel:
     ) -> Float64[np.ndarray, "order bit"]:
         """Return the predictions of the orders 0…last for the bytes after the first `known`."""
         counts = self.index.path_counts(values[None], last)
-        ones = counts.ones[0, known:].reshape(-1, last + 1)
-        seen = ones + counts.zeros[0, known:].reshape(-1, last + 1)
+        zeros, ones = (side[0, known:].reshape(-1, last + 1) for side in (counts.zeros, counts.ones))
         predictions = np.empty((last + 1, len(ones)))
-        below = np.full(len(ones), 0.5)
-        for k in range(last + 1):
-            below = (ones[:, k] + self.alpha * below) / (seen[:, k] + self.alpha)
-            predictions[k] = below
-        return np.clip(predictions, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+        _interpolate(zeros, ones, self.alpha, predictions)
+        return predictions
+
+
+@compiled
+def _interpolate(
+    zeros: Int32[np.ndarray, "bit order"],
+    ones: Int32[np.ndarray, "bit order"],
+    alpha: float,
+    predictions: Float64[np.ndarray, "order bit"],
+) -> None:
+    """Fill in the predictions of each order, kept from certainty."""
+    for bit in range(len(zeros)):
+        below = 0.5
+        for k in range(zeros.shape[1]):
+            seen = zeros[bit, k] + ones[bit, k]
+            below = (ones[bit, k] + alpha * below) / (seen + alpha)
+            predictions[k, bit] = min(max(below, _LEAST_PROBABILITY), 1 - _LEAST_PROBABILITY)
 
 
 def _digest(words: UInt64[np.ndarray, "8 word"]) -> str:

@@ -3,9 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from antropy import lziv_complexity  # type: ignore[import-untyped] # it ships no types
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitlm.bits import bytes_to_bits
+from bitlm.data import Corpus
 from bitlm.errors import BitFormatError
 from bitlm.telemetry import expected_complexity, lz_complexity, lz_phrases
 
@@ -73,6 +76,23 @@ def test_phrases_of_long_random_rows_equal_the_scan() -> None:
     for length in (500, 1024):
         bits = random.integers(0, 2, length).tolist()
         assert lz_phrases(bits) == kaspar_schuster(bits)
+
+
+@given(st.one_of(bit_rows, periodic_rows).filter(bool))
+def test_phrases_and_complexity_equal_antropys(bits: list[int]) -> None:
+    row = np.array(bits)
+    assert lz_phrases(bits) == lziv_complexity(row)
+    if len(bits) > 1:  # of a single bit antropy divides 0 by 0
+        assert lz_complexity(bits) == pytest.approx(lziv_complexity(row, normalize=True))
+
+
+@pytest.mark.parametrize("length", [16, 128, 1024])
+def test_phrases_of_text_and_of_noise_equal_antropys(length: int, corpus: Corpus) -> None:
+    random = np.random.default_rng(0)
+    for start in range(0, 10 * length, length):
+        for data in (corpus.data[start : start + length], random.bytes(length)):
+            row = bytes_to_bits(data).numpy()
+            assert lz_phrases(row) == lziv_complexity(row.astype(np.int64))
 
 
 def test_lempel_and_zivs_own_example_has_six_phrases() -> None:
