@@ -1,92 +1,36 @@
 """How well does the gate tell text from its failures? Prints a table and writes it to benchmarks/results/.
 
-The samples are 128 bytes each, cut or made from the held-out tenth of a corpus; the reference model is fitted
-on the rest. Each is judged by the gate itself, at its default floors.
+The samples are cut or made from the held-out tenth of a corpus; the reference model is fitted on the rest.
+Each is judged by the gate itself: 128 bytes at the default floors, or 32 to 1,024 bytes at floors fitted on
+one half of the held-out tenth and measured on the other, and then the other way round.
 
-    python -m benchmarks.gate_separation
     python -m benchmarks.gate_separation --corpus embedded kjv sotu
+    python -m benchmarks.gate_separation --calibrated
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-import torch
 
 from benchmarks.quality_corpora import corpus_of
 from benchmarks.record import RESULTS, keep
-from bitlm.bits import PAYLOAD_BITS
-from bitlm.generation import Sample
+from bitlm.calibration import FALSE_REJECT_RATE, Assessment, assess, auc, split
+from bitlm.calibration.clearance import as_sample
+from bitlm.calibration.failures import FAILURES, Maker, cut
+from bitlm.data import Corpus
 from bitlm.randomness import counter_seed
 from bitlm.reference import ReferenceModel
 from bitlm.safety import SafetyGate
 
 SAMPLE_BYTES = 128
 GATE = SafetyGate()
-FLIPPED_SHARE = 0.05
-NO_BYTE_OF_UTF8 = 0xFF
 TEXT = "held-out text"
 
-Maker = Callable[[bytes, np.random.Generator], bytes]
-
-
-def cut(text: bytes, random: np.random.Generator, length_bytes: int = SAMPLE_BYTES) -> bytes:
-    """Return a passage that starts anywhere in the text."""
-    start = int(random.integers(0, len(text) - length_bytes + 1))
-    return text[start : start + length_bytes]
-
-
-def loop(text: bytes, random: np.random.Generator) -> bytes:
-    """Return 8 bytes of text over and over."""
-    return cut(text, random, 8) * (SAMPLE_BYTES // 8)
-
-
-def four_copies(text: bytes, random: np.random.Generator) -> bytes:
-    """Return a passage four times."""
-    return cut(text, random, SAMPLE_BYTES // 4) * 4
-
-
-def broken(text: bytes, random: np.random.Generator) -> bytes:
-    """Return text of which one byte is none of UTF-8."""
-    place = int(random.integers(0, SAMPLE_BYTES))
-    passage = cut(text, random)
-    return passage[:place] + bytes([NO_BYTE_OF_UTF8]) + passage[place + 1 :]
-
-
-def noise(text: bytes, random: np.random.Generator) -> bytes:  # noqa: ARG001 - a maker like the others
-    """Return bytes of any value, each equally likely."""
-    return random.bytes(SAMPLE_BYTES)
-
-
-def printable_noise(text: bytes, random: np.random.Generator) -> bytes:  # noqa: ARG001 - as above
-    """Return printable ASCII characters, each equally likely."""
-    return random.integers(32, 127, SAMPLE_BYTES, dtype=np.uint8).tobytes()
-
-
-def flipped(text: bytes, random: np.random.Generator) -> bytes:
-    """Return text of which each bit is flipped with a chance of 5 %."""
-    bits = np.unpackbits(np.frombuffer(cut(text, random), dtype=np.uint8))
-    return np.packbits(bits ^ (random.random(bits.size) < FLIPPED_SHARE)).tobytes()
-
-
-def shuffled(text: bytes, random: np.random.Generator) -> bytes:
-    """Return a passage with its bytes in random order."""
-    return random.permutation(np.frombuffer(cut(text, random), dtype=np.uint8)).tobytes()
-
-
-MAKERS: dict[str, Maker] = {
-    TEXT: cut,
-    "8-byte loop": loop,
-    "four copies": four_copies,
-    "random bytes": noise,
-    "printable noise": printable_noise,
-    "5 % flipped bits": flipped,
-    "shuffled bytes": shuffled,
-    "one broken byte": broken,
-}
+MAKERS: dict[str, Maker] = {TEXT: cut, **FAILURES}
 
 
 @dataclass(frozen=True)
@@ -128,7 +72,9 @@ class Row:
 def score(text: bytes, reference: ReferenceModel, count: int, seed: int) -> dict[str, Scores]:
     """Return what the gate finds of `count` samples of each kind."""
     return {
-        kind: _scores([make(text, _generator(seed, index, kind)) for index in range(count)], reference)
+        kind: _scores(
+            [make(text, SAMPLE_BYTES, _generator(seed, index, kind)) for index in range(count)], reference
+        )
         for kind, make in MAKERS.items()
     }
 
@@ -136,12 +82,6 @@ def score(text: bytes, reference: ReferenceModel, count: int, seed: int) -> dict
 def tabulate(corpus: str, scores: Mapping[str, Scores]) -> list[Row]:
     """Return a corpus's lines of the table, held-out text first."""
     return [_row(corpus, kind, of_kind, scores[TEXT]) for kind, of_kind in scores.items()]
-
-
-def auc(text: Sequence[float], failure: Sequence[float]) -> float:
-    """Return the chance that a sample of text scores above a failure, a tie counting half."""
-    difference = np.subtract.outer(np.asarray(text), np.asarray(failure))
-    return float((np.sign(difference).mean() + 1) / 2)
 
 
 def main() -> None:
@@ -153,11 +93,17 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".bitlm") / "corpora")
     parser.add_argument("--count", type=int, default=400, help="samples of each kind")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--calibrated", action="store_true", help="at fitted floors, of several lengths")
+    parser.add_argument("--rate", type=float, default=FALSE_REJECT_RATE, help="of text refused when fitting")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
-
-    print(f"{options.count} samples of {SAMPLE_BYTES} bytes, floors C {GATE.c_floor} and S {GATE.s_floor}")
     corpora = [corpus_of(spec, options.cache) for spec in options.corpus]
+    (measure_calibrated if options.calibrated else measure_default)(corpora, options)
+
+
+def measure_default(corpora: Sequence[Corpus], options: argparse.Namespace) -> None:
+    """Judge samples of 128 bytes at the default floors."""
+    print(f"{options.count} samples of {SAMPLE_BYTES} bytes, floors C {GATE.c_floor} and S {GATE.s_floor}")
     rows: list[Row] = []
     for corpus in corpora:
         scores = score(corpus.held_out, ReferenceModel.fit(corpus.train), options.count, options.seed)
@@ -166,14 +112,47 @@ def main() -> None:
     keep(
         options.output,
         "gate_separation",
-        corpora=[
-            {"name": corpus.name, "bytes": len(corpus.data), "fingerprint": corpus.fingerprint}
-            for corpus in corpora
-        ],
+        corpora=[_identity(corpus) for corpus in corpora],
         settings={"count": options.count, "seed": options.seed, "sample_bytes": SAMPLE_BYTES},
         floors={"C": GATE.c_floor, "S": GATE.s_floor},
         rows=[asdict(row) for row in rows],
     )
+
+
+def measure_calibrated(corpora: Sequence[Corpus], options: argparse.Namespace) -> None:
+    """Fit floors on either half of the held-out text and judge the other half, and failures made of it."""
+    calibrations = []
+    for corpus in corpora:
+        reference = ReferenceModel.fit(corpus.train)
+        halves = split(corpus.held_out)
+        for fitted, pair in (("first", halves), ("second", halves[::-1])):
+            assessment = assess(
+                pair, reference, false_reject_rate=options.rate, samples=options.count, seed=options.seed
+            )
+            _print_calibrated(f"{corpus.name}, fitted on the {fitted} half", assessment)
+            calibrations.append({"corpus": corpus.name, "fitted_on": fitted, **assessment.record()})
+    keep(
+        options.output,
+        "gate_calibration",
+        corpora=[_identity(corpus) for corpus in corpora],
+        settings={"count": options.count, "seed": options.seed, "false_reject_rate": options.rate},
+        calibrations=calibrations,
+    )
+
+
+def _identity(corpus: Corpus) -> dict[str, object]:
+    return {"name": corpus.name, "bytes": len(corpus.data), "fingerprint": corpus.fingerprint}
+
+
+def _print_calibrated(title: str, assessment: Assessment) -> None:
+    print(title)
+    print(f"{'bytes':>6}{'C floor':>9}{'S floor':>9}{'refused':>9}{'unseen':>8}  least caught, least AUC")
+    for floors, caught, ranked in assessment.weakest():
+        print(
+            f"{floors.length_bytes:6}{floors.c_floor:9.3f}{floors.s_floor:9.3f}{floors.refused_seen:9.1%}"
+            f"{floors.refused_unseen:8.1%}  {caught.caught:.1%} of {caught.kind}, "
+            f"{ranked.auc:.4f} of {ranked.kind}"
+        )
 
 
 def _print(corpus: str, rows: Sequence[Row]) -> None:
@@ -192,7 +171,7 @@ def _generator(seed: int, index: int, kind: str) -> np.random.Generator:
 
 
 def _scores(samples: Sequence[bytes], reference: ReferenceModel) -> Scores:
-    verdicts = [GATE.judge(_as_sample(data), reference) for data in samples]
+    verdicts = [GATE.judge(as_sample(data), reference) for data in samples]
     return Scores(
         [verdict.C for verdict in verdicts],
         [verdict.S for verdict in verdicts],
@@ -202,12 +181,6 @@ def _scores(samples: Sequence[bytes], reference: ReferenceModel) -> Scores:
     )
 
 
-def _as_sample(data: bytes) -> Sample:
-    """Return bytes as if a model had emitted them; what it thought of them the gate does not judge."""
-    halves = torch.full((PAYLOAD_BITS * len(data),), 0.5, dtype=torch.float64)
-    return Sample(data, halves, parity=False)
-
-
 def _row(corpus: str, kind: str, scores: Scores, text: Scores) -> Row:
     return Row(
         corpus=corpus,
@@ -215,14 +188,14 @@ def _row(corpus: str, kind: str, scores: Scores, text: Scores) -> Row:
         C_mean=fmean(scores.C),
         C_low=min(scores.C),
         C_high=max(scores.C),
-        C_auc=auc(text.C, scores.C),
+        C_auc=auc(np.asarray(text.C), np.asarray(scores.C)),
         S_mean=fmean(scores.S),
         S_low=min(scores.S),
         S_high=max(scores.S),
-        S_auc=auc(text.S, scores.S),
+        S_auc=auc(np.asarray(text.S), np.asarray(scores.S)),
         repetition_mean=fmean(scores.repetition),
         repetition_high=max(scores.repetition),
-        margin_auc=auc(text.margin, scores.margin),
+        margin_auc=auc(np.asarray(text.margin), np.asarray(scores.margin)),
         refused=scores.refused,
     )
 

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from bitlm.cli.branch import compare, fork, journal, twin
+from bitlm.cli.calibrate import calibrate
 from bitlm.cli.capsule import capsule, verify
 from bitlm.cli.checkpoints import checkpoints
 from bitlm.cli.compile import compile_functions
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(generate)
 app.command()(evaluate)
+app.command()(calibrate)
 app.command()(journal)
 app.command()(replay)
 app.command()(fork)
