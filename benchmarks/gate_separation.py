@@ -130,7 +130,9 @@ def measure_calibrated(corpora: Sequence[Corpus], options: argparse.Namespace) -
                 pair, reference, false_reject_rate=options.rate, samples=options.count, seed=options.seed
             )
             _print_calibrated(f"{corpus.name}, fitted on the {fitted} half", assessment)
-            calibrations.append({"corpus": corpus.name, "fitted_on": fitted, **assessment.record()})
+            calibrations.append(
+                {"corpus": corpus.name, "fitted_on": fitted, "lengths": _without_curves(assessment)}
+            )
     keep(
         options.output,
         "gate_calibration",
@@ -138,6 +140,14 @@ def measure_calibrated(corpora: Sequence[Corpus], options: argparse.Namespace) -
         settings={"count": options.count, "seed": options.seed, "false_reject_rate": options.rate},
         calibrations=calibrations,
     )
+
+
+def _without_curves(assessment: Assessment) -> list[dict[str, object]]:
+    lengths: list[dict[str, object]] = assessment.record()["lengths"]
+    for failures in (length["failures"] for length in lengths):
+        for failure in failures:  # type: ignore[attr-defined] # a list of records
+            del failure["roc"]
+    return lengths
 
 
 def _identity(corpus: Corpus) -> dict[str, object]:

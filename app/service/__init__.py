@@ -10,11 +10,13 @@ from app.service.answers import (
     StepAnswer,
 )
 from app.service.broadcaster import Broadcaster
+from app.service.calibration import CalibrationAnswer
 from app.service.errors import NoRunError, ServiceStoppingError, StateConflictError
 from app.service.manager import ModelManager
 
 __all__ = [
     "Broadcaster",
+    "CalibrationAnswer",
     "CharacterSurprise",
     "CorpusSummary",
     "GateReport",

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from app.service.answers import Status
+from app.service.calibration import CalibrationAnswer, Calibrator
 from app.service.disk import DEFAULT_LIMITS, DiskGuard, DiskLimits, DiskReport
 from app.service.errors import NotReadyError
-from app.service.requests import Request
+from app.service.requests import ReadText, Request
 from app.service.worker import Worker
 from bitlm.errors import RunNotFoundError
 from bitlm.history.comparison import Comparison, Difference, compare, difference
@@ -36,6 +37,7 @@ class ModelManager:
         self._store = store
         self._guard = DiskGuard(store.data_dir, disk_limits)
         self._observers: list[Callable[[], None]] = []
+        self._calibrator = Calibrator()
         self._worker = Worker(
             store,
             torch_threads=torch_threads,
@@ -91,6 +93,17 @@ class ModelManager:
             )
         answer: Answer = self._worker.submit(request, source).result()
         return answer
+
+    def calibrate(self, false_reject_rate: float, source: Source) -> CalibrationAnswer:
+        """Return floors that fit the live run's text; takes some seconds, and training goes on.
+
+        Raises:
+            NoRunError: There is none.
+            CorpusError: Its held-out text is too short.
+        """
+        text = self.ask(ReadText(), source)
+        fitted = self._calibrator.calibrate(text.corpus, text.reference, false_reject_rate)
+        return CalibrationAnswer.of(text.run_id, fitted)
 
     def status(self) -> Status:
         """Return the newest status; never waits for the model."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from app.service.answers import InferAnswer, RunCreated, StepAnswer
+from bitlm.data import Corpus
 from bitlm.model import ModelConfig
+from bitlm.reference import ReferenceModel
 from bitlm.session import Command, SetTelemetry, TelemetrySettings
 from bitlm.session.events import Source
 from bitlm.training import TrainingConfig
@@ -135,6 +137,20 @@ class Infer(Request[InferAnswer]):
     top_p: float = 1.0
     seed: int | None = None
     strict: bool = False
+
+
+@dataclass(frozen=True)
+class LiveText:
+    """The text of the live run, and the model of its training part."""
+
+    run_id: str
+    corpus: Corpus
+    reference: ReferenceModel
+
+
+@dataclass(frozen=True)
+class ReadText(Request[LiveText]):
+    """Hand out the live run's text and its counts, which training never changes."""
 
 
 @dataclass(frozen=True)

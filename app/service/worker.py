@@ -26,7 +26,9 @@ from app.service.requests import (
     Fork,
     Infer,
     Init,
+    LiveText,
     Open,
+    ReadText,
     RecordBaselines,
     Request,
     SaveCheckpoint,
@@ -172,6 +174,7 @@ class Worker:
             DeleteCheckpoint: self._delete_checkpoint,
             DeleteRun: self._delete_run,
             Infer: lambda request, source: infer(self._live.require(), request, source),
+            ReadText: self._read_text,
             Apply: self._apply,
             Control: self._control,
             RecordBaselines: self._record_baselines,
@@ -310,6 +313,11 @@ class Worker:
         if session is not None and session.corpus.fingerprint == request.fingerprint:
             session.record("baselines_computed", dict(request.bits_per_byte), source=source)
             self._live.note_baselines(request.bits_per_byte)
+
+    def _read_text(self, request: ReadText, source: Source) -> LiveText:  # noqa: ARG002 - as its like
+        session = self._live.require()
+        assert session.model.reference is not None, "a session's model always carries its reference"
+        return LiveText(session.run_id, session.corpus, session.model.reference)
 
     # Steering
 

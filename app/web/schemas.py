@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from bitlm.calibration.floors import FALSE_REJECT_RATE, HIGHEST_RATE
 from bitlm.session import Event, Origin
 from bitlm.session.presets import DEFAULT_SIZE
 
@@ -215,6 +216,12 @@ class EventsQuery(Query):
     """Which events: those with ids above `since`."""
 
     since: Annotated[int, Field(ge=0)] = 0
+
+
+class CalibrationQuery(Query):
+    """The share of real text that the floors may refuse."""
+
+    false_reject_rate: Annotated[float, Field(gt=0, le=HIGHEST_RATE)] = FALSE_REJECT_RATE
 
 
 class CompareQuery(Query):

@@ -1,11 +1,11 @@
-"""The λ and floors, read and set."""
+"""The λ and floors, read and set, and floors that fit the text."""
 
 from http import HTTPStatus
 
-from app.service import ModelManager
+from app.service import CalibrationAnswer, ModelManager
 from app.service.requests import Apply
 from app.web.routes import Route, asked_by
-from app.web.schemas import TelemetryRequest
+from app.web.schemas import CalibrationQuery, TelemetryRequest
 from bitlm.session import SetTelemetry, TelemetrySettings
 
 
@@ -21,6 +21,14 @@ class TelemetryRoutes:
         return [
             Route("GET", path, self.read, TelemetrySettings),
             Route("POST", path, self.change, TelemetrySettings, body=TelemetryRequest, errors=conflict),
+            Route(
+                "GET",
+                "/calibration",
+                self.calibrate,
+                CalibrationAnswer,
+                query=CalibrationQuery,
+                errors=conflict,
+            ),
         ]
 
     def read(self) -> TelemetrySettings:
@@ -31,3 +39,7 @@ class TelemetryRoutes:
         """Change some settings from the next step on and return them all."""
         command = SetTelemetry(**body.model_dump(exclude_none=True))
         return self._manager.ask(Apply(command), asked_by())
+
+    def calibrate(self, query: CalibrationQuery) -> CalibrationAnswer:
+        """Return floors that fit the live run's held-out text; changes nothing."""
+        return self._manager.calibrate(query.false_reject_rate, asked_by())

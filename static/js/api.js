@@ -89,6 +89,8 @@ export const api = {
   anneal: (steps) => post("/train/anneal", { steps }),
   /** @param {Object<string, number>} changes Any of λ and floors. @returns {Promise<object>} All of them. */
   setTelemetry: (changes) => post("/config/telemetry", changes),
+  /** @param {number} rate Share of real text to reject. @returns {Promise<object>} Floors that do, by length. */
+  calibration: (rate) => get(`/calibration?false_reject_rate=${rate}`),
   /** @param {object} question @returns {Promise<object>} The sample and its verdict. */
   infer: (question) => post("/infer", question),
 };

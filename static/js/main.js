@@ -2,6 +2,7 @@
 
 import { api, ProblemError } from "./api.js";
 import { Branching, ChangeMenu } from "./branching.js";
+import { Calibration } from "./calibration.js";
 import { ChartPanel } from "./charts.js";
 import { CheckpointList, connectTabs } from "./checkpoints.js";
 import { connectConfirmation, ForkDialog } from "./dialogs.js";
@@ -56,7 +57,7 @@ const charts = new ChartPanel(page, store, plotly, (step, anchor) => changeMenu.
 
 connectHeader(page, store);
 connectRunControls(page, context);
-connectTelemetryControls(page, context);
+connectTelemetryControls(page, context, new Calibration(page, context));
 connectGeneration(page, context);
 connectEventList(record.querySelector("[data-events]"), record.querySelector("[data-no-events]"), store, (event, anchor) =>
   changeMenu.open([event], anchor));

@@ -8,7 +8,7 @@ const KEYBOARD_PAUSE_MS = 200;
 
 /** One setting's row: a slider and a number that show the same value. */
 class TelemetryRow {
-  constructor(element, onChange) {
+  constructor(element, onChange, describe) {
     this.element = element;
     this.field = element.dataset.setting;
     this.initial = Number(element.dataset.default);
@@ -17,7 +17,9 @@ class TelemetryRow {
     this.reset = element.querySelector("[data-reset]");
     this.state = element.querySelector("[data-row-state]");
     this.refusal = element.querySelector("[data-refusal]");
+    this.note = element.querySelector("[data-note]");
     this.onChange = onChange;
+    this.describe = describe;
     this.applied = this.initial;
     this.isBusy = false;
     this.edits = 0;
@@ -53,6 +55,11 @@ class TelemetryRow {
     this.#say(step === null ? "" : "applied", step === null ? "" : `applied at step ${whole(step)}`);
   }
 
+  /** Say what the value that is shown would do. */
+  showNote() {
+    if (this.note) this.note.textContent = this.describe(this.field, this.number.valueAsNumber);
+  }
+
   #say(state, text) {
     this.element.dataset.state = state;
     this.state.textContent = text;
@@ -70,6 +77,7 @@ class TelemetryRow {
     this.slider.value = value;
     this.number.value = setting(value);
     this.slider.setAttribute("aria-valuetext", setting(value));
+    this.showNote();
   }
 
   #isNumber() {
@@ -83,6 +91,7 @@ class TelemetryRow {
     if (control === this.slider) this.number.value = setting(this.slider.valueAsNumber);
     if (control === this.number && this.#isNumber()) this.slider.value = this.number.value;
     this.#say("pending", "");
+    this.showNote();
   }
 
   /** Keys move a slider step by step; only where they come to rest is sent. */
@@ -128,15 +137,18 @@ export function lastChange(events, field) {
  * @param {object} context.store
  * @param {object} context.api
  * @param {import("./run_feed.js").RunFeed} context.feed
+ * @param {import("./calibration.js").Calibration} calibration
  */
-export function connectTelemetryControls(page, { store, api, feed }) {
+export function connectTelemetryControls(page, { store, api, feed }, calibration) {
   async function change(field, wanted) {
     const telemetry = await api.setTelemetry({ [field]: wanted });
     await feed.refresh();
     return { value: telemetry[field], step: lastChange(store.get().events, field) };
   }
 
-  const rows = [...page.querySelectorAll("[data-setting]")].map((element) => new TelemetryRow(element, change));
+  const describe = (field, value) => calibration.sentence(field, value);
+  const rows = [...page.querySelectorAll("[data-setting]")].map((element) => new TelemetryRow(element, change, describe));
+  calibration.onChange(() => rows.forEach((row) => row.showNote()));
   store.subscribe((state) => {
     const obstacle = obstacles({ ...state, busy: null }).steer;
     for (const row of rows) {

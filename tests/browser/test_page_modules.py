@@ -363,3 +363,31 @@ def test_thinned_telemetry_is_told_with_its_budget_and_its_intervals(evaluate_mo
         "C and S every 1,500 steps, attention and reversibility every 3,000"
     )
     assert evaluate_module("events.js", "(module, event) => module.weight(event)", event) == "note"
+
+
+@pytest.mark.parametrize(
+    ("floor", "share"),
+    [(0, 0), (0.1, 0.025), (0.2, 0.05), (0.25, 0.15), (0.3, 0.25), (0.45, 0.625), (0.6, 1), (0.7, 1)],
+)
+def test_the_share_of_text_a_floor_rejects_is_read_between_the_known_ones(
+    evaluate_module: EvaluateModule, floor: float, share: float
+) -> None:
+    known = {"shares": [0, 0.05, 0.25, 1], "floors": [0, 0.2, 0.3, 0.6], "floor": floor}
+    call = "(module, { shares, floors, floor }) => module.rejectedShare(shares, floors, floor)"
+    assert evaluate_module("calibration.js", call, known) == pytest.approx(share)
+
+
+def test_the_nearest_length_is_that_by_ratio(evaluate_module: EvaluateModule) -> None:
+    lengths = [{"length_bytes": length} for length in (32, 64, 128)]
+    call = "(module, [lengths, bytes]) => module.nearestLength(lengths, bytes).length_bytes"
+    nearest = [evaluate_module("calibration.js", call, [lengths, asked]) for asked in (1, 45, 46, 90, 4096)]
+    assert nearest == [32, 32, 64, 64, 128]
+
+
+@pytest.mark.parametrize(
+    ("share", "written"), [(0, "0.0 %"), (0.0002, "< 0.1 %"), (0.0126, "1.3 %"), (0.5, "50 %")]
+)
+def test_a_small_share_is_never_written_as_none(
+    evaluate_module: EvaluateModule, share: float, written: str
+) -> None:
+    assert evaluate_module("calibration.js", "(module, share) => module.percentage(share)", share) == written
