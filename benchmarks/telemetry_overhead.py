@@ -24,7 +24,7 @@ import torch
 from benchmarks.record import RESULTS, keep
 from bitlm.data import Corpus
 from bitlm.session import SIZES, CheckpointPolicy, RunStore, Session, preset
-from bitlm.session.inspection import attention, meter
+from bitlm.session.inspection import attention, gradient_norms, meter
 from bitlm.session.learner import Learner
 from bitlm.session.observation import probe
 from bitlm.session.store import wait_after
@@ -146,6 +146,7 @@ class Sides:
 
         def look() -> None:
             attention(model, text)
+            gradient_norms(model, 1.0)
             meter(model, text, autocast=autocast, dropout_seed=1)
 
         return {
@@ -181,10 +182,8 @@ def rows_of(sides: Sides) -> list[Row]:
         Row("every step: measuring, recording, memory", wall - 1, cpu - 1, wall_error, cpu_error),
         every(1, "every step: K", looks["K"]),
         every(wait_s / step.wall_s, f"every {wait_s:.1f} s: writing", write),
-        every(probe_steps, f"every {probe_steps} steps: C and S", looks["probe_interval"]),
-        every(
-            look_steps, f"every {look_steps} steps: attention, reversibility", looks["diagnostics_interval"]
-        ),
+        every(probe_steps, f"every {probe_steps} steps: a probe sample", looks["probe_interval"]),
+        every(look_steps, f"every {look_steps} steps: the model itself", looks["diagnostics_interval"]),
     ]
     total = Row("all", sum(row.wall for row in rows), sum(row.cpu for row in rows), wall_error, cpu_error)
     return [*rows, total]
