@@ -44,7 +44,8 @@ export function bitsFigure(input) {
   const bits = parts(input.metrics, "validation_bits_per_bit");
   const colour = (index) => ramp(colours, index, bits.length);
   const inView = bits.flatMap((bit) => within(bit, stepRange(input)).y);
-  const top = inView.length ? Math.min(1.1, Math.max(0.1, 1.2 * quantile(inView, 0.97))) : 1.1;
+  const newest = Math.max(0.1, ...bits.map(({ y }) => 1.1 * y.at(-1))); // false confidence costs more than a coin
+  const top = inView.length ? Math.max(newest, Math.min(1.1, 1.2 * quantile(inView, 0.97))) : 1.1;
   return {
     data: [
       ...bits.map((bit, index) => sparseSeries(input, bitName(index), bit, colour(index))),

@@ -49,6 +49,13 @@ def test_the_bits_of_a_byte_are_lines_from_the_most_significant_to_the_least(
     assert set(lines) < set(drawn["notes"])
 
 
+def test_a_bit_that_costs_more_than_a_coin_is_in_view(evaluate_module: EvaluateModule) -> None:
+    metrics = {"step": [1], "validation_bits_per_bit": [[0.1, 1.75, *[0.1] * 6]]}
+    drawn = evaluate_module("anatomy_figures.js", FIGURE, ["bitsFigure", metrics])
+    assert drawn["range"][1] > 1.75
+    assert "b6" in drawn["notes"]
+
+
 def test_a_head_is_a_row_of_the_map_and_a_look_holds_until_the_next(evaluate_module: EvaluateModule) -> None:
     drawn = evaluate_module("anatomy_figures.js", FIGURE, ["headsFigure", METRICS])
     chart = drawn["data"][0]
