@@ -112,10 +112,15 @@ def test_help_shows_examples(data_dir: Path) -> None:
         assert "python -m bitlm " + command in done.stdout
 
 
-def test_calibrate_fits_floors_to_a_runs_text(data_dir: Path, trained: dict[str, Any]) -> None:
-    found = json.loads(
-        bitlm(data_dir, "calibrate", "--run", trained["run_id"], "--samples", "2", "--json").stdout
-    )
+def test_calibrate_fits_floors_to_a_runs_text_and_reports_them(
+    data_dir: Path, trained: dict[str, Any], tmp_path: Path
+) -> None:
+    report = tmp_path / "calibration.html"
+    options = ("--run", trained["run_id"], "--samples", "2", "--output", str(report), "--json")
+    found = json.loads(bitlm(data_dir, "calibrate", *options).stdout)
     assert [length["length_bytes"] for length in found["lengths"]] == [32, 64, 128, 256, 512, 1024]
     assert all(length["refused_seen"] <= 0.01 for length in found["lengths"])
     assert all(0 <= length["s_floor"] < 1 for length in found["lengths"])
+    assert found["fingerprint"] in report.read_text()
+    refused = bitlm(data_dir, "calibrate", *options, code=2).stderr
+    assert "give --force to replace it" in refused
