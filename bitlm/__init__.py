@@ -17,6 +17,7 @@ from bitlm.model import (
 from bitlm.reference import ReferenceModel
 from bitlm.safety import SafetyGate, hil_safe_inference, safe_sample_with_retry
 from bitlm.session import RunStore, Session
+from bitlm.streaming_gate import StreamingGate
 from bitlm.telemetry import (
     detect_metric_drift,
     lz_complexity,
@@ -43,6 +44,7 @@ __all__ = [
     "SafetyGate",
     "SafetyGateError",
     "Session",
+    "StreamingGate",
     "TrainingConfig",
     "bits_to_text",
     "choose_memory",

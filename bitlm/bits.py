@@ -6,7 +6,7 @@ bits, or 9 with parity on, the parity bit last.
 Source of the parity code: Hamming, "Error Detecting and Error Correcting Codes", BSTJ 29(2), 1950.
 """
 
-from codecs import getincrementaldecoder
+from codecs import IncrementalDecoder, getincrementaldecoder
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +22,9 @@ PAYLOAD_BITS = 8
 
 LONGEST_CHARACTER = 4
 """Bytes of UTF-8's longest."""
+
+LEAST_BYTE_OF_A_LONG_CHARACTER = 0x80
+"""A lower one is a character of its own."""
 
 
 def frame_bits(parity: bool) -> int:  # noqa: FBT001 - the only thing this function is asked about
@@ -136,6 +139,34 @@ def utf8_validity(data: bytes) -> float:
     whole = decoder.decode(data)
     cut_off, _ = decoder.getstate()
     return (len(whole.encode()) + len(cut_off)) / len(data) if data else 1.0
+
+
+class FaultFinder:
+    """Notices in a passage that is still being written what `first_fault` finds in it."""
+
+    def __init__(self, history: bytes = b"") -> None:
+        """Begin a passage after these bytes."""
+        self._readings = [getincrementaldecoder("utf-8")()]
+        for known in range(1, min(len(history), LONGEST_CHARACTER - 1) + 1):
+            reading = getincrementaldecoder("utf-8")()
+            if _goes_on(reading, history[len(history) - known :]):
+                self._readings.append(reading)
+
+    def is_broken_by(self, value: int) -> bool:
+        """Whether no text goes on with this byte, however the history is read."""
+        byte = bytes([value])
+        self._readings = [reading for reading in self._readings if _goes_on(reading, byte)]
+        if value < LEAST_BYTE_OF_A_LONG_CHARACTER:
+            del self._readings[1:]  # between two characters all readings are one
+        return not self._readings
+
+
+def _goes_on(reading: IncrementalDecoder, data: bytes) -> bool:
+    try:
+        reading.decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def unpack_bytes(values: UInt8[Tensor, "*batch byte"]) -> UInt8[Tensor, "*batch byte 8"]:

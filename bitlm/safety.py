@@ -2,13 +2,15 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import inf, isfinite
+from math import inf, isfinite, nan
 
+import torch
 from torch import Tensor
 
 from bitlm.bits import bits_to_bytes, first_fault
+from bitlm.curtailment import REPETITION_CEILING, Curtailment
 from bitlm.errors import (
     BitFormatError,
     ConfigError,
@@ -16,19 +18,16 @@ from bitlm.errors import (
     SafetyGateError,
     SafetyGateWarning,
 )
-from bitlm.generation import Sample, collect, generate
+from bitlm.generation import GeneratedByte, Sample, collect, generate
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
 from bitlm.reference import ReferenceModel
-from bitlm.telemetry import measure, repetition
+from bitlm.telemetry import Repetition, measure, repetition
 
 LADDER_STEP = 0.1
 """How much each retry adds to or takes from the temperature, as a share of the first one."""
 
 LEAST_LADDER_TEMPERATURE = 0.1
-
-REPETITION_CEILING = 0.75
-"""Most of a text that copies of one passage may take: running text has 0, and tables' rules less."""
 
 MOST_RETRIES = 100
 LONGEST_BACKOFF_S = 60.0
@@ -48,6 +47,7 @@ class GateVerdict:
         c_floor: The floor C was held to.
         s_floor: The floor S was held to.
         broken_at: The first byte that is not UTF-8, where the training text is; None without one.
+        stopped_at: Bytes after which the text was given up, all of which are judged; None where it is whole.
     """
 
     passed: bool
@@ -59,6 +59,7 @@ class GateVerdict:
     c_floor: float
     s_floor: float
     broken_at: int | None = None
+    stopped_at: int | None = None
 
     @property
     def repeats(self) -> bool:
@@ -113,27 +114,47 @@ class SafetyGate:
         if not sample.data:
             raise BitFormatError("nothing was emitted, so there is nothing to judge; emit at least one byte.")
         found = measure(sample.payload_bits, sample.probabilities, reference)
-        copies = repetition(sample.data)
         broken_at = first_fault(sample.data, history=history) if self.s_floor and reference.is_utf8 else None
+        verdict = self.verdict_of(
+            C=found.C,
+            S=found.S,
+            copies=repetition(sample.data),
+            broken=None if broken_at is None else (broken_at, sample.data[broken_at]),
+        )
+        return replace(verdict, K=found.K)
+
+    def verdict_of(
+        self, *, C: float, S: float, copies: Repetition, broken: tuple[int, int] | None
+    ) -> GateVerdict:
+        """Hold what was measured to the floors.
+
+        Args:
+            C: LZ complexity of the payload bits.
+            S: Geometric-mean probability the reference gives them.
+            copies: The longest stretch of copies of one passage.
+            broken: Place and value of the first byte that is not UTF-8, where the training text is.
+
+        Returns:
+            A verdict without K, on which it does not depend.
+        """
         reasons = []
-        if self.c_floor > found.C:
-            reasons.append(f"C {found.C:.2f} is below the floor {self.c_floor:.2f}: the text repeats itself")
+        if self.c_floor > C:
+            reasons.append(f"C {C:.2f} is below the floor {self.c_floor:.2f}: the text repeats itself")
         if self.c_floor and copies.share > REPETITION_CEILING:
             reasons.append(
                 f"{copies.share:.0%} of the text are copies of the same {_bytes(copies.period)}, "
                 f"more than {REPETITION_CEILING:.0%}"
             )
-        if self.s_floor > found.S:
+        if self.s_floor > S:
             reasons.append(
-                f"S {found.S:.2f} is below the floor {self.s_floor:.2f}: "
+                f"S {S:.2f} is below the floor {self.s_floor:.2f}: "
                 "the text is unlike what the model was trained on"
             )
-        if broken_at is not None:
-            reasons.append(
-                f"byte {broken_at} (0x{sample.data[broken_at]:02x}) is not UTF-8, which the training text is"
-            )
+        if broken is not None:
+            reasons.append(f"byte {broken[0]} (0x{broken[1]:02x}) is not UTF-8, which the training text is")
+        broken_at = None if broken is None else broken[0]
         return GateVerdict(
-            passed=not reasons, K=found.K, C=found.C, S=found.S, repetition=copies.share,
+            passed=not reasons, K=nan, C=C, S=S, repetition=copies.share,
             reasons=tuple(reasons), c_floor=self.c_floor, s_floor=self.s_floor, broken_at=broken_at,
         )  # fmt: skip
 
@@ -178,8 +199,8 @@ class _Draw:
     top_p: float
     seed: int
 
-    def sample(self) -> Sample:
-        emitted = generate(
+    def emit(self) -> Iterator[GeneratedByte]:
+        return generate(
             self.model,
             self.prompt,
             max_new_bytes=self.max_new_bytes,
@@ -187,7 +208,27 @@ class _Draw:
             top_p=self.top_p,
             seed=self.seed,
         )
-        return collect(emitted, self.model.config.parity)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A sample with its verdict.
+
+    Attributes:
+        draw: What decided the sample.
+        sample: What was emitted of it.
+        verdict: The gate's finding on that.
+        rest: What it would go on with, if it was given up.
+    """
+
+    draw: _Draw
+    sample: Sample
+    verdict: GateVerdict
+    rest: Iterator[GeneratedByte]
+
+    @property
+    def attempt(self) -> Attempt:
+        return Attempt(self.draw.seed, self.draw.temperature, self.draw.top_p, self.verdict)
 
 
 def hil_safe_inference(
@@ -203,6 +244,8 @@ def hil_safe_inference(
     seed: int = 0,
 ) -> GatedSample:
     """Emit text after a prompt and measure what was emitted.
+
+    Where strict, emission ends as soon as the text can no longer pass, whatever would follow.
 
     Args:
         model: Carries the reference model S compares with.
@@ -220,8 +263,9 @@ def hil_safe_inference(
         MissingReferenceError: The model has no reference.
         ConfigError: A setting is out of range.
     """
-    draw = _Draw(model, bits, max_new_bytes, temperature, top_p, seed)
-    return _deliver([_judged(draw, SafetyGate(c_floor, s_floor))], strict=strict)
+    gate = SafetyGate(c_floor, s_floor)
+    trial = _try(_Draw(model, bits, max_new_bytes, temperature, top_p, seed), gate, stop_early=strict)
+    return _deliver(gate, trial, (trial.attempt,), strict=strict)
 
 
 def safe_sample_with_retry(
@@ -236,6 +280,7 @@ def safe_sample_with_retry(
     top_p: float = 1.0,
     seed: int = 0,
     drawn: Sample | None = None,
+    stop_early: bool = True,
     max_retries: int = 3,
     backoff_s: float = 0.0,
     sleep: Callable[[float], None] = time.sleep,
@@ -243,7 +288,11 @@ def safe_sample_with_retry(
     """Draw again, differently, until a sample passes or the retries are used up.
 
     Retry i has a new seed, and the first temperature times 1 - 0.1·i; after a sample that repeated itself
-    it is times 1 + 0.1·i instead, since sharper predictions only tighten a loop.
+    it is times 1 + 0.1·i instead, since sharper predictions only tighten a loop. Every attempt goes on from
+    the prompt alone, never from what another one said.
+
+    An attempt is given up as soon as it can no longer pass, whatever would follow. What is returned is whole
+    all the same: the best attempt is taken up again where it was left.
 
     Args:
         model: As for `hil_safe_inference`, like the arguments up to `seed`.
@@ -255,7 +304,8 @@ def safe_sample_with_retry(
         temperature: Of the first attempt.
         top_p: As for `generate`.
         seed: Of the first attempt.
-        drawn: What `generate` gives for the first attempt, where `generate_batch` has drawn it already.
+        drawn: The first attempt, where `generate_batch` has drawn it already.
+        stop_early: Give attempts up; otherwise each is emitted and judged whole.
         max_retries: Samples after the first, 0 to 100.
         backoff_s: Seconds to wait before retry 1, doubled before each further one; at most 60.
         sleep: What waits.
@@ -267,26 +317,50 @@ def safe_sample_with_retry(
     """
     _check_retries(max_retries)
     _check_number("backoff_s", backoff_s, LONGEST_BACKOFF_S)
-    gate = SafetyGate(c_floor, s_floor)
-    first = _Draw(model, bits, max_new_bytes, temperature, top_p, seed)
-    judged = [_judged(first, gate, drawn)]
+    gate, first = SafetyGate(c_floor, s_floor), _Draw(model, bits, max_new_bytes, temperature, top_p, seed)
+    best = last = _try(first, gate, drawn, stop_early=stop_early)
+    attempts = [best.attempt]
     for retry in range(1, max_retries + 1):
-        if judged[-1].verdict.passed:
+        if last.verdict.passed:
             break
         if backoff_s:
             sleep(min(backoff_s * 2.0 ** (retry - 1), LONGEST_BACKOFF_S))
-        judged.append(_judged(_retry_draw(first, retry, judged[-1].verdict), gate))
-    return _deliver(judged, strict=strict)
+        last = _try(_retry_draw(first, retry, last.verdict), gate, stop_early=stop_early)
+        attempts.append(last.attempt)
+        best = max(best, last, key=lambda trial: trial.verdict.margin)
+    return _deliver(gate, best, tuple(attempts), strict=strict)
 
 
-def _judged(draw: _Draw, gate: SafetyGate, drawn: Sample | None = None) -> GatedSample:
-    """Draw one sample, if it is not drawn yet, and judge it."""
-    if draw.model.reference is None:
+def _try(draw: _Draw, gate: SafetyGate, drawn: Sample | None = None, *, stop_early: bool) -> _Trial:
+    """Draw one sample, if it is not drawn yet, as far as it can pass, and judge it."""
+    reference = draw.model.reference
+    if reference is None:
         raise MissingReferenceError
-    sample = draw.sample() if drawn is None else drawn
-    history = bits_to_bytes(draw.prompt, parity=draw.model.config.parity)
-    verdict = gate.judge(sample, draw.model.reference, history=history)
-    return GatedSample(sample, verdict, (Attempt(draw.seed, draw.temperature, draw.top_p, verdict),))
+    parity = draw.model.config.parity
+    rest: Iterator[GeneratedByte] = iter(()) if drawn else draw.emit()
+    history = bits_to_bytes(draw.prompt, parity=parity)
+    emitted = rest
+    if stop_early:
+        emitted = Curtailment(
+            reference,
+            c_floor=gate.c_floor,
+            s_floor=gate.s_floor,
+            length_bytes=draw.max_new_bytes,
+            history=history,
+        ).until_settled(rest)
+    sample = drawn or collect(emitted, parity)
+    verdict = gate.judge(sample, reference, history=history)
+    if drawn is None and len(sample.data) < draw.max_new_bytes:
+        assert not verdict.passed, "what settles a text's verdict is there to be seen in what was emitted"
+        verdict = replace(verdict, stopped_at=len(sample.data))
+    return _Trial(draw, sample, verdict, rest)
+
+
+def _completed(trial: _Trial, gate: SafetyGate) -> _Trial:
+    """Take up a sample where it was given up, and judge the whole of it."""
+    begun, rest = trial.sample, collect(trial.rest, trial.sample.parity)
+    whole = Sample(begun.data + rest.data, torch.cat([begun.probabilities, rest.probabilities]), begun.parity)
+    return _try(trial.draw, gate, whole, stop_early=False)
 
 
 def _retry_draw(first: _Draw, retry: int, last: GateVerdict) -> _Draw:
@@ -298,16 +372,17 @@ def _retry_draw(first: _Draw, retry: int, last: GateVerdict) -> _Draw:
     return replace(first, temperature=base * share, seed=counter_seed(first.seed, retry, "retry"))
 
 
-def _deliver(judged: list[GatedSample], *, strict: bool) -> GatedSample:
-    """Return the best sample with all attempts, or refuse it."""
-    best = max(judged, key=lambda candidate: candidate.verdict.margin)
-    attempts = tuple(attempt for candidate in judged for attempt in candidate.attempts)
+def _deliver(gate: SafetyGate, best: _Trial, attempts: tuple[Attempt, ...], *, strict: bool) -> GatedSample:
+    """Return the best sample with all attempts, whole, or refuse it."""
     if not best.verdict.passed:
         if strict:
             raise SafetyGateError(best.verdict, attempts)
+        if best.verdict.stopped_at is not None:
+            given_up, best = best.attempt, _completed(best, gate)
+            attempts = tuple(best.attempt if attempt == given_up else attempt for attempt in attempts)
         reasons = "; ".join(best.verdict.reasons)
         warnings.warn(SafetyGateWarning(f"let through below a floor: {reasons}"), stacklevel=3)
-    return replace(best, attempts=attempts)
+    return GatedSample(best.sample, best.verdict, attempts)
 
 
 def _check_number(field: str, value: object, most: float) -> None:

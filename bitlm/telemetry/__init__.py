@@ -4,13 +4,21 @@ from bitlm.telemetry.drift import Drift, detect_metric_drift
 from bitlm.telemetry.lempel_ziv import expected_complexity, lz_complexity, lz_phrases
 from bitlm.telemetry.measures import Measures, measure
 from bitlm.telemetry.negentropy import negentropy_score
-from bitlm.telemetry.repetition import Repetition, repetition
-from bitlm.telemetry.symbiosis import expected_symbiosis, symbiosis_kl, symbiosis_score
+from bitlm.telemetry.repetition import LEAST_COPIES, LONGEST_PERIOD, Repetition, repetition
+from bitlm.telemetry.symbiosis import (
+    byte_log_probabilities,
+    expected_symbiosis,
+    symbiosis_kl,
+    symbiosis_score,
+)
 
 __all__ = [
+    "LEAST_COPIES",
+    "LONGEST_PERIOD",
     "Drift",
     "Measures",
     "Repetition",
+    "byte_log_probabilities",
     "detect_metric_drift",
     "expected_complexity",
     "expected_symbiosis",

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from bitlm.bits import as_bits, bits_to_bytes
+from bitlm.bits import PAYLOAD_BITS, as_bits, bits_to_bytes
 from bitlm.errors import BitFormatError, ConfigError
 from bitlm.reference import ReferenceModel
 
@@ -33,6 +33,24 @@ def symbiosis_score(
     """
     row, ones = _bits_and_reference(bits, reference, history)
     return float(np.exp2(np.log2(np.where(row, ones, 1 - ones)).mean()))
+
+
+def byte_log_probabilities(
+    data: bytes, reference: ReferenceModel, *, history: bytes = b""
+) -> Float64[np.ndarray, "byte"]:
+    """Return log2 of the probability the reference model gives each byte: S is 2 to their mean ÷ 8.
+
+    Args:
+        data: The text, or the next part of it.
+        reference: The model of the training text.
+        history: The bytes just before.
+    """
+    ones = reference.bit_probabilities(data, history=history)
+    row = np.unpackbits(np.frombuffer(data, dtype=np.uint8))
+    summed: Float64[np.ndarray, " byte"] = (
+        np.log2(np.where(row, ones, 1 - ones)).reshape(-1, PAYLOAD_BITS).sum(axis=1)
+    )
+    return summed
 
 
 def symbiosis_kl(

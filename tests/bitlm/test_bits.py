@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitlm.bits import (
+    FaultFinder,
     add_parity,
     as_bits,
     bits_to_bytes,
@@ -190,3 +191,21 @@ def test_all_bytes_belong_to_characters_exactly_where_there_is_no_fault(data: by
     passage = data[: max(0, len(data) - cut)]
     assert (utf8_validity(passage) == 1.0) == (first_fault(passage) is None)
     assert 0.0 <= utf8_validity(passage) <= 1.0
+
+
+fragments = st.lists(
+    st.sampled_from(
+        [b"a", "é".encode(), "€".encode(), "🦆".encode(), b"\xc3", b"\xe2\x82", b"\x82", b"\xff"]
+    ),
+    max_size=8,
+).map(b"".join)
+
+
+@given(data=fragments, history=fragments)
+def test_a_fault_is_noticed_with_the_first_byte_that_makes_it_one(data: bytes, history: bytes) -> None:
+    finder = FaultFinder(history)
+    for end in range(1, len(data) + 1):
+        is_broken = finder.is_broken_by(data[end - 1])
+        assert is_broken == (first_fault(data[:end], history=history) is not None)
+        if is_broken:
+            break

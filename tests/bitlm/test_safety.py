@@ -1,20 +1,22 @@
 from dataclasses import replace
+from itertools import islice
 from math import inf
 from typing import Any
 
 import pytest
 import torch
 
-from bitlm.bits import bytes_to_bits
+from bitlm.bits import bytes_to_bits, parity_errors
 from bitlm.data import Corpus
 from bitlm.errors import (
     BitFormatError,
     ConfigError,
     MissingReferenceError,
+    ParityError,
     SafetyGateError,
     SafetyGateWarning,
 )
-from bitlm.generation import Sample
+from bitlm.generation import Sample, collect, generate
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.reference import ReferenceModel
 from bitlm.safety import GateVerdict, SafetyGate, hil_safe_inference, safe_sample_with_retry
@@ -241,6 +243,85 @@ def test_a_retry_can_save_an_answer(model: BitTransformer, text: Corpus) -> None
     )
     assert gated.verdict.passed
     assert 1 < len(gated.attempts) <= 4
+
+
+def test_an_attempt_that_can_no_longer_pass_is_given_up_and_the_verdict_says_where(
+    model: BitTransformer,
+) -> None:
+    make_loop(model)
+    with pytest.raises(SafetyGateError) as caught:
+        safe_sample_with_retry(model, NOTHING, temperature=0.5, max_retries=1)
+    for attempt in caught.value.attempts:
+        assert attempt.verdict.stopped_at == 112
+        assert "100% of the text are copies of the same 1 byte, more than 75%" in attempt.verdict.reasons
+    with pytest.raises(SafetyGateError) as whole:
+        safe_sample_with_retry(model, NOTHING, temperature=0.5, max_retries=1, stop_early=False)
+    assert all(attempt.verdict.stopped_at is None for attempt in whole.value.attempts)
+    with pytest.raises(SafetyGateError) as at_once:
+        hil_safe_inference(model, NOTHING)
+    assert at_once.value.verdict.stopped_at == 112
+
+
+def test_an_answer_that_is_let_through_is_whole_and_the_very_text_that_its_seed_gives(
+    model: BitTransformer, reference: ReferenceModel
+) -> None:
+    with pytest.warns(SafetyGateWarning):
+        gated = safe_sample_with_retry(model, NOTHING, strict=False, max_new_bytes=64, max_retries=3)
+    assert len(gated.sample.data) == 64
+    assert [attempt.verdict.stopped_at is None for attempt in gated.attempts].count(True) == 1
+    (taken_up,) = [attempt for attempt in gated.attempts if attempt.verdict is gated.verdict]
+    emitted = generate(model, NOTHING, max_new_bytes=64, temperature=taken_up.temperature, seed=taken_up.seed)
+    alone = collect(emitted, parity=False)
+    assert gated.sample.data == alone.data
+    assert torch.equal(gated.sample.probabilities, alone.probabilities)
+    assert SafetyGate().judge(alone, reference) == gated.verdict
+
+
+def test_giving_up_changes_no_sample_that_passes(model: BitTransformer, text: Corpus) -> None:
+    model.reference = ReferenceModel.fit(text.train + b"\xff", order=3)  # so that S alone decides
+    retrying: dict[str, Any] = {"max_new_bytes": 64, "max_retries": 5}
+    with pytest.warns(SafetyGateWarning):
+        failed = safe_sample_with_retry(model, NOTHING, 0, 1, strict=False, stop_early=False, **retrying)
+    first, *later = (attempt.verdict.S for attempt in failed.attempts)
+    floor = (first + max(later)) / 2
+    gated = [
+        safe_sample_with_retry(model, NOTHING, 0, floor, stop_early=stop, **retrying)
+        for stop in (True, False)
+    ]
+    assert len(gated[0].attempts) > 1
+    assert gated[0].sample.data == gated[1].sample.data
+    assert gated[0].verdict == gated[1].verdict
+
+
+def test_a_retry_never_reads_what_was_refused(model: BitTransformer, reference: ReferenceModel) -> None:
+    prompt = bytes_to_bits(b"The ")
+    with pytest.raises(SafetyGateError) as caught:
+        safe_sample_with_retry(model, prompt, max_new_bytes=16, max_retries=2)
+    for attempt in caught.value.attempts:
+        emitted = generate(
+            model, prompt, max_new_bytes=16, temperature=attempt.temperature, seed=attempt.seed
+        )
+        of_the_prompt_alone = collect(islice(emitted, attempt.verdict.stopped_at), parity=False)
+        verdict = SafetyGate().judge(of_the_prompt_alone, reference, history=b"The ")
+        assert replace(verdict, stopped_at=attempt.verdict.stopped_at) == attempt.verdict
+
+
+@pytest.mark.parametrize("patch_bits", [1, 8])
+def test_what_is_emitted_has_valid_parity_and_bits_from_elsewhere_without_it_are_refused(
+    reference: ReferenceModel, patch_bits: int
+) -> None:
+    config = ModelConfig(
+        d_model=16, nhead=2, num_layers=2, dim_feedforward=32, max_seq_len=288, parity=True,
+        patch_bits=patch_bits,
+    )  # fmt: skip
+    model = BitTransformer(config)
+    model.reference = reference
+    gated = hil_safe_inference(model, NOTHING, 0, 0, max_new_bytes=16)
+    assert parity_errors(gated.sample.bits) == []
+    foreign = gated.sample.bits.clone()
+    foreign[20] ^= 1
+    with pytest.raises(ParityError, match=r"1 frame\(s\) fail even parity \(first: 2\)"):
+        hil_safe_inference(model, foreign, 0, 0, max_new_bytes=16)
 
 
 def test_the_wait_doubles_from_retry_to_retry_and_is_none_by_default(model: BitTransformer) -> None:
