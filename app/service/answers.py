@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.service.disk import DiskReport
 from bitlm.safety import Attempt, GateVerdict
-from bitlm.session import RunConfig, Session, StepEvent, TelemetrySettings
+from bitlm.session import AlertAction, RunConfig, Session, StepEvent, TelemetrySettings
 
 State = Literal[
     "empty", "initializing", "resuming", "ready", "training", "paused", "stopped", "halted", "failed"
@@ -59,6 +59,7 @@ class Status(Answered):
         elapsed_s: Seconds the run has spent stepping.
         config: The run's settings, flat.
         baselines: Bits per byte of other compressors on the held-out text; None while they are computed.
+        alert_action: What an alert leads to.
         error: What went wrong, in a state of "halted" or "failed", or while the disk is full.
         name: What people call the run.
         until: The step at which a twin has caught up with its original and pauses; None for other runs.
@@ -82,6 +83,7 @@ class Status(Answered):
     corpus: CorpusSummary | None = None
     baselines: dict[str, float] | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
+    alert_action: AlertAction = "notify"
     error: str | None = None
     name: str | None = None
     until: int | None = None

@@ -81,6 +81,7 @@ class Live:
             bytes_seen=session.bytes_seen,
             elapsed_s=session.elapsed_s,
             telemetry=session.telemetry,
+            alert_action=session.alert_action,
             metrics_cursor=session.step_count,
             events_cursor=self._store.last_event_id(session.run_id),
             parameters=session.model.parameter_count,
@@ -138,6 +139,7 @@ class Live:
                 "bytes_seen": self.session.bytes_seen,
                 "elapsed_s": self.session.elapsed_s,
                 "telemetry": self.session.telemetry,
+                "alert_action": self.session.alert_action,
                 "metrics_cursor": self.session.step_count,
                 "events_cursor": self._store.last_event_id(self.session.run_id),
             }

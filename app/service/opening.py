@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from app.service.errors import KeyReusedError
-from app.service.requests import Fork, IdempotencyKey, Init, Twin
+from app.service.requests import Fork, IdempotencyKey, Init, RollBack, Twin
 from bitlm.data import Corpus
-from bitlm.history.branching import fork, twin
+from bitlm.history.branching import fork, roll_back, twin
 from bitlm.session import CheckpointPolicy, Event, RunStore, Session
 from bitlm.session.events import EventKind, Source
 
@@ -56,6 +56,10 @@ class Opening:
             source=source,
         )
         return self.take_up(run_id)
+
+    def roll_back(self, request: RollBack, source: Source) -> Session:
+        """Branch off the last good state."""
+        return self.take_up(roll_back(self._store, request.run_id, since=request.since, source=source))
 
     def twin(self, request: Twin, source: Source) -> Session:
         """Branch off before a change."""

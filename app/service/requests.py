@@ -89,6 +89,18 @@ class Twin(Request[RunCreated]):
 
 
 @dataclass(frozen=True)
+class RollBack(Request[RunCreated]):
+    """Make a run that begins at another's last good state and learns half as fast, and take it live.
+
+    Attributes:
+        since: The last step that was well; None for what the run's last alert says.
+    """
+
+    run_id: str
+    since: int | None = None
+
+
+@dataclass(frozen=True)
 class SaveCheckpoint(Request[int]):
     """Save the run now, under a name if there is one; answered with the checkpoint's step."""
 

@@ -42,16 +42,31 @@ class StepGoal:
     then: State
 
 
+@dataclass(frozen=True)
+class RollbackDue:
+    """An alert led to going back.
+
+    Attributes:
+        since: The last step that was well.
+        trains_on: Whether training goes on from there; not where a request had asked for so many steps.
+    """
+
+    since: int
+    trains_on: bool
+
+
 class Stepping:
     """Drives the live session; only the worker's thread calls it.
 
     Attributes:
+        rollback: What the last step's alert led to, if it was that; whoever does it takes it away.
         goal: The request that steps are being done for, if it is one.
         waits_for_disk: Whether training goes on by itself once there is room.
     """
 
     def __init__(self, live: Live, store: RunStore, guard: DiskGuard) -> None:
         self.goal: StepGoal | None = None
+        self.rollback: RollbackDue | None = None
         self.waits_for_disk = False
         self._live = live
         self._store = store
@@ -177,6 +192,7 @@ class Stepping:
         except StorageFullError:
             is_full = True
         except HaltedError as error:
+            self._note_rollback(session)
             self._fail("halted", error)
             return
         except Exception as error:  # noqa: BLE001 - logged and told to everyone; the thread must live on
@@ -192,17 +208,33 @@ class Stepping:
         event = session.last_step
         assert event is not None, "a step that was done has been measured"
         self._live.note_step(event)
-        is_safe = True
+        self._note_rollback(session)
+        is_safe, pause = True, self._reason_to_pause(session)
         if self.goal is not None:
             self.goal.remaining -= 1
+            if session.interruption is not None:
+                self.goal.then, self.goal.remaining = "paused", 0
             if not self.goal.remaining:
                 is_safe = self._finish_goal(session, self.goal, event)
-        elif self._live.until is not None and event.step >= self._live.until:
+        elif pause is not None:
             self._live.state = "paused"
-            session.announce("training_paused", {"reason": "the twin has caught up with its original"})
+            session.announce("training_paused", {"reason": pause})
             is_safe = self._settle(session, save=True)
         self._live.publish()
         return is_safe
+
+    def _note_rollback(self, session: Session) -> None:
+        interruption = session.interruption
+        if interruption is not None and interruption.action == "rollback":
+            self.rollback = RollbackDue(interruption.since, trains_on=self.goal is None)
+
+    def _reason_to_pause(self, session: Session) -> str | None:
+        """Return why training does not simply go on after this step, or None if it does."""
+        if session.interruption is not None:
+            return session.interruption.reason
+        if self._live.until is not None and session.step_count >= self._live.until:
+            return "the twin has caught up with its original"
+        return None
 
     def _finish_goal(self, session: Session, goal: StepGoal, event: StepEvent) -> bool:
         """Answer a request once what it did is on the disk; return whether it is."""

@@ -31,6 +31,7 @@ from app.service.requests import (
     ReadText,
     RecordBaselines,
     Request,
+    RollBack,
     SaveCheckpoint,
     Ticket,
     TrainStep,
@@ -45,6 +46,7 @@ from bitlm.session import (
     RunRecord,
     RunStore,
     Session,
+    SetAlertAction,
     SetTelemetry,
     TelemetrySettings,
 )
@@ -129,6 +131,7 @@ class Worker:
                 break
             if self._live.is_training:
                 self._stepping.train()
+                self._roll_back_if_due()
             elif self._stepping.waits_for_disk:
                 self._stepping.look_for_room()
         self._end()
@@ -170,6 +173,7 @@ class Worker:
             Open: self._open,
             Fork: self._fork,
             Twin: self._twin,
+            RollBack: self._roll_back,
             SaveCheckpoint: self._save_checkpoint,
             DeleteCheckpoint: self._delete_checkpoint,
             DeleteRun: self._delete_run,
@@ -243,6 +247,23 @@ class Worker:
         if self._live.require().step_count < (self._live.until or 0):
             self._stepping.start(source)
         return created
+
+    def _roll_back(self, request: RollBack, source: Source) -> RunCreated:
+        return self._switch("a rollback", lambda: self._opening.roll_back(request, source), "ready")
+
+    def _roll_back_if_due(self) -> None:
+        """Do what an alert led to: the branch takes the run's place, and trains on where that did."""
+        due, self._stepping.rollback = self._stepping.rollback, None
+        if due is None:
+            return
+        try:
+            self._roll_back(RollBack(self._live.require().run_id, due.since), "session")
+            if due.trains_on:
+                self._stepping.start("session")
+        except (BitLMError, OSError, sqlite3.Error) as error:
+            self._log.exception("rollback_failed")
+            self._live.error = f"an alert led to a rollback, which failed: {error}"
+        self._live.publish()
 
     def _open(self, request: Open, source: Source) -> None:
         session = self._live.session
@@ -326,7 +347,7 @@ class Worker:
         session = self._live.require_steppable() if isinstance(command, Anneal) else self._live.require()
         changes_nothing = (
             isinstance(command, SetTelemetry) and command.changed(session.telemetry) == session.telemetry
-        )
+        ) or (isinstance(command, SetAlertAction) and command.action == session.alert_action)
         if not changes_nothing:
             session.apply(command, source=source)
         return session.telemetry

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from app.service import ModelManager, RunCreated, Status
-from app.service.requests import Fork, Open, Twin
+from app.service.requests import Fork, Open, RollBack, Twin
 from app.web.routes import Route, asked_by
 from app.web.schemas import Empty, ForkRequest, TwinRequest
 from bitlm.session import SetTelemetry
@@ -22,6 +22,9 @@ class BranchRoutes:
         return [
             Route("POST", f"{one}/open", self.open, Status, body=Empty, errors=errors),
             Route("POST", f"{one}/fork", self.fork, RunCreated, body=ForkRequest, status=made, errors=errors),
+            Route(
+                "POST", f"{one}/rollback", self.roll_back, RunCreated, body=Empty, status=made, errors=errors
+            ),
             Route("POST", f"{one}/twin", self.twin, RunCreated, body=TwinRequest, status=made, errors=errors),
         ]
 
@@ -37,6 +40,11 @@ class BranchRoutes:
         told = body.telemetry.model_dump(exclude_none=True) if body.telemetry else {}
         telemetry = SetTelemetry(**told) if told else None
         return self._manager.ask(Fork(run_id, body.step, body.settings, telemetry), asked_by())
+
+    def roll_back(self, run_id: str, body: Empty) -> RunCreated:  # noqa: ARG002 - checked to be empty
+        """Branch off the last good state, at half the learning rate."""
+        self._manager.run(run_id)
+        return self._manager.ask(RollBack(run_id), asked_by())
 
     def twin(self, run_id: str, body: TwinRequest) -> RunCreated:
         """Branch off before a change, to do without it or otherwise."""

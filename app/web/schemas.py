@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from bitlm.calibration.floors import FALSE_REJECT_RATE, HIGHEST_RATE
-from bitlm.session import Event, Origin
+from bitlm.session import AlertAction, Event, Origin
 from bitlm.session.presets import DEFAULT_SIZE
 
 Bit = Annotated[int, Field(strict=True, ge=0, le=1)]
@@ -134,6 +134,12 @@ class TelemetryRequest(Body):
     lambda_S: Share | None = None
     c_floor: Share | None = None
     s_floor: Share | None = None
+
+
+class AlertSettings(Body):
+    """What an alert about the live run leads to."""
+
+    action: AlertAction
 
 
 class AnnealRequest(Body):

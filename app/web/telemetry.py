@@ -1,23 +1,23 @@
-"""The λ and floors, read and set, and floors that fit the text."""
+"""The λ, the floors and what alerts lead to, read and set, and floors that fit the text."""
 
 from http import HTTPStatus
 
 from app.service import CalibrationAnswer, ModelManager
 from app.service.requests import Apply
 from app.web.routes import Route, asked_by
-from app.web.schemas import CalibrationQuery, TelemetryRequest
-from bitlm.session import SetTelemetry, TelemetrySettings
+from app.web.schemas import AlertSettings, CalibrationQuery, TelemetryRequest
+from bitlm.session import SetAlertAction, SetTelemetry, TelemetrySettings
 
 
 class TelemetryRoutes:
-    """How the objective and the gate are steered."""
+    """How the objective, the gate and alerts are steered."""
 
     def __init__(self, manager: ModelManager) -> None:
         self._manager = manager
 
     def table(self) -> list[Route]:
         """Return these routes."""
-        path, conflict = "/config/telemetry", (HTTPStatus.CONFLICT,)
+        path, alerts, conflict = "/config/telemetry", "/config/alerts", (HTTPStatus.CONFLICT,)
         return [
             Route("GET", path, self.read, TelemetrySettings),
             Route("POST", path, self.change, TelemetrySettings, body=TelemetryRequest, errors=conflict),
@@ -29,6 +29,8 @@ class TelemetryRoutes:
                 query=CalibrationQuery,
                 errors=conflict,
             ),
+            Route("GET", alerts, self.read_alerts, AlertSettings),
+            Route("POST", alerts, self.change_alerts, AlertSettings, body=AlertSettings, errors=conflict),
         ]
 
     def read(self) -> TelemetrySettings:
@@ -43,3 +45,12 @@ class TelemetryRoutes:
     def calibrate(self, query: CalibrationQuery) -> CalibrationAnswer:
         """Return floors that fit the live run's held-out text; changes nothing."""
         return self._manager.calibrate(query.false_reject_rate, asked_by())
+
+    def read_alerts(self) -> AlertSettings:
+        """Return what an alert leads to."""
+        return AlertSettings(action=self._manager.status().alert_action)
+
+    def change_alerts(self, body: AlertSettings) -> AlertSettings:
+        """Change what every alert leads to from now on."""
+        self._manager.ask(Apply(SetAlertAction(action=body.action)), asked_by())
+        return self.read_alerts()

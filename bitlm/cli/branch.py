@@ -1,4 +1,4 @@
-"""`bitlm fork`, `twin`, `compare` and `journal`: arguing with a run."""
+"""`bitlm fork`, `rollback`, `twin`, `compare` and `journal`: arguing with a run."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,7 @@ from bitlm.cli.opening import open_store
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, RunArgument, Settings, parsed
 from bitlm.errors import ConfigError
 from bitlm.history.branching import fork as make_fork
+from bitlm.history.branching import roll_back
 from bitlm.history.branching import twin as make_twin
 from bitlm.history.comparison import Comparison
 from bitlm.history.comparison import compare as compare_runs
@@ -47,6 +48,31 @@ def fork(
     _tell(
         answer,
         f"run {branch} begins at step {session.step_count} of run {run_id}.",
+        data_dir,
+        as_json=as_json,
+    )
+
+
+def rollback(
+    run: RunArgument = "latest", data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False
+) -> None:
+    """Make a run that begins where another was still well, at half its learning rate.
+
+    Where that was is what its last alert says; without one, its newest checkpoint. The new run pauses at its
+    next alert.
+
+    Examples:
+      python -m bitlm rollback latest
+    """
+    with open_store(data_dir, run) as (store, run_id):
+        branch = roll_back(store, run_id, source="cli")
+        session = Session.open(store, branch)
+        session.close()
+        answer = {"run_id": branch, "rollback_of": run_id, "step": session.step_count}
+    begins = f"run {branch} begins at step {session.step_count} of run {run_id}"
+    _tell(
+        answer,
+        f"{begins}, with a learning rate of {session.config.training.learning_rate:g}.",
         data_dir,
         as_json=as_json,
     )

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from bitlm.cli.branch import compare, fork, journal, twin
+from bitlm.cli.branch import compare, fork, journal, rollback, twin
 from bitlm.cli.calibrate import calibrate
 from bitlm.cli.capsule import capsule, verify
 from bitlm.cli.checkpoints import checkpoints
@@ -31,6 +31,7 @@ app.command()(calibrate)
 app.command()(journal)
 app.command()(replay)
 app.command()(fork)
+app.command()(rollback)
 app.command()(twin)
 app.command()(compare)
 app.command()(export)

@@ -15,7 +15,9 @@ from bitlm.baselines import baselines
 from bitlm.cli.opening import resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, default_threads, parsed
 from bitlm.data import Corpus
-from bitlm.session import Anneal, RunStore, Session, StepEvent, preset
+from bitlm.errors import HaltedError
+from bitlm.history.branching import roll_back
+from bitlm.session import AlertAction, Anneal, RunStore, Session, SetAlertAction, StepEvent, preset
 
 DEFAULT_MINUTES = 5.0
 ANNEAL_SHARE = 0.5
@@ -54,11 +56,13 @@ class Plan:
 
 
 def run_to_end(session: Session, plan: Plan) -> Iterator[StepEvent]:
-    """Step until the plan is fulfilled, annealing over its second half."""
+    """Step until the plan is fulfilled or an alert interrupts, annealing over the plan's second half."""
     while (done := plan.share_done(session)) < 1.0:
         if not session.is_annealing and done >= 1.0 - ANNEAL_SHARE and done > 0.0:
             session.apply(Anneal(steps=max(1, plan.steps_left(session))), source="cli")
         yield session.step()
+        if session.interruption is not None:
+            return
 
 
 def train(
@@ -70,6 +74,9 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps instead.")] = None,
     size: Annotated[str, typer.Option(help="tiny, small or base.")] = "small",
     settings: Settings = None,
+    on_alert: Annotated[
+        AlertAction | None, typer.Option(help="What an alert leads to; a run remembers it (first: notify).")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Key of every random draw.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: cores - 1).")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -102,10 +109,12 @@ def train(
             store, model=model, training=training, corpus=Corpus.load(corpus), seed=seed,
             threads=threads or default_threads(), source="cli",
         )  # fmt: skip
+    if on_alert is not None and on_alert != session.alert_action:
+        session.apply(SetAlertAction(action=on_alert), source="cli")
     plan = Plan(steps, seconds, session.step_count, session.elapsed_s)
     console = Console(stderr=as_json, quiet=as_json)
     started = time.monotonic()
-    _train_with_progress(session, plan, console)
+    session = _train_to_end(session, plan, console)
     session.save()
     result = _measure(session)
     session.close()
@@ -114,6 +123,31 @@ def train(
         typer.echo(json.dumps(result))
     else:
         _print_result(console, result, time.monotonic() - started)
+
+
+def _train_to_end(session: Session, plan: Plan, console: Console) -> Session:
+    """Train, in a branch where an alert led to a rollback, and return the session that came to an end.
+
+    Raises:
+        HaltedError: The run stopped itself, and its alerts lead to no rollback.
+    """
+    while True:
+        halted = None
+        try:
+            _train_with_progress(session, plan, console)
+        except HaltedError as error:
+            halted = error
+        interruption = session.interruption
+        if interruption is not None:
+            console.print(f"{interruption.reason}: {interruption.action}.", highlight=False)
+        if interruption is None or interruption.action == "pause":
+            if halted is not None:
+                raise halted
+            return session
+        session.save()
+        session.close()
+        branch = roll_back(session.store, session.run_id, since=interruption.since, source="session")
+        session = Session.open(session.store, branch)
 
 
 def _train_with_progress(session: Session, plan: Plan, console: Console) -> None:
@@ -130,7 +164,10 @@ def _train_with_progress(session: Session, plan: Plan, console: Console) -> None
                 )
         except KeyboardInterrupt:
             console.print("stopped early; what was learned is kept.")
-    session.record("training_stopped", {}, source="cli")
+    if session.interruption is not None:
+        session.record("training_paused", {"reason": session.interruption.reason})
+    else:
+        session.record("training_stopped", {}, source="cli")
 
 
 def _progress_line(event: StepEvent, validation: float | None) -> str:

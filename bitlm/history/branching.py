@@ -27,6 +27,7 @@ from bitlm.session import (
     SetTelemetry,
     TelemetrySettings,
 )
+from bitlm.session.alerts import TROUBLES
 from bitlm.session.checkpoint import MANIFEST, WEIGHTS
 from bitlm.session.checkpoint_table import CheckpointRecord, row_of
 from bitlm.session.durability import make_folder, write_folder_durably
@@ -148,6 +149,40 @@ def twin(
     )
 
 
+def roll_back(store: RunStore, run_id: str, *, since: int | None = None, source: Source) -> str:
+    """Make a run that begins where another was still well and learns half as fast; return its id.
+
+    What the other learned after that stays with it. Half the rates, because the same steps at the same
+    rates would come out the same. The new run pauses at its next alert instead of rolling back once more.
+
+    Args:
+        store: Holds both.
+        run_id: The run to go back in.
+        since: The last step that was well; the newest whole checkpoint up to there is taken. None for what
+            the run's last alert says; of a run without one, its last step.
+        source: Who asks.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+        CheckpointError: No checkpoint up to there is whole.
+    """
+    parent = store.run(run_id)
+    if since is None:
+        alerts = store.all_events(run_id, kinds=TROUBLES)
+        since = alerts[-1].payload.get("since", alerts[-1].step) if alerts else None
+    record = _newest_whole(store, run_id, step=since, event_id=None)
+    changes = {rate: getattr(parent.config.training, rate) / 2 for rate in sorted(RATES)}
+    origin = Origin(run_id=run_id, step=record.step, after_event=record.event_id, config_changes=changes)
+    pausing = Planned(
+        run_id=run_id, step=record.step, kind="alert_action_changed", source=source,
+        payload={"old": "rollback", "new": "pause"},
+    )  # fmt: skip
+    return _branch(
+        store, parent=parent, record=record, config=_changed(parent.config, changes), origin=origin,
+        plan=[pausing], source=source,
+    )  # fmt: skip
+
+
 def _change(run_id: str, journal: Sequence[Event], event_id: int) -> Event:
     """Return the entry of the journal that a twin does without."""
     change = next((event for event in journal if event.event_id == event_id), None)
@@ -155,6 +190,11 @@ def _change(run_id: str, journal: Sequence[Event], event_id: int) -> Event:
         raise JournalError(
             f"event {event_id} is not a change in the journal of run {run_id!r}; "
             "the journal lists those there are."
+        )
+    if change.kind == "alert_action_changed":
+        raise JournalError(
+            f"event {event_id} says what an alert leads to; without it the steps are the same, for a twin is "
+            "given what its original's alerts led to."
         )
     if change.kind == "steps_requested" and "sha256" not in change.payload:
         raise JournalError(

@@ -61,6 +61,8 @@ def short_label(event: Event) -> str:
         return f"{_field(first['field'])} {_figure(first['new'])}{more}"
     if event.kind == "drift_alert":
         return f"drift {payload['metric']}"
+    if event.kind == "spike_alert":
+        return f"spike {payload['metric']}"
     return _LABELS.get(event.kind, event.kind.replace("_", " "))
 
 
@@ -87,7 +89,8 @@ def _changes(payload: Payload) -> str:
 
 def _anneal(payload: Payload) -> str:
     rate = _figure(payload["from_learning_rate"])
-    return f"Learning rate: {rate} → 1 % of it, over {payload['steps']} steps"
+    why = ", after an alert" if "cause" in payload else ""
+    return f"Learning rate: {rate} → 1 % of it, over {payload['steps']} steps{why}"
 
 
 def _requested(payload: Payload) -> str:
@@ -129,6 +132,11 @@ def _disk(payload: Payload) -> str:
     return f"The disk is short of room ({payload['free_bytes']:,} bytes left): {payload.get('detail', '')}"
 
 
+def _spiked(payload: Payload) -> str:
+    before, value = _figure(payload["before"]), _figure(payload["value"])
+    return f"{payload['metric'].replace('_', ' ')} spiked: {before} → {value}".capitalize()
+
+
 _SENTENCES: dict[str, Callable[[Payload], str]] = {
     "telemetry_changed": _changes,
     "telemetry_thinned": _thinned,
@@ -136,6 +144,8 @@ _SENTENCES: dict[str, Callable[[Payload], str]] = {
     "steps_requested": _requested,
     "steps_ended": _ended,
     "drift_alert": _drifted,
+    "spike_alert": _spiked,
+    "alert_action_changed": lambda payload: f"On an alert: {payload['old']} → {payload['new']}",
     "nonfinite_alert": lambda payload: f"Halted: {payload['detail']}",
     "disk_alert": _disk,
     "training_started": lambda _: "Training started",
@@ -145,6 +155,7 @@ _SENTENCES: dict[str, Callable[[Payload], str]] = {
     "failed": lambda payload: f"Failed: {payload['detail']}",
 }
 _LABELS = {
+    "alert_action_changed": "on alert",
     "anneal_started": "anneal",
     "steps_requested": "steps",
     "steps_ended": "steps end",

@@ -1,6 +1,13 @@
 """A run as a single-threaded, deterministic state machine."""
 
-from bitlm.session.commands import Anneal, Command, SetTelemetry, TelemetrySettings
+from bitlm.session.commands import (
+    AlertAction,
+    Anneal,
+    Command,
+    SetAlertAction,
+    SetTelemetry,
+    TelemetrySettings,
+)
 from bitlm.session.config import RunConfig
 from bitlm.session.events import Event, StepEvent
 from bitlm.session.policy import CheckpointPolicy
@@ -11,6 +18,7 @@ from bitlm.session.store import RunStore
 
 __all__ = [
     "SIZES",
+    "AlertAction",
     "Anneal",
     "CheckpointPolicy",
     "Command",
@@ -21,6 +29,7 @@ __all__ = [
     "RunRecord",
     "RunStore",
     "Session",
+    "SetAlertAction",
     "SetTelemetry",
     "StepEvent",
     "TelemetrySettings",

@@ -9,6 +9,9 @@ from bitlm.training import Lambdas
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 """A number from 0 to 1."""
 
+AlertAction = Literal["notify", "pause", "anneal", "rollback"]
+"""What an alert leads to: no more; a pause; a learning rate that falls; a branch from the state before."""
+
 
 class TelemetrySettings(BaseModel):
     """The weights of the objective's telemetry terms and the floors of the gate.
@@ -69,4 +72,13 @@ class Anneal(BaseModel):
     steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 
 
-Command = Annotated[SetTelemetry | Anneal, Field(discriminator="kind")]
+class SetAlertAction(BaseModel):
+    """Do `action` about every alert from now on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["set_alert_action"] = "set_alert_action"
+    action: AlertAction
+
+
+Command = Annotated[SetTelemetry | Anneal | SetAlertAction, Field(discriminator="kind")]

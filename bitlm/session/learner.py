@@ -23,7 +23,7 @@ from bitlm.model import BitTransformer, MemoryChoice, choose_memory, cpu_autocas
 from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
 from bitlm.session.checkpoint import Checkpoint
-from bitlm.session.commands import TelemetrySettings
+from bitlm.session.commands import AlertAction, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.events import EventKind
 from bitlm.training import Annealing, StepResult, Trainer, bits_per_byte, learning_rate_factor
@@ -31,11 +31,12 @@ from bitlm.version import VERSION
 
 JOURNAL_KINDS: tuple[EventKind, ...] = (
     "telemetry_changed",
+    "alert_action_changed",
     "anneal_started",
     "steps_requested",
     "steps_ended",
 )
-"""The events that decide what the next steps compute; every other kind only tells."""
+"""The events that decide what the next steps compute and what alerts lead to; other kinds only tell."""
 
 Texts = Callable[[str], bytes]
 """Returns a kept text by its SHA-256."""
@@ -83,6 +84,7 @@ class Learner:
 
     Attributes:
         telemetry: λ and floors in force from the next step on.
+        alert_action: What an alert leads to.
         step_count: Updates done.
         bytes_seen: Bytes trained on.
         annealing: The decay in progress or finished, if one was asked for.
@@ -94,6 +96,7 @@ class Learner:
         self.config = config
         self.corpus = corpus
         self.telemetry = TelemetrySettings()
+        self.alert_action: AlertAction = "notify"
         self.step_count = 0
         self.bytes_seen = 0
         self.annealing: Annealing | None = None
@@ -123,6 +126,8 @@ class Learner:
         if kind == "telemetry_changed":
             update = {change["field"]: change["new"] for change in payload["changes"]}
             self.telemetry = self.telemetry.model_copy(update=update)
+        elif kind == "alert_action_changed":
+            self.alert_action = payload["new"]
         elif kind == "anneal_started":
             self.annealing = Annealing(self.step_count, payload["steps"], self.rate_factor())
         elif kind == "steps_requested":
@@ -214,6 +219,7 @@ class Learner:
             "step": self.step_count,
             "bytes_seen": self.bytes_seen,
             "telemetry": self.telemetry.model_dump(),
+            "alert_action": self.alert_action,
             "annealing": vars(annealing) if annealing else None,
         }
         if request is not None and self.has_request:
@@ -233,6 +239,7 @@ class Learner:
         self.step_count = state["step"]
         self.bytes_seen = state["bytes_seen"]
         self.telemetry = TelemetrySettings.model_validate(state["telemetry"])
+        self.alert_action = state.get("alert_action", "notify")  # earlier versions had none
         self.annealing = Annealing(**state["annealing"]) if state["annealing"] else None
         request = state.get("request")
         self.request = _request(**request, texts=texts) if request else None

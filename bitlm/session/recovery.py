@@ -102,7 +102,7 @@ def recompute(session: "Session", learner: Learner, start: Start, progress: Prog
     payload = {"checkpoint_step": start.step, "recomputed": learner.step_count - start.step}
     session.record("run_resumed", payload)
     tell_choices(session, choice)
-    if not session.is_recovering and (payload["recomputed"] or not start.event_id):
+    if session.can_be_saved and (payload["recomputed"] or not start.event_id):
         session.checkpoint()
 
 

@@ -8,18 +8,20 @@ socket; whoever drives it calls it from one thread.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from bitlm.data import Corpus
 from bitlm.errors import GridOverflowError, HaltedError
 from bitlm.model import ModelConfig
+from bitlm.session.alerts import Interruption, halt, respond
 from bitlm.session.choices import settled, tell_choices
-from bitlm.session.commands import Anneal, Command, SetTelemetry, TelemetrySettings
+from bitlm.session.commands import AlertAction, Command, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.drift_monitor import DriftMonitor
 from bitlm.session.durability import Reached, unobserved
+from bitlm.session.entries import changes_course, entry_of, request_of
 from bitlm.session.events import Event, EventKind, Source, StepEvent
-from bitlm.session.learner import Learner, Update, require_text
+from bitlm.session.learner import Learner, Update
 from bitlm.session.observation import Observer
 from bitlm.session.plan import Plan, payload_from
 from bitlm.session.policy import DEFAULT_POLICY, CheckpointPolicy, new_run_id
@@ -43,7 +45,9 @@ class Session:
         model: The live model; `model.reference` is the reference S compares with.
         elapsed_s: Seconds spent stepping.
         halted: Why the run stopped itself, or None.
+        interruption: What the alert of the last step asks of whoever drives the run, or None.
         last_step: What the newest step of this process measured.
+        is_sound: Whether the model can be computed: not after a halt in looking at what an update led to.
         is_recovering: Whether entries of the journal wait to be followed again: a checkpoint made meanwhile
             would be younger than they are, and so pass for one that has them.
     """
@@ -60,6 +64,7 @@ class Session:
         self.model = learner.model
         self.elapsed_s = 0.0
         self.halted: str | None = None
+        self.interruption: Interruption | None = None
         self.last_step: StepEvent | None = None
         self._learner = learner
         self._saving = Saving(
@@ -72,7 +77,7 @@ class Session:
         self._recorder = Recorder(store, run_id, clock)
         self._clock = clock
         self._lock = lock
-        self.is_recovering = False
+        self.is_recovering, self.is_sound = False, True
 
     @classmethod
     def create(
@@ -92,14 +97,9 @@ class Session:
         corpus.require_window(model.window_bytes)
         training, autocast = settled(model, training)
         config = RunConfig(
-            model=model,
-            training=training,
-            corpus=corpus.name,
-            corpus_fingerprint=store.put_data(corpus.data),
-            seed=seed,
-            threads=threads,
-            version=VERSION,
-        )
+            model=model, training=training, corpus=corpus.name,
+            corpus_fingerprint=store.put_data(corpus.data), seed=seed, threads=threads, version=VERSION,
+        )  # fmt: skip
         created_at = clock()
         run_id = new_run_id(created_at)
         reference = fit_reference(corpus, config)
@@ -186,6 +186,26 @@ class Session:
         return self._plan.ends_at
 
     @property
+    def can_be_saved(self) -> bool:
+        """Whether a checkpoint made now could be gone on from."""
+        return self.is_sound and not self.is_recovering
+
+    @property
+    def is_repeating(self) -> bool:
+        """Whether the next step is one that was done before, here or by a twin's original."""
+        return self.is_recovering or self.step_count <= (self.plan_ends_at or -1)
+
+    @property
+    def alert_action(self) -> AlertAction:
+        """What an alert leads to."""
+        return self._learner.alert_action
+
+    @property
+    def learning_rate(self) -> float:
+        """AdamW's, as the next update uses it."""
+        return self._learner.rate_factor() * self.config.training.learning_rate
+
+    @property
     def step_count(self) -> int:
         """Updates done."""
         return self._learner.step_count
@@ -209,13 +229,7 @@ class Session:
             ConfigError: The command asks for something this version cannot do; nothing changes.
             StorageFullError: It could not be recorded; nothing changes.
         """
-        if isinstance(command, SetTelemetry):
-            changes = self.telemetry.differences(command.changed(self.telemetry))
-            return self.enter("telemetry_changed", {"changes": changes}, source=source)
-        assert isinstance(command, Anneal), "a command is one of the union"
-        rate = self._learner.rate_factor() * self.config.training.learning_rate
-        payload = {"steps": command.steps, "from_learning_rate": rate}
-        return self.enter("anneal_started", payload, source=source)
+        return self.enter(*entry_of(command, self), source=source)
 
     def request_steps(
         self, steps: int, data: bytes | None = None, *, source: Source, asked: dict[str, Any] | None = None
@@ -231,37 +245,36 @@ class Session:
         Raises:
             ConfigError: `data` is empty.
         """
-        payload: dict[str, Any] = {"steps": steps, **(asked or {})}
-        if data is not None:
-            require_text(data)
-            payload |= {"sha256": self.store.put_data(data), "bytes": len(data)}
-        return self.enter("steps_requested", payload, source=source)
+        return self.enter("steps_requested", request_of(self.store, steps, data, asked), source=source)
 
     def end_request(self, reason: str) -> None:
         """End the steps last requested here if they are not done; the journal has it before the next step."""
         request = self._learner.request
         if request is not None and self._learner.has_request:
-            payload = {**request.progress(self.step_count), "reason": reason}
-            self.announce("steps_ended", payload)
-            self._learner.follow("steps_ended", payload, self.store.data)
+            self.decide("steps_ended", {**request.progress(self.step_count), "reason": reason})
 
     def enter(
         self, kind: EventKind, payload: dict[str, Any], *, source: Source, plan_id: int | None = None
     ) -> Event:
         """Make an entry of the journal durable, and only then let it take effect."""
         event = self.record(kind, payload, source=source, plan_id=plan_id)
-        self._learner.follow(kind, payload, self.store.data)
-        self._drift.expect_change(self.step_count)
+        self._follow(kind, payload)
         return event
 
+    def decide(self, kind: EventKind, payload: dict[str, Any]) -> None:
+        """Make an entry of the journal of the run's own; it is durable before the next step, its first."""
+        self.announce(kind, payload)
+        self._follow(kind, payload)
+
+    def _follow(self, kind: EventKind, payload: dict[str, Any]) -> None:
+        self._learner.follow(kind, payload, self.store.data)
+        if changes_course(kind, payload):
+            self._drift.expect_change(self.step_count)
+
     def record(
-        self,
-        kind: EventKind,
-        payload: dict[str, Any],
-        *,
-        source: Source = "session",
-        plan_id: int | None = None,
-    ) -> Event:
+        self, kind: EventKind, payload: dict[str, Any],
+        *, source: Source = "session", plan_id: int | None = None,
+    ) -> Event:  # fmt: skip
         """Keep an event at this step; it is on the disk when this returns."""
         return self._recorder.record(self.step_count, kind, payload, source, plan_id)
 
@@ -288,24 +301,24 @@ class Session:
         """
         if self.halted is not None:
             raise HaltedError(self.halted)
+        self.interruption = None
         self.settle()
         self._follow_plan()
         if data is not None:
             self.request_steps(1, data, source=source)
-        began = self._clock()
-        update = self._update()
-        update_s = self._clock() - began
-        seen = self._observer.observe(self.step_count, update.result, update_s=update_s, probe_now=probe_now)
+        began, good = self._clock(), self.step_count
+        try:
+            update = self._update()
+            took = self._clock() - began
+            seen = self._observer.observe(self.step_count, update.result, update_s=took, probe_now=probe_now)
+        except GridOverflowError as error:
+            halt(self, str(error), good)
         observed = self._clock()
         self.elapsed_s += observed - began
         event = StepEvent(
-            step=self.step_count,
-            at=observed,
-            elapsed_s=self.elapsed_s,
-            bytes_per_s=update.batch_bytes / max(update_s, 1e-9),
-            **update.measured,
-            **seen.figures,
-        )
+            step=self.step_count, at=observed, elapsed_s=self.elapsed_s,
+            bytes_per_s=update.batch_bytes / max(took, 1e-9), **update.measured, **seen.figures,
+        )  # fmt: skip
         self.last_step = event
         self._note(event)
         if seen.thinning is not None:
@@ -317,13 +330,10 @@ class Session:
 
     def _update(self) -> Update:
         """Update the weights, or halt with the weights of the last good step."""
-        try:
-            update = self._learner.update()
-        except GridOverflowError as error:
-            self._halt(str(error))
+        update = self._learner.update()
         if not update.result.finite:
-            result = update.result
-            self._halt(f"the loss ({result.loss}) or its gradient ({result.gradient_norm}) is not finite.")
+            loss, norm = update.result.loss, update.result.gradient_norm
+            halt(self, f"the loss ({loss}) or its gradient ({norm}) is not finite.", self.step_count)
         return update
 
     def _follow_plan(self) -> None:
@@ -334,10 +344,12 @@ class Session:
 
     def _note(self, event: StepEvent) -> None:
         """Take in what a step led to, without writing yet."""
-        for drift in self._drift.observe(event):
-            payload = {"metric": drift.metric, "before": drift.before, "after": drift.after}
-            self.announce("drift_alert", payload)
-        annealing = self._learner.annealing
+        alert = self._drift.observe(event)
+        if alert is not None:
+            respond(self, alert)
+        request, annealing = self._learner.request, self._learner.annealing
+        if request is not None and request.text is not None and request.until == self.step_count:
+            self._drift.expect_change(self.step_count)  # from here on it is the corpus again
         if annealing is not None and self.step_count == annealing.end_step:
             self.announce("anneal_finished", {"learning_rate": event.learning_rate})
         self._saving.note_step(self.step_count)
@@ -349,18 +361,8 @@ class Session:
             StorageFullError: It did not fit; it is kept for the next try.
         """
         self._recorder.write_announced()
-        if self._saving.is_due and not self.is_recovering:
+        if self._saving.is_due and self.can_be_saved:
             self.checkpoint()
-
-    def _halt(self, cause: str) -> NoReturn:
-        self.halted = (
-            f"step {self.step_count + 1} failed: {cause} "
-            f"The weights are those of step {self.step_count}; start a run with a lower learning rate."
-        )
-        self.record("nonfinite_alert", {"detail": self.halted})
-        raise HaltedError(self.halted)
-
-    # Quality and state
 
     def evaluate(self, data: bytes | None = None, *, adaptive: bool = False) -> float:
         """Return `held_out_bits_per_byte` of the whole held-out part, or of `data`."""
@@ -378,7 +380,7 @@ class Session:
             StorageFullError: It did not fit; the ones before are as they were.
             HaltedError: The run could not be computed up to where it was.
         """
-        if self.is_recovering:
+        if not self.can_be_saved:
             raise HaltedError(self.halted or "the run is being computed up to where it was.")
         self._recorder.write_announced()
         snapshot = self._learner.snapshot()
@@ -393,6 +395,6 @@ class Session:
         Raises:
             StorageFullError: It did not fit; it is due, and `settle` tries again.
         """
-        if self._saving.step != self.step_count and not self.is_recovering:
+        if self._saving.step != self.step_count and self.can_be_saved:
             self._saving.is_due = True
             self.checkpoint()

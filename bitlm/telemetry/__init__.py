@@ -1,10 +1,12 @@
-"""K, C and S: what a sample or a prediction looks like, as pure functions of payload bits."""
+"""K, C and S: what a sample or a prediction looks like; and whether what was measured has drifted."""
 
 from bitlm.telemetry.drift import Drift, detect_metric_drift
 from bitlm.telemetry.lempel_ziv import expected_complexity, lz_complexity, lz_phrases
 from bitlm.telemetry.measures import Measures, measure
 from bitlm.telemetry.negentropy import negentropy_score
+from bitlm.telemetry.page_hinkley import Move, PageHinkley
 from bitlm.telemetry.repetition import LEAST_COPIES, LONGEST_PERIOD, Repetition, repetition
+from bitlm.telemetry.spike import Spike, SpikeDetector
 from bitlm.telemetry.symbiosis import (
     byte_log_probabilities,
     expected_symbiosis,
@@ -17,7 +19,11 @@ __all__ = [
     "LONGEST_PERIOD",
     "Drift",
     "Measures",
+    "Move",
+    "PageHinkley",
     "Repetition",
+    "Spike",
+    "SpikeDetector",
     "byte_log_probabilities",
     "detect_metric_drift",
     "expected_complexity",

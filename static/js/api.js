@@ -59,6 +59,8 @@ export const api = {
   deleteRun: (runId) => remove(run(runId), { confirm: runId }),
   /** @param {string} runId @returns {Promise<object>} The Status, with that run live. */
   open: (runId) => post(`${run(runId)}/open`),
+  /** @param {string} runId @returns {Promise<object>} The new run, from the last good state of that. */
+  rollBack: (runId) => post(`${run(runId)}/rollback`),
   /** @param {string} runId @param {object} branch Step, settings, telemetry. @returns {Promise<object>} */
   fork: (runId, branch) => post(`${run(runId)}/fork`, branch),
   /** @param {string} runId @param {object} change Event, and what instead, or undo. @returns {Promise<object>} */
@@ -87,6 +89,8 @@ export const api = {
   stop: () => post("/train/stop"),
   /** @param {number} steps @returns {Promise<object>} The Status after the command. */
   anneal: (steps) => post("/train/anneal", { steps }),
+  /** @param {string} action What every alert leads to. @returns {Promise<{action: string}>} */
+  setAlertAction: (action) => post("/config/alerts", { action }),
   /** @param {Object<string, number>} changes Any of λ and floors. @returns {Promise<object>} All of them. */
   setTelemetry: (changes) => post("/config/telemetry", changes),
   /** @param {number} rate Share of real text to reject. @returns {Promise<object>} Floors that do, by length. */

@@ -52,6 +52,11 @@ export class Branching {
     return this.command("Going back", () => this.api.twin(runId, { event_id: eventId, undo: true }));
   }
 
+  /** Go back to before what went wrong in the live run. @returns {Promise<?object>} */
+  rollBack() {
+    return this.command("Rolling back", () => this.api.rollBack(this.store.get().status.run_id));
+  }
+
   /** @returns {?string} Why no branch can be made now, or null. */
   get obstacle() {
     return obstacles(this.store.get()).branch;

@@ -71,11 +71,15 @@ const SENTENCES = {
   telemetry_changed: ({ changes }) =>
     changes?.length ? changes.map(change).join(", ") : "Telemetry settings confirmed, none changed",
   telemetry_thinned: thinnedSentence,
-  anneal_started: ({ steps }) => `Annealing over ${whole(steps)} steps`,
+  anneal_started: ({ steps, cause }) => `Annealing over ${whole(steps)} steps${cause ? ", after an alert" : ""}`,
   anneal_finished: () => "Annealing finished",
   steps_requested: requestSentence,
   steps_ended: ({ done, requested, reason }) => `Ended after ${whole(done)} of ${whole(requested)} steps: ${reason}`,
-  drift_alert: ({ metric, before, after }) => `Drift: mean ${metric} went from ${fixed(before)} to ${fixed(after)}`,
+  drift_alert: ({ metric, before, after }) =>
+    `Drift: mean ${metric.replaceAll("_", " ")} went from ${fixed(before)} to ${fixed(after)}`,
+  spike_alert: ({ metric, before, value }) =>
+    `Spike: ${metric.replaceAll("_", " ")} went from ${fixed(before)} to ${fixed(value)} in one step`,
+  alert_action_changed: ({ old, new: now }) => `On an alert: ${old} → ${now}`,
   nonfinite_alert: ({ detail }) => `Halted: ${detail}`,
   checkpoint_saved: ({ name }) => (name ? `Checkpoint saved: ${name}` : "Checkpoint saved"),
   checkpoint_deleted: ({ step }) => `Checkpoint of step ${whole(step)} deleted`,
@@ -95,7 +99,7 @@ const SENTENCES = {
 /** @param {RunEvent} event @returns {string} What happened, as one sentence. */
 export const sentence = (event) => SENTENCES[event.kind]?.(event.payload, event.step) ?? event.kind.replaceAll("_", " ");
 
-const ALERTS = new Set(["drift_alert", "nonfinite_alert", "disk_alert", "checkpoint_damaged", "diverged", "failed"]);
+const ALERTS = new Set(["drift_alert", "spike_alert", "nonfinite_alert", "disk_alert", "checkpoint_damaged", "diverged", "failed"]);
 const CHANGES = new Set(["telemetry_changed", "anneal_started", "steps_requested"]);
 
 /** Steps on the run's own text would be the same steps without having been asked for by number. */
@@ -137,5 +141,6 @@ export function shortLabel({ kind, payload }) {
     return others.length ? `${label} +${others.length}` : label;
   }
   if (kind === "drift_alert") return `drift ${payload.metric}`;
+  if (kind === "spike_alert") return `spike ${payload.metric}`;
   return LABELS[kind] ?? kind.replaceAll("_", " ");
 }

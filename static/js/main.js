@@ -1,5 +1,6 @@
 // Wires the page once.
 
+import { connectAlertControls } from "./alert_controls.js";
 import { api, ProblemError } from "./api.js";
 import { Branching, ChangeMenu } from "./branching.js";
 import { Calibration } from "./calibration.js";
@@ -57,6 +58,7 @@ const charts = new ChartPanel(page, store, plotly, (step, anchor) => changeMenu.
 
 connectHeader(page, store);
 connectRunControls(page, context);
+connectAlertControls(page.querySelector("[data-alerts]"), context, branching);
 connectTelemetryControls(page, context, new Calibration(page, context));
 connectGeneration(page, context);
 connectEventList(record.querySelector("[data-events]"), record.querySelector("[data-no-events]"), store, (event, anchor) =>

@@ -71,7 +71,7 @@ const WHY_NOT = {
   training: "Training is running: pause it first",
   paused: "Training is already paused",
   stopped: "Training has stopped",
-  halted: "The run halted itself: start a new run",
+  halted: "The run halted itself: roll it back or start a new run",
   failed: "Training failed",
   disconnected: "There is no connection to BitLM",
 };

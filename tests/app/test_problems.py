@@ -201,11 +201,11 @@ def test_a_run_that_stops_itself_says_so_and_the_service_goes_on(app: Flask, rea
     session = app.extensions["bitlm"].manager._worker._live.session
     with torch.no_grad():
         next(session.model.parameters()).fill_(float("nan"))
-    problem = assert_problem(ready.post("/train-step", json={}), 409, "The weights are those of step 0")
+    problem = assert_problem(ready.post("/train-step", json={}), 409, "The last good state is that of step 0")
     status = ready.get("/status").json
     assert status is not None
     assert (status["state"], status["error"]) == ("halted", problem["detail"])
-    assert_problem(ready.post("/train/start"), 409, "The weights are those of step 0")
+    assert_problem(ready.post("/train/start"), 409, "The last good state is that of step 0")
     events = ready.get(f"/runs/{status['run_id']}/events").json
     assert events is not None
     assert "nonfinite_alert" in [event["kind"] for event in events["events"]]

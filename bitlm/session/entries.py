@@ -1,0 +1,47 @@
+"""What the journal says of a command, or of a request for steps."""
+
+from typing import TYPE_CHECKING, Any
+
+from bitlm.session.commands import Anneal, Command, SetAlertAction, SetTelemetry
+from bitlm.session.events import EventKind
+from bitlm.session.learner import require_text
+from bitlm.session.store import RunStore
+
+if TYPE_CHECKING:
+    from bitlm.session.session import Session
+
+
+def entry_of(command: Command, session: "Session") -> tuple[EventKind, dict[str, Any]]:
+    """Return kind and payload of the entry that makes `command` take effect in the session as it is now."""
+    if isinstance(command, SetTelemetry):
+        changes = session.telemetry.differences(command.changed(session.telemetry))
+        return "telemetry_changed", {"changes": changes}
+    if isinstance(command, SetAlertAction):
+        return "alert_action_changed", {"old": session.alert_action, "new": command.action}
+    assert isinstance(command, Anneal), "a command is one of the union"
+    return "anneal_started", {"steps": command.steps, "from_learning_rate": session.learning_rate}
+
+
+def request_of(
+    store: RunStore, steps: int, data: bytes | None, asked: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the payload of a request for steps; the text to train on, if there is one, is kept by its hash.
+
+    Raises:
+        ConfigError: `data` is empty.
+    """
+    payload: dict[str, Any] = {"steps": steps, **(asked or {})}
+    if data is not None:
+        require_text(data)
+        payload |= {"sha256": store.put_data(data), "bytes": len(data)}
+    return payload
+
+
+def changes_course(kind: EventKind, payload: dict[str, Any]) -> bool:
+    """Return whether what a run measures is expected to move after such an entry.
+
+    What alerts lead to moves nothing, and steps on the run's own text are the same steps unasked.
+    """
+    if kind == "steps_requested":
+        return "sha256" in payload
+    return kind != "alert_action_changed"
