@@ -74,17 +74,7 @@ def _step(learner: Learner) -> StepEvent:
     """Do a step and measure what a session would, at its intervals."""
     measured, config = learner.update().measured, learner.config
     step = learner.step_count
-    looked: dict[str, Any] = {}
+    looked = validation(learner.model, learner.corpus, config.training, step)
     if step % config.training.probe_interval == 0:
-        measures = probe(learner.model, config, step)
-        looked = {"C": measures.C, "S": measures.S}
-    held_out = validation(learner.model, learner.corpus, config.training, step)
-    return StepEvent(
-        step=step,
-        at=0.0,
-        elapsed_s=0.0,
-        bytes_per_s=0.0,
-        validation_bits_per_byte=held_out,
-        **measured,
-        **looked,
-    )
+        looked |= probe(learner.model, config, step)
+    return StepEvent(step=step, at=0.0, elapsed_s=0.0, bytes_per_s=0.0, **measured, **looked)

@@ -23,12 +23,12 @@ import torch
 from benchmarks.lambda_picture import picture
 from benchmarks.record import RESULTS, keep
 from bitlm.bits import bytes_to_bits, encode_frames
+from bitlm.curtailment import REPETITION_CEILING
 from bitlm.data import Corpus, even_windows
 from bitlm.generation import Sample, generate_batch
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
 from bitlm.reference import ReferenceModel
-from bitlm.safety import REPETITION_CEILING
 from bitlm.session import preset
 from bitlm.session.config import RunConfig
 from bitlm.session.learner import Learner

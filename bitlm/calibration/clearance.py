@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float64
 
 from bitlm.bits import PAYLOAD_BITS
+from bitlm.curtailment import REPETITION_CEILING
 from bitlm.generation import Sample
 from bitlm.reference import ReferenceModel
-from bitlm.safety import REPETITION_CEILING, SafetyGate
+from bitlm.safety import SafetyGate
 
 
 @dataclass(frozen=True, eq=False)
