@@ -5,7 +5,7 @@ from threading import Lock
 import numpy as np
 
 from app.service.answers import Answered
-from bitlm.calibration import Calibration, Floors, calibrate, split
+from bitlm.calibration import Calibration, Floors, Windows, fit, measure, split
 from bitlm.data import Corpus
 from bitlm.reference import ReferenceModel
 
@@ -74,22 +74,21 @@ class CalibrationAnswer(Answered):
 
 
 class Calibrator:
-    """Fits one text at a time and remembers the last: floors depend on text, counts and rate alone."""
+    """Measures one text at a time and remembers the last: floors depend on text, counts and rate alone."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._last: tuple[tuple[str, ReferenceModel, float], Calibration] | None = None
+        self._last: tuple[tuple[str, ReferenceModel], tuple[Windows, ...]] | None = None
 
     def calibrate(self, corpus: Corpus, reference: ReferenceModel, false_reject_rate: float) -> Calibration:
-        """Return floors for a text, which takes some seconds the first time.
+        """Return floors for a text; the first time takes some seconds.
 
         Raises:
             CorpusError: The held-out text is too short.
         """
-        key = (corpus.fingerprint, reference, false_reject_rate)
+        text = (corpus.fingerprint, reference)
         with self._lock:
-            if self._last is None or self._last[0] != key:
-                halves = split(corpus.held_out)
-                fitted = calibrate(halves, reference, false_reject_rate=false_reject_rate)
-                self._last = (key, fitted)
-            return self._last[1]
+            if self._last is None or self._last[0] != text:
+                self._last = (text, measure(split(corpus.held_out), reference))
+            measured = self._last[1]
+        return fit(measured, false_reject_rate)

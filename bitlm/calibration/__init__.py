@@ -2,7 +2,17 @@
 
 from bitlm.calibration.clearance import Clearances
 from bitlm.calibration.detection import Assessment, Detection, assess, auc, detect
-from bitlm.calibration.floors import FALSE_REJECT_RATE, LENGTHS, Calibration, Floors, calibrate, split
+from bitlm.calibration.floors import (
+    FALSE_REJECT_RATE,
+    LENGTHS,
+    Calibration,
+    Floors,
+    Windows,
+    calibrate,
+    fit,
+    measure,
+    split,
+)
 
 __all__ = [
     "FALSE_REJECT_RATE",
@@ -12,9 +22,12 @@ __all__ = [
     "Clearances",
     "Detection",
     "Floors",
+    "Windows",
     "assess",
     "auc",
     "calibrate",
     "detect",
+    "fit",
+    "measure",
     "split",
 ]

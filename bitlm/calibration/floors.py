@@ -75,6 +75,23 @@ class Floors:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """What text of one length clears.
+
+    Attributes:
+        length_bytes: The windows' length.
+        passages: As of `Floors`.
+        seen: Of the half to fit on.
+        unseen: Of the other half.
+    """
+
+    length_bytes: int
+    passages: int
+    seen: Clearances
+    unseen: Clearances
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Floors by length.
 
@@ -115,18 +132,45 @@ def calibrate(
     Raises:
         ConfigError: The rate or the number of windows is out of range.
     """
-    if not 0 < false_reject_rate <= HIGHEST_RATE:
-        raise ConfigError(
-            "false_reject_rate", false_reject_rate, f"use a share above 0 and at most {HIGHEST_RATE:g}."
-        )
+    _check_rate(false_reject_rate)
+    return fit(measure(halves, reference, lengths=lengths, windows=windows), false_reject_rate)
+
+
+def measure(
+    halves: tuple[Half, Half],
+    reference: ReferenceModel,
+    *,
+    lengths: Sequence[int] = LENGTHS,
+    windows: int = WINDOWS,
+) -> tuple[Windows, ...]:
+    """Have the gate judge windows of both halves: what takes time, and does not depend on the rate.
+
+    Arguments are those of `calibrate`.
+
+    Raises:
+        ConfigError: The number of windows is out of range.
+    """
     if windows < 1:
         raise ConfigError("windows", windows, "use at least 1.")
-    fitted = [
-        _fit(length, halves, reference, false_reject_rate, windows)
+    return tuple(
+        Windows(
+            length,
+            sum(len(stretch) // length for stretch in halves[0]),
+            *(Clearances.of(_even_windows(half, length, windows), reference) for half in halves),
+        )
         for length in sorted(lengths)
         if all(any(len(stretch) >= length for stretch in half) for half in halves)
-    ]
-    return Calibration(false_reject_rate, tuple(fitted))
+    )
+
+
+def fit(measured: Sequence[Windows], false_reject_rate: float) -> Calibration:
+    """Return the floors of `calibrate` for text that has been measured.
+
+    Raises:
+        ConfigError: The rate is out of range.
+    """
+    _check_rate(false_reject_rate)
+    return Calibration(false_reject_rate, tuple(_fit(windows, false_reject_rate) for windows in measured))
 
 
 def split(held_out: bytes) -> tuple[Half, Half]:
@@ -136,7 +180,7 @@ def split(held_out: bytes) -> tuple[Half, Half]:
     text of less than two stretches is cut in two.
 
     Raises:
-        CorpusError: A half would not hold one sample of the shortest length.
+        CorpusError: A half would have less than 64 bytes.
     """
     stretch_bytes = min(STRETCH_BYTES, len(held_out) // 2)
     if stretch_bytes < LEAST_STRETCH_BYTES:
@@ -149,20 +193,15 @@ def split(held_out: bytes) -> tuple[Half, Half]:
     return tuple(stretches[::2]), tuple(stretches[1::2])
 
 
-def _fit(
-    length: int, halves: tuple[Half, Half], reference: ReferenceModel, rate: float, windows: int
-) -> Floors:
-    seen, unseen = (Clearances.of(_even_windows(half, length, windows), reference) for half in halves)
-    c_floor, s_floor = _floors(seen, rate)
-    return Floors(
-        length_bytes=length,
-        c_floor=c_floor,
-        s_floor=s_floor,
-        c_ceiling=-_rounded_down(-float(np.quantile(seen.C, 1 - rate, method="higher"))),
-        passages=sum(len(stretch) // length for stretch in halves[0]),
-        seen=seen,
-        unseen=unseen,
-    )
+def _check_rate(rate: float) -> None:
+    if not 0 < rate <= HIGHEST_RATE:
+        raise ConfigError("false_reject_rate", rate, f"use a share above 0 and at most {HIGHEST_RATE:g}.")
+
+
+def _fit(windows: Windows, rate: float) -> Floors:
+    c_floor, s_floor = _floors(windows.seen, rate)
+    highest = float(np.quantile(windows.seen.C, 1 - rate, method="higher"))
+    return Floors(c_floor=c_floor, s_floor=s_floor, c_ceiling=-_rounded_down(-highest), **vars(windows))
 
 
 def _floors(seen: Clearances, rate: float) -> tuple[float, float]:

@@ -33,6 +33,9 @@ def test_floors_of_the_live_run_are_those_of_its_text_and_nothing_changes(
         assert told["C"][-1] == pytest.approx(text.C.max(), abs=1e-4)
         assert_shares_are_refused(text, np.array(told["S"]))
     assert client.get(journal).json == before
+    stricter = client.get("/calibration?false_reject_rate=0.5").json
+    assert stricter is not None
+    assert all(length["refused_seen"] > 0.2 for length in stricter["lengths"])
 
 
 def assert_shares_are_refused(text: Clearances, floors: np.ndarray) -> None:
