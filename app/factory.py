@@ -7,6 +7,7 @@ from flask import Flask
 
 from app.service import Broadcaster, ModelManager
 from app.service.disk import DiskLimits
+from app.service.webhook import Webhook
 from app.settings import Settings
 from app.web.branches import BranchRoutes
 from app.web.checkpoints import CheckpointRoutes
@@ -32,12 +33,14 @@ class Service:
     """What runs behind the web; `app.extensions["bitlm"]` holds it.
 
     Attributes:
+        webhook: None where alerts are posted nowhere.
         routes: The route table.
     """
 
     manager: ModelManager
     broadcaster: Broadcaster
     sockets: Sockets
+    webhook: Webhook | None
     routes: tuple[Route, ...]
 
     def request_stop(self) -> None:
@@ -50,6 +53,8 @@ class Service:
         self.broadcaster.close()
         self.sockets.close()
         self.manager.close()
+        if self.webhook is not None:
+            self.webhook.close()
 
 
 def create_app(settings: Settings) -> Flask:
@@ -72,6 +77,7 @@ def create_app(settings: Settings) -> Flask:
         listening=lambda: sockets.listening,
         interval_s=settings.update_interval_s,
     )
+    webhook = Webhook(manager, settings.alert_webhook) if settings.alert_webhook else None
     concepts = (
         TrainingRoutes,
         InferenceRoutes,
@@ -94,7 +100,9 @@ def create_app(settings: Settings) -> Flask:
         max_body_bytes=settings.max_body_bytes,
         max_sockets=settings.max_sockets,
     )
-    app.extensions[EXTENSION] = Service(manager, broadcaster, sockets, routes)
+    app.extensions[EXTENSION] = Service(manager, broadcaster, sockets, webhook, routes)
     broadcaster.start()
+    if webhook is not None:
+        webhook.start()
     manager.start()
     return app

@@ -17,6 +17,7 @@ SETTINGS_FILE = Path(__file__).parents[1] / "config" / "app.toml"
 HTTP_RESERVE = 4
 """HTTP threads that sockets must leave free, so that a page can load however many are watching."""
 
+WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
 HostAndPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$")]
 
 
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
         checkpoints_kept: Newest checkpoints of a run that stay, beside the best, the first and the named.
         disk_warn_bytes: Free bytes on the disk below which the page warns.
         disk_pause_bytes: Free bytes on the disk below which training pauses until there is room.
+        alert_webhook: Address that every alert is posted to; None for nowhere.
         log_level: Least severity that is logged.
     """
 
@@ -59,6 +61,7 @@ class Settings(BaseSettings):
     checkpoints_kept: Annotated[int, Field(ge=1, le=1000)] = 3
     disk_warn_bytes: Annotated[int, Field(ge=0)] = 2**30
     disk_pause_bytes: Annotated[int, Field(ge=0)] = 2**27
+    alert_webhook: Annotated[WebAddress | None, Field(repr=False)] = None  # it may hold a secret
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("host")

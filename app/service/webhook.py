@@ -1,0 +1,97 @@
+"""Alerts for people who do not watch: each is posted to one address of the operator's."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from threading import Event as Flag
+from threading import Thread
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+import structlog
+
+from app.service.manager import ModelManager
+from bitlm.history.narration import is_alert, sentence
+from bitlm.session import Event
+
+TIMEOUT_S = 10.0
+"""Longest wait for the address to take an alert."""
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """An alert goes to the address that the operator chose and to no other."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class Webhook:
+    """Posts the live run's alerts from a thread of its own, each once, and those since its making only.
+
+    An alert that the address does not take is logged and lost here; it stays in the run's events. The log
+    names the host alone, for an address may hold a secret.
+    """
+
+    def __init__(self, manager: ModelManager, url: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._manager = manager
+        self._url = url
+        self._since = clock()
+        self._open = build_opener(_NoRedirects).open
+        self._changed = Flag()
+        self._stopping = Flag()
+        self._thread = Thread(target=self._run, name="bitlm-webhook", daemon=True)
+        self._log = structlog.get_logger("bitlm.webhook")
+        self._run_id: str | None = None
+        self._cursor = 0
+
+    def start(self) -> None:
+        """Begin to watch the manager."""
+        self._manager.observe(self._changed.set)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; what is under way is waited for as long as the address may take."""
+        self._stopping.set()
+        self._changed.set()
+        if self._thread.ident is not None:
+            self._thread.join(TIMEOUT_S)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._changed.wait()
+            self._changed.clear()
+            try:
+                for alert in self._news():
+                    self._post(alert)
+            except Exception:  # noqa: BLE001 - logged; training must not depend on who is told of it
+                self._log.exception("webhook_failed")
+
+    def _news(self) -> Iterator[Event]:
+        """Yield the alerts since the last look, first those of the run before: one may have ended it."""
+        live = self._manager.status().run_id
+        for run_id in dict.fromkeys((self._run_id, live)):
+            if run_id is None:
+                continue
+            if run_id != self._run_id:
+                self._run_id, self._cursor = run_id, 0
+            while events := self._manager.events(run_id, since=self._cursor):
+                self._cursor = events[-1].event_id
+                yield from (event for event in events if event.at >= self._since and is_alert(event))
+
+    def _post(self, alert: Event) -> None:
+        told = {**alert.model_dump(mode="json"), "sentence": sentence(alert)}
+        request = Request(  # noqa: S310 - the settings allow http and https only
+            self._url, json.dumps(told).encode(), {"Content-Type": "application/json"}
+        )
+        try:
+            self._open(request, timeout=TIMEOUT_S).close()
+        except HTTPError as error:
+            self._log_refusal(alert, f"answered {error.code}")
+        except (URLError, OSError) as error:
+            self._log_refusal(alert, f"could not be reached ({type(error).__name__})")
+
+    def _log_refusal(self, alert: Event, why: str) -> None:
+        host = urlsplit(self._url).hostname
+        self._log.warning("alert_not_delivered", host=host, why=why, event_id=alert.event_id)
