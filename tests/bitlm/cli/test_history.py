@@ -70,6 +70,15 @@ def test_a_fork_is_trained_on(data_dir: Path, run_id: str) -> None:
     assert "name=value" in bitlm(data_dir, "fork", run_id, "--set", "seed", code=2).stderr
 
 
+def test_a_run_is_rolled_back_to_its_newest_checkpoint_where_nothing_was_alerted(
+    data_dir: Path, run_id: str
+) -> None:
+    branch = answer(data_dir, "rollback", run_id, "--json")
+    assert (branch["rollback_of"], branch["step"]) == (run_id, 24)
+    entry = answer(data_dir, "journal", branch["run_id"], "--json")["entries"][0]
+    assert entry["payload"] == {"old": "rollback", "new": "pause"}
+
+
 def test_runs_and_checkpoints_are_named_listed_and_deleted(data_dir: Path, run_id: str) -> None:
     branch = answer(data_dir, "fork", run_id, "--json")["run_id"]
     bitlm(data_dir, "runs", "rename", branch, "a name")
