@@ -320,9 +320,8 @@ def safe_sample_with_retry(
     gate, first = SafetyGate(c_floor, s_floor), _Draw(model, bits, max_new_bytes, temperature, top_p, seed)
     best = last = _try(first, gate, drawn, stop_early=stop_early)
     attempts = [best.attempt]
-    for retry in range(1, max_retries + 1):
-        if last.verdict.passed:
-            break
+    while not last.verdict.passed and len(attempts) <= max_retries:
+        retry = len(attempts)
         if backoff_s:
             sleep(min(backoff_s * 2.0 ** (retry - 1), LONGEST_BACKOFF_S))
         last = _try(_retry_draw(first, retry, last.verdict), gate, stop_early=stop_early)

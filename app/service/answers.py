@@ -139,7 +139,11 @@ class StepAnswer(Answered):
 
 
 class AttemptReport(Answered):
-    """One sample that was drawn: its settings, and what the gate measured."""
+    """One sample that was drawn: its settings, and what the gate measured.
+
+    Attributes:
+        stopped_at: Bytes after which it was given up, as it could no longer pass; None where it is whole.
+    """
 
     temperature: float
     top_p: float
@@ -149,6 +153,7 @@ class AttemptReport(Answered):
     S: float
     repetition: float
     reasons: tuple[str, ...]
+    stopped_at: int | None = None
 
 
 class GateReport(Answered):
@@ -158,6 +163,7 @@ class GateReport(Answered):
         attempts: Samples drawn until one passed or the retries were used up.
         repetition: The share that copies of one passage take, from 0 to 1.
         reasons: Why it did not pass, as sentences; empty when it passed.
+        stopped_at: As an attempt's; of an answer, which is whole, None.
         log: Each attempt in order.
     """
 
@@ -168,6 +174,7 @@ class GateReport(Answered):
     S: float
     repetition: float
     reasons: tuple[str, ...]
+    stopped_at: int | None = None
     c_floor: float
     s_floor: float
     log: tuple[AttemptReport, ...]
@@ -220,4 +227,5 @@ def flat(config: RunConfig) -> dict[str, Any]:
 
 
 def _figures(verdict: GateVerdict) -> dict[str, Any]:
-    return {name: getattr(verdict, name) for name in ("passed", "K", "C", "S", "repetition", "reasons")}
+    names = ("passed", "K", "C", "S", "repetition", "reasons", "stopped_at")
+    return {name: getattr(verdict, name) for name in names}

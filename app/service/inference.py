@@ -1,16 +1,19 @@
 """A sample, drawn through the gate between two steps of training."""
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
 from secrets import randbelow
 
+import structlog
 from jaxtyping import UInt8
 from torch import Tensor
 
 from app.service.answers import CharacterSurprise, GateReport, InferAnswer
 from app.service.requests import Infer
 from bitlm.bits import bits_to_bytes, bytes_to_bits
-from bitlm.errors import SafetyGateWarning
-from bitlm.safety import safe_sample_with_retry
+from bitlm.errors import SafetyGateError, SafetyGateWarning
+from bitlm.safety import Attempt, GatedSample, safe_sample_with_retry
 from bitlm.session import Session
 from bitlm.session.events import Source
 
@@ -30,7 +33,7 @@ def prompt_bits(session: Session, request: Infer) -> UInt8[Tensor, "bit"]:
 
 
 def infer(session: Session, request: Infer, source: Source) -> InferAnswer:
-    """Draw a sample with the session's floors and keep it as an event of the run.
+    """Draw a sample, keep it as an event of the run, and log every attempt with what was against it.
 
     Raises:
         SafetyGateError: The request is strict and every attempt fell below a floor.
@@ -38,19 +41,7 @@ def infer(session: Session, request: Infer, source: Source) -> InferAnswer:
     """
     seed = randbelow(CHOSEN_SEEDS) if request.seed is None else request.seed
     prompt = prompt_bits(session, request)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SafetyGateWarning)  # the verdict is part of the answer
-        gated = safe_sample_with_retry(
-            session.model,
-            prompt,
-            c_floor=session.telemetry.c_floor,
-            s_floor=session.telemetry.s_floor,
-            strict=request.strict,
-            max_new_bytes=request.max_new_bytes,
-            temperature=request.temperature,
-            top_p=request.top_p,
-            seed=seed,
-        )
+    gated = _drawn(session, request, prompt, seed)
     sample = gated.sample
     answer = InferAnswer(
         run_id=session.run_id,
@@ -66,6 +57,48 @@ def infer(session: Session, request: Infer, source: Source) -> InferAnswer:
     )
     session.record("sample", _payload(request, answer), source=source)
     return answer
+
+
+def _drawn(session: Session, request: Infer, prompt: UInt8[Tensor, "bit"], seed: int) -> GatedSample:
+    """Draw through the gate, with the session's floors where the request has none."""
+    floors = session.telemetry
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SafetyGateWarning)  # the verdict is part of the answer
+        try:
+            gated = safe_sample_with_retry(
+                session.model,
+                prompt,
+                c_floor=floors.c_floor if request.c_floor is None else request.c_floor,
+                s_floor=floors.s_floor if request.s_floor is None else request.s_floor,
+                strict=request.strict,
+                max_new_bytes=request.max_new_bytes,
+                temperature=request.temperature,
+                top_p=request.top_p,
+                seed=seed,
+            )
+        except SafetyGateError as refusal:
+            _log(session, refusal.attempts)
+            raise
+    _log(session, gated.attempts)
+    return gated
+
+
+def _log(session: Session, attempts: Sequence[Attempt]) -> None:
+    """Log what was drawn and measured; never what was said."""
+    log = structlog.get_logger("bitlm.inference")
+    for number, attempt in enumerate(attempts, start=1):
+        verdict = attempt.verdict
+        log.info(
+            "sample_attempt",
+            run_id=session.run_id,
+            step=session.step_count,
+            attempt=number,
+            of=len(attempts),
+            seed=attempt.seed,
+            temperature=attempt.temperature,
+            top_p=attempt.top_p,
+            **{name: value for name, value in asdict(verdict).items() if name != "broken_at"},
+        )
 
 
 def _payload(request: Infer, answer: InferAnswer) -> dict[str, object]:

@@ -140,6 +140,8 @@ class Infer(Request[InferAnswer]):
     Attributes:
         seed: Key of the draws; None to have one chosen.
         strict: Whether a sample below a floor is refused rather than marked.
+        c_floor: Of this request alone; None for the run's.
+        s_floor: The same of S.
     """
 
     prompt: str = ""
@@ -149,6 +151,8 @@ class Infer(Request[InferAnswer]):
     top_p: float = 1.0
     seed: int | None = None
     strict: bool = False
+    c_floor: float | None = None
+    s_floor: float | None = None
 
 
 @dataclass(frozen=True)

@@ -32,5 +32,7 @@ class InferenceRoutes:
             top_p=body.top_p,
             seed=body.seed,
             strict=body.strict,
+            c_floor=body.c_floor,
+            s_floor=body.s_floor,
         )
         return self._manager.ask(request, asked_by())

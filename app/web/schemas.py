@@ -109,7 +109,10 @@ class TrainStepRequest(Body):
 
 
 class InferRequest(Body):
-    """A prompt and how to go on from it; `strict` refuses a sample below a floor instead of marking it."""
+    """A prompt and how to go on from it; `strict` refuses a sample below a floor instead of marking it.
+
+    Floors are the run's unless given.
+    """
 
     prompt: Annotated[str, Field(max_length=LONGEST_PROMPT)] | None = None
     bits: Annotated[list[Bit], Field(max_length=MOST_BITS, fail_fast=True)] | None = None
@@ -118,6 +121,8 @@ class InferRequest(Body):
     top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
     seed: Seed | None = None
     strict: bool = False
+    c_floor: Share | None = None
+    s_floor: Share | None = None
 
     @model_validator(mode="after")
     def _one_prompt(self) -> Self:

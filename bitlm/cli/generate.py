@@ -12,7 +12,7 @@ from bitlm.bits import text_to_bits
 from bitlm.cli.opening import open_run
 from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
 from bitlm.errors import SafetyGateWarning
-from bitlm.generation import generate_batch
+from bitlm.generation import Sample, generate_batch
 from bitlm.safety import GatedSample, safe_sample_with_retry
 from bitlm.session import Session
 
@@ -63,7 +63,9 @@ def _gated_samples(
 ) -> list[GatedSample]:
     """Draw every seed's first attempt side by side, and what the gate refuses again, one by one."""
     bits = text_to_bits(prompt, parity=session.config.model.parity)
-    firsts = generate_batch(session.model, [bits] * len(seeds), seeds=seeds, **drawing)
+    firsts: Sequence[Sample | None] = [None]  # a text alone is given up once it can no longer pass
+    if len(seeds) > 1:
+        firsts = generate_batch(session.model, [bits] * len(seeds), seeds=seeds, **drawing)
     floors: dict[str, Any] = {"c_floor": session.telemetry.c_floor, "s_floor": session.telemetry.s_floor}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SafetyGateWarning)  # the verdicts are printed
@@ -88,6 +90,7 @@ def _record(answer: GatedSample) -> dict[str, Any]:
             "S": verdict.S,
             "repetition": verdict.repetition,
             "reasons": list(verdict.reasons),
+            "stopped_at": verdict.stopped_at,
         },
     }
 

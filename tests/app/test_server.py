@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -124,6 +125,55 @@ def test_every_line_of_the_log_is_a_json_object(server: "RunningServer") -> None
     refused = [line for line in lines if line.get("path") == "/infer"]
     assert [line["status"] for line in refused] == [409]
     assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
+
+
+def test_each_of_32_requests_at_once_gets_the_verdict_it_gets_alone(
+    server: "RunningServer", tiny_run: dict[str, Any]
+) -> None:
+    call(server, "/init", tiny_run)
+    call(server, "/train-step", {"steps": 8})
+    requests = [
+        {
+            "prompt": ("", "The ", "import", "é")[index % 4],
+            "max_new_bytes": 24 + index,
+            "temperature": (0.0, 0.3, 1.0)[index % 3],
+            "seed": index,
+            "c_floor": (0.0, 0.3, 0.9)[index % 3],
+            "s_floor": (0.0, 0.2, 0.3, 0.5)[index // 3 % 4],
+        }
+        for index in range(32)
+    ]
+    alone = [call(server, "/infer", request) for request in requests]
+    with ThreadPoolExecutor(len(requests)) as pool:
+        together = list(pool.map(lambda request: call(server, "/infer", request), requests))
+    assert together == alone
+    assert {answer["gate"]["passed"] for answer in together} == {True, False}
+    for request, answer in zip(requests, together, strict=True):
+        assert answer["seed"] == request["seed"]
+        assert answer["gate"]["c_floor"] == request["c_floor"]
+        assert answer["gate"]["s_floor"] == request["s_floor"]
+
+
+def test_every_attempt_is_logged_with_what_was_against_it_and_without_its_text(
+    server: "RunningServer", tiny_run: dict[str, Any]
+) -> None:
+    call(server, "/init", tiny_run)
+    answer = call(server, "/infer", {"prompt": "The secret", "seed": 1, "max_new_bytes": 64})
+    with pytest.raises(urllib.error.HTTPError):
+        call(server, "/infer", {"prompt": "The secret", "seed": 1, "max_new_bytes": 64, "strict": True})
+    assert server.stop() == 0
+    text = server.log.read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    attempts = [line for line in lines if line["event"] == "sample_attempt"]
+    assert [line["attempt"] for line in attempts] == [1, 2, 3, 4] * 2
+    assert len({line["seed"] for line in attempts}) == 4
+    figures = ("temperature", "top_p", "passed", "K", "C", "S", "repetition", "reasons", "stopped_at")
+    logged = [{name: line[name] for name in figures} for line in attempts]
+    assert logged[:4] == answer["gate"]["log"]
+    assert all(line["reasons"] for line in logged)
+    assert [line["stopped_at"] for line in logged[:4]].count(None) == 1
+    assert None not in [line["stopped_at"] for line in logged[4:]]
+    assert "The secret" not in text
 
 
 def test_a_port_that_is_taken_is_one_sentence_and_exit_code_2(server: "RunningServer") -> None:
