@@ -56,7 +56,7 @@ def test_generate_answers_with_text_bits_and_verdict_and_repeats_itself_by_seed(
     first, second = (json.loads(bitlm(data_dir, "generate", *options).stdout) for _ in range(2))
     assert first == second
     assert len(first["bits"]) == 24 * 8
-    assert {"passed", "attempts", "K", "C", "S", "repetition", "reasons"} == set(first["gate"])
+    assert {"passed", "attempts", "K", "C", "S", "repetition", "reasons", "stopped_at"} == set(first["gate"])
 
 
 def test_generate_draws_several_texts_each_the_one_its_seed_gives(
