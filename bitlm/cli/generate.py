@@ -1,7 +1,9 @@
 """`bitlm generate`: text from a run, with the gate's verdict."""
 
 import json
+import sys
 import warnings
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -11,10 +13,12 @@ from rich.console import Console
 from bitlm.bits import text_to_bits
 from bitlm.cli.opening import open_run
 from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
-from bitlm.errors import SafetyGateWarning
-from bitlm.generation import Sample, generate_batch
-from bitlm.safety import GatedSample, safe_sample_with_retry
+from bitlm.errors import ConfigError, SafetyGateError, SafetyGateWarning
+from bitlm.generation import GeneratedByte, Sample, collect, generate_batch
+from bitlm.generation import generate as emit
+from bitlm.safety import GatedSample, GateVerdict, SafetyGate, safe_sample_with_retry
 from bitlm.session import Session
+from bitlm.streaming_gate import StreamingGate
 
 
 def generate(
@@ -34,6 +38,9 @@ def generate(
         typer.Option(min=1, max=256, help="So many texts, with the seeds SEED, SEED+1, …; --json: an array."),
     ] = None,
     strict: Annotated[bool, typer.Option(help="Print nothing when the gate refuses; exit code 2.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print bytes as they come, and end where the last of them fail.")
+    ] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -45,10 +52,17 @@ def generate(
       python -m bitlm generate --prompt "The " --samples 8
 
       python -m bitlm generate --run 20261122-120000-ab12 --max-new-bytes 64 --seed 7 --json
+
+      python -m bitlm generate --prompt "The " --stream --max-new-bytes 65536
     """
+    if stream and (as_json or samples is not None):
+        raise ConfigError("--stream", True, "it prints one text as it comes: leave out --json and --samples.")
     session = open_run(data_dir, run, checkpoint)
     seeds = range(seed, seed + (samples or 1))
     drawing: dict[str, Any] = {"max_new_bytes": max_new_bytes, "temperature": temperature, "top_p": top_p}
+    if stream:
+        _stream(session, prompt, seed, drawing, strict=strict)
+        return
     answers = _gated_samples(session, prompt, seeds, drawing, strict=strict)
     if as_json:
         records = [{"run_id": session.run_id, "prompt": prompt, **_record(answer)} for answer in answers]
@@ -77,6 +91,28 @@ def _gated_samples(
         ]
 
 
+def _stream(session: Session, prompt: str, seed: int, drawing: dict[str, Any], *, strict: bool) -> None:
+    """Print a text as it comes; what has been read cannot be drawn again, so there is one attempt."""
+    model, telemetry = session.model, session.telemetry
+    assert model.reference is not None, "a session's model always carries its reference"
+    gate = SafetyGate(telemetry.c_floor, telemetry.s_floor)
+    watching = StreamingGate(gate, model.reference, history=prompt.encode())
+    Console(highlight=False, markup=False).print(prompt, style="dim", end="")
+    decoder = getincrementaldecoder("utf-8")("replace")
+    emitted: list[GeneratedByte] = []
+    bits = text_to_bits(prompt, parity=model.config.parity)
+    for generated in watching.watch(emit(model, bits, seed=seed, **drawing)):
+        emitted.append(generated)
+        sys.stdout.write(decoder.decode(bytes([generated.value])))
+        sys.stdout.flush()
+    sys.stdout.write(decoder.decode(b"", final=True) + "\n")
+    sample = collect(emitted, model.config.parity)
+    verdict = watching.verdict or gate.judge(sample, model.reference, history=prompt.encode())
+    _print_verdict(verdict, f"ended after {len(emitted)} bytes" if watching.verdict else "the whole text")
+    if strict and not verdict.passed:
+        raise SafetyGateError(verdict, ())
+
+
 def _record(answer: GatedSample) -> dict[str, Any]:
     verdict = answer.verdict
     return {
@@ -99,7 +135,10 @@ def _print(prompt: str, answer: GatedSample) -> None:
     console = Console(highlight=False, markup=False)
     console.print(prompt, style="dim", end="")
     console.print(answer.sample.text)
-    verdict = answer.verdict
+    _print_verdict(answer.verdict, f"attempts {len(answer.attempts)}")
+
+
+def _print_verdict(verdict: GateVerdict, of_what: str) -> None:
     word = "passed" if verdict.passed else "NOT passed: " + "; ".join(verdict.reasons)
     figures = f"K {verdict.K:.2f}  C {verdict.C:.2f}  S {verdict.S:.2f}"
-    Console(stderr=True, highlight=False).print(f"gate {word}  ({figures}, attempts {len(answer.attempts)})")
+    Console(stderr=True, highlight=False).print(f"gate {word}  ({figures}, {of_what})")

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,22 @@ def test_generate_draws_several_texts_each_the_one_its_seed_gives(
     assert bitlm(data_dir, "generate", *options, "--samples", "2").stderr.count("gate ") == 2
 
 
+def test_a_stream_is_the_text_of_its_seed_and_ends_where_it_has_become_a_loop(
+    data_dir: Path, trained: dict[str, Any]
+) -> None:
+    options = ("generate", "--run", trained["run_id"], "--seed", "9", "--max-new-bytes")
+    whole = json.loads(bitlm(data_dir, *options, "24", "--json").stdout)["text"]
+    streamed = bitlm(data_dir, *options, "24", "--stream")
+    assert streamed.stdout == whole + "\n"
+    assert "the whole text" in streamed.stderr
+
+    greedy = bitlm(data_dir, *options, "4000", "--temperature", "0", "--stream", "--strict", code=2)
+    ended = re.search(r"ended after (\d+) bytes", greedy.stderr)
+    assert ended and 128 <= int(ended[1]) < 1000
+    assert len(greedy.stdout.encode()) == int(ended[1]) + len("\n")
+    assert "NOT passed" in greedy.stderr
+
+
 def test_evaluate_repeats_the_figure_of_training(data_dir: Path, trained: dict[str, Any]) -> None:
     answer = json.loads(bitlm(data_dir, "evaluate", "--run", trained["run_id"], "--json").stdout)
     assert answer["bits_per_byte"] == pytest.approx(trained["bits_per_byte"], rel=1e-9)
@@ -89,6 +106,7 @@ def test_evaluate_measures_another_text(data_dir: Path, trained: dict[str, Any])
         (("train", "--corpus", "/no/such/file"), "/no/such/file"),
         (("train", "--size", "huge", "--steps", "1"), "tiny, small, base"),
         (("generate", "--run", "no-such-run"), "no-such-run"),
+        (("generate", "--stream", "--json"), "leave out --json"),
         (("train", "--steps", "1", "--minutes", "1"), "not both"),
     ],
 )
