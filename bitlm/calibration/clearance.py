@@ -55,7 +55,8 @@ class Clearances:
         room = np.full(len(self.C), np.inf)
         for cleared, floor in ((self.C, c_floor), (self.S, s_floor)):
             if floor:
-                room = np.minimum(room, cleared / floor)
+                with np.errstate(over="ignore"):  # a floor next to 0 leaves all the room there is
+                    room = np.minimum(room, cleared / floor)
         return room
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bitlm.session.schema import MIGRATIONS
 from tests.conftest import ROOT
 
 
@@ -40,5 +41,5 @@ def test_a_data_folder_of_a_newer_version_is_one_sentence_and_no_stack_trace(tmp
     )
     assert ended.returncode != 0
     assert "error: " in ended.stderr
-    assert "has layout 99 and this BitLM knows layouts up to 3" in ended.stderr
+    assert f"has layout 99 and this BitLM knows layouts up to {len(MIGRATIONS)}" in ended.stderr
     assert "Traceback" not in ended.stderr
