@@ -82,7 +82,8 @@ def test_a_stream_is_the_text_of_its_seed_and_ends_where_it_has_become_a_loop(
 
     greedy = bitlm(data_dir, *options, "4000", "--temperature", "0", "--stream", "--strict", code=2)
     ended = re.search(r"ended after (\d+) bytes", greedy.stderr)
-    assert ended and 128 <= int(ended[1]) < 1000
+    assert ended
+    assert 128 <= int(ended[1]) < 1000
     assert len(greedy.stdout.encode()) == int(ended[1]) + len("\n")
     assert "NOT passed" in greedy.stderr
 
