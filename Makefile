@@ -64,8 +64,9 @@ packages:
 run: setup ## Start BitLM on http://127.0.0.1:5000 (BITLM_HOST, BITLM_PORT, BITLM_DATA_DIR).
 	@exec $(BIN)/python -m app
 
+# The longest files come first (testpaths in pyproject.toml), so that none is left for the end.
 test: setup-dev packages ## Run every test, with shapes and types checked while they run; shows coverage.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder \
 	  --cov --cov-report=term:skip-covered $(ARGS)
 
 check: lint types layers test ## Everything that must be green: lint, types, layers, test.
