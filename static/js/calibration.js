@@ -35,6 +35,7 @@ export function nearestLength(lengths, bytes) {
 /** @param {number} share @returns {string} As a percentage: 1.3 %; never 0 for a share above it. */
 export function percentage(share) {
   const percent = 100 * share;
+  if (percent === 0) return "0 %";
   if (percent > 0 && percent < 0.1) return "< 0.1 %";
   return `${fixed(percent, percent < 10 ? 1 : 0)} %`;
 }
