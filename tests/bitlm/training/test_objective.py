@@ -71,6 +71,25 @@ def test_lambda_c_and_lambda_s_subtract_what_is_expected_of_c_and_s() -> None:
     assert objective.total.item() == pytest.approx((objective.cross_entropy - rewards).item())
 
 
+@pytest.mark.parametrize(("lambda_C", "breaks"), [(0.5, 1 - 1 / 3), (0.3, 1 - 1 / 1.8)])
+def test_above_one_over_log_n_lambda_c_makes_it_best_to_break_what_is_certain(
+    lambda_C: float, breaks: float
+) -> None:
+    bits = torch.zeros(1, 64, dtype=torch.uint8)  # log₂ 64 = 6
+    logits = torch.full((1, 64), log(breaks / (1 - breaks)), dtype=torch.float64, requires_grad=True)
+    causal_objective(output_of(logits), bits, Lambdas(C=lambda_C)).total.backward()
+    assert logits.grad is not None
+    assert logits.grad[0, 8:-1].abs().max() < 1e-6
+
+
+def test_below_one_over_log_n_lambda_c_leaves_the_certain_certain() -> None:
+    bits = torch.zeros(1, 64, dtype=torch.uint8)
+    logits = torch.full((1, 64), -6.0, dtype=torch.float64, requires_grad=True)
+    causal_objective(output_of(logits), bits, Lambdas(C=0.16)).total.backward()
+    assert logits.grad is not None
+    assert (logits.grad > 0).all()
+
+
 def test_lambda_s_without_a_reference_is_an_error() -> None:
     with pytest.raises(MissingReferenceError):
         causal_objective(output_of(torch.zeros(1, 8)), torch.zeros(1, 8, dtype=torch.uint8), Lambdas(S=0.1))
