@@ -77,7 +77,7 @@ def test_above_one_over_log_n_lambda_c_makes_it_best_to_break_what_is_certain(
 ) -> None:
     bits = torch.zeros(1, 64, dtype=torch.uint8)  # log₂ 64 = 6
     logits = torch.full((1, 64), log(breaks / (1 - breaks)), dtype=torch.float64, requires_grad=True)
-    causal_objective(output_of(logits), bits, Lambdas(C=lambda_C)).total.backward()
+    causal_objective(output_of(logits), bits, Lambdas(C=lambda_C)).total.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
     assert logits.grad is not None
     assert logits.grad[0, 8:-1].abs().max() < 1e-6
 
@@ -85,7 +85,7 @@ def test_above_one_over_log_n_lambda_c_makes_it_best_to_break_what_is_certain(
 def test_below_one_over_log_n_lambda_c_leaves_the_certain_certain() -> None:
     bits = torch.zeros(1, 64, dtype=torch.uint8)
     logits = torch.full((1, 64), -6.0, dtype=torch.float64, requires_grad=True)
-    causal_objective(output_of(logits), bits, Lambdas(C=0.16)).total.backward()
+    causal_objective(output_of(logits), bits, Lambdas(C=0.16)).total.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
     assert logits.grad is not None
     assert (logits.grad > 0).all()
 
