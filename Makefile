@@ -65,7 +65,9 @@ run: setup ## Start BitLM on http://127.0.0.1:5000 (BITLM_HOST, BITLM_PORT, BITL
 	@exec $(BIN)/python -m app
 
 # The longest files come first (testpaths in pyproject.toml), so that none is left for the end.
+# They start services, which shall not wait for the compiler.
 test: setup-dev packages ## Run every test, with shapes and types checked while they run; shows coverage.
+	$(BIN)/python -m bitlm compile
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder \
 	  --cov --cov-report=term:skip-covered $(ARGS)
 

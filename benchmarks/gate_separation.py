@@ -2,7 +2,8 @@
 
 The samples are cut or made from the held-out tenth of a corpus; the reference model is fitted on the rest.
 Each is judged by the gate itself: 128 bytes at the default floors, or 32 to 1,024 bytes at floors fitted on
-one half of the held-out tenth and measured on the other, and then the other way round.
+one half of the held-out tenth and measured on the other, and then the other way round. What is neither text
+nor failure, such as other languages and the held-out text of the other corpora, is there to be known.
 
     python -m benchmarks.gate_separation --corpus embedded kjv sotu
     python -m benchmarks.gate_separation --calibrated
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from benchmarks.quality_corpora import corpus_of
 from benchmarks.record import RESULTS, keep
 from bitlm.calibration import FALSE_REJECT_RATE, Assessment, assess, auc, split
 from bitlm.calibration.clearance import as_sample
-from bitlm.calibration.failures import FAILURES, Maker, cut
+from bitlm.calibration.failures import FAILURES, OTHERS, Maker, cut
 from bitlm.data import Corpus
 from bitlm.randomness import counter_seed
 from bitlm.reference import ReferenceModel
@@ -30,7 +32,7 @@ SAMPLE_BYTES = 128
 GATE = SafetyGate()
 TEXT = "held-out text"
 
-MAKERS: dict[str, Maker] = {TEXT: cut, **FAILURES}
+MAKERS: dict[str, Maker] = {TEXT: cut, **FAILURES, **OTHERS}
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,22 @@ class Row:
     refused: float
 
 
-def score(text: bytes, reference: ReferenceModel, count: int, seed: int) -> dict[str, Scores]:
-    """Return what the gate finds of `count` samples of each kind."""
+def score(
+    text: bytes,
+    reference: ReferenceModel,
+    count: int,
+    seed: int,
+    *,
+    other_texts: Mapping[str, bytes] = MappingProxyType({}),
+) -> dict[str, Scores]:
+    """Return what the gate finds of `count` samples of each kind, and of other texts by their names."""
+    sources = {kind: (make, text) for kind, make in MAKERS.items()}
+    sources |= {f"text of {name}": (cut, other) for name, other in other_texts.items()}
     return {
         kind: _scores(
-            [make(text, SAMPLE_BYTES, _generator(seed, index, kind)) for index in range(count)], reference
+            [make(source, SAMPLE_BYTES, _generator(seed, index, kind)) for index in range(count)], reference
         )
-        for kind, make in MAKERS.items()
+        for kind, (make, source) in sources.items()
     }
 
 
@@ -106,7 +117,9 @@ def measure_default(corpora: Sequence[Corpus], options: argparse.Namespace) -> N
     print(f"{options.count} samples of {SAMPLE_BYTES} bytes, floors C {GATE.c_floor} and S {GATE.s_floor}")
     rows: list[Row] = []
     for corpus in corpora:
-        scores = score(corpus.held_out, ReferenceModel.fit(corpus.train), options.count, options.seed)
+        others = {other.name: other.held_out for other in corpora if other is not corpus}
+        reference = ReferenceModel.fit(corpus.train)
+        scores = score(corpus.held_out, reference, options.count, options.seed, other_texts=others)
         rows += tabulate(corpus.name, scores)
         _print(corpus.name, [row for row in rows if row.corpus == corpus.name])
     keep(

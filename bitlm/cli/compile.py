@@ -11,7 +11,7 @@ from bitlm.earlier_counts import EarlierCounts
 from bitlm.generation import collect, generate
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.reference import ReferenceModel
-from bitlm.telemetry import lz_complexity
+from bitlm.safety import SafetyGate
 
 TEXT = b"Whatever text: what is compiled does not depend on it."
 
@@ -40,6 +40,6 @@ def _run_everything(patch_bits: int) -> None:
     model = BitTransformer(replace(config, patch_bits=patch_bits, mixing="reference", recall=recall))
     model.reference = ReferenceModel.fit(TEXT)
     model.reference.bits_per_byte(TEXT)
-    lz_complexity(bytes_to_bits(TEXT))
     model(bytes_to_bits(TEXT[:2])[None], counts=counts).logits.sum().backward()
-    collect(generate(model, bytes_to_bits(TEXT[:2]), max_new_bytes=1, top_p=0.9), parity=False)
+    sample = collect(generate(model, bytes_to_bits(TEXT[:2]), max_new_bytes=1, top_p=0.9), parity=False)
+    SafetyGate().judge(sample, model.reference)
