@@ -385,7 +385,7 @@ def test_the_nearest_length_is_that_by_ratio(evaluate_module: EvaluateModule) ->
 
 
 @pytest.mark.parametrize(
-    ("share", "written"), [(0, "0.0 %"), (0.0002, "< 0.1 %"), (0.0126, "1.3 %"), (0.5, "50 %")]
+    ("share", "written"), [(0, "0 %"), (0.0002, "< 0.1 %"), (0.0126, "1.3 %"), (0.5, "50 %")]
 )
 def test_a_small_share_is_never_written_as_none(
     evaluate_module: EvaluateModule, share: float, written: str
