@@ -17,8 +17,9 @@ FADING_S = 60.0
 STEPS_KEPT, LOOKS_KEPT = 31, 3
 """How many of the last steps, and looks of a kind, the usual time of one is the median of."""
 
-AIM = 0.8
-"""Share of the budget that is planned for: what comes next may take longer than what came before."""
+AIM = 0.65
+"""Share of the budget that is planned for: what comes next may take longer than what came before, and K and
+what a look leaves cold in the processor's caches are part of the update's time."""
 
 LOOKS_SHARE = 1 / 3
 """Share of what is aimed at that looks get even where recording alone takes it all."""

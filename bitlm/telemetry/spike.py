@@ -3,7 +3,6 @@
 from collections import deque
 from dataclasses import dataclass
 from math import exp, log, sqrt
-from statistics import fmean
 
 DEVIATIONS = 12.0
 """Standard deviations above the recent mean that make a spike."""
@@ -41,20 +40,29 @@ class SpikeDetector:
     """
 
     def __init__(self, *, window: int = 100) -> None:
-        self._recent: deque[float] = deque(maxlen=window)
+        self._window = window
+        self.forget()
 
     def forget(self) -> None:
         """Begin anew, as if nothing had been seen."""
-        self._recent.clear()
+        self._recent: deque[float] = deque()
+        self._sum = self._squares = 0.0
 
     def observe(self, value: float) -> Spike | None:
         """Take in a value and return the spike that it is; nothing is one before a whole window was seen."""
         logarithm = log(max(value, SMALLEST_VALUE))
-        if len(self._recent) == self._recent.maxlen:
-            mean = fmean(self._recent)
-            deviation = sqrt(fmean([(recent - mean) ** 2 for recent in self._recent]))
-            deviations = (logarithm - mean) / max(deviation, SMALLEST_DEVIATION)
+        if len(self._recent) == self._window:
+            mean = self._sum / self._window
+            deviation = sqrt(max(self._squares / self._window - mean**2, SMALLEST_DEVIATION**2))
+            deviations = (logarithm - mean) / deviation
             if deviations > DEVIATIONS:
                 return Spike(exp(mean), value, deviations)
+            self._add(-1, self._recent.popleft())
         self._recent.append(logarithm)
+        self._add(1, logarithm)
         return None
+
+    def _add(self, sign: int, logarithm: float) -> None:
+        """Keep the sums up: every step comes here, and adding up the window anew would take longer."""
+        self._sum += sign * logarithm
+        self._squares += sign * logarithm**2

@@ -48,15 +48,15 @@ def test_looks_that_fit_the_budget_stay_as_they_are() -> None:
 
 def test_looks_that_take_too_much_come_less_often_and_it_is_said_how_much_they_would_have_taken() -> None:
     made = slow(governor(), probe_s=0.5, diagnostics_s=0.1)
-    # (0.5 ∕ 50 + 0.1 ∕ 100) ∕ 0.1 = 0.11 of an update; the aim is 0.016 ∕ 0.984: 6.77 times less, or 9
+    # (0.5 ∕ 50 + 0.1 ∕ 100) ∕ 0.1 = 0.11 of an update; the aim is 0.013 ∕ 0.987: 8.35 times less, or 11
     thinning = made.reconsider(50)
     assert thinning is not None
     assert thinning.share == pytest.approx(0.11 / 1.11)
     assert (thinning.budget, thinning.intervals) == (
         0.02,
-        {"probe_interval": 450, "diagnostics_interval": 900},
+        {"probe_interval": 550, "diagnostics_interval": 1100},
     )
-    assert looks(made, 33, 1401) == [450, 900, 1350]
+    assert looks(made, 33, 1401) == [550, 1100]
 
 
 def test_a_look_that_was_asked_for_in_between_counts_as_one() -> None:
@@ -64,15 +64,15 @@ def test_a_look_that_was_asked_for_in_between_counts_as_one() -> None:
     made.reconsider(50)
     assert looks(made, 51, 300) == []
     made.note_look("probe_interval", 300, 0.5)
-    assert looks(made, 301, 1300) == [750, 1200]
+    assert looks(made, 301, 1401) == [850, 1400]
 
 
 def test_intervals_are_reconsidered_where_one_ends_and_nowhere_else() -> None:
     made = slow(governor(), probe_s=0.5, diagnostics_s=0.1)
     assert [step for step in range(1, 101) if made.reconsider(step)] == [50]
     slow(made, probe_s=9.0)
-    assert [step for step in range(101, 451) if made.reconsider(step)] == [450]
-    assert not made.is_due("probe_interval", 450)
+    assert [step for step in range(101, 551) if made.reconsider(step)] == [550]
+    assert not made.is_due("probe_interval", 550)
 
 
 def test_intervals_become_shorter_again_only_when_half_of_them_would_do() -> None:
@@ -88,12 +88,14 @@ def test_intervals_become_shorter_again_only_when_half_of_them_would_do() -> Non
 
 
 def test_what_recording_takes_is_not_left_for_looks_but_a_third_of_the_aim_is_theirs() -> None:
-    free, busy, overrun = (slow(governor(recording_s=seconds), probe_s=0.5) for seconds in (0.0, 0.001, 0.01))
+    free, busy, overrun = (
+        slow(governor(recording_s=seconds), probe_s=0.5) for seconds in (0.0, 0.0005, 0.01)
+    )
     for made in (free, busy, overrun):
         made.reconsider(100)
     assert free.stretch < busy.stretch < overrun.stretch
-    # 0.1 of an update may be 0.0053 ∕ 0.9947 of it: 18.65 times less, or 24
-    assert overrun.stretch == 24
+    # 0.1 of an update may be 0.0043 ∕ 0.9957 of it: 22.98 times less, or 29
+    assert overrun.stretch == 29
 
 
 def test_a_budget_of_one_thins_nothing() -> None:
