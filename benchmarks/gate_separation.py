@@ -24,9 +24,9 @@ from bitlm.calibration import FALSE_REJECT_RATE, Assessment, assess, auc, split
 from bitlm.calibration.clearance import as_sample
 from bitlm.calibration.failures import FAILURES, OTHERS, Maker, cut
 from bitlm.data import Corpus
+from bitlm.gate import SafetyGate
 from bitlm.randomness import counter_seed
 from bitlm.reference import ReferenceModel
-from bitlm.safety import SafetyGate
 
 SAMPLE_BYTES = 128
 GATE = SafetyGate()

@@ -23,8 +23,8 @@ import torch
 from benchmarks.lambda_picture import picture
 from benchmarks.record import RESULTS, keep
 from bitlm.bits import bytes_to_bits, encode_frames
-from bitlm.curtailment import REPETITION_CEILING
 from bitlm.data import Corpus, even_windows
+from bitlm.gate import REPETITION_CEILING
 from bitlm.generation import Sample, generate_batch
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed

@@ -25,10 +25,10 @@ from benchmarks.record import RESULTS, keep
 from bitlm.bits import PAYLOAD_BITS, bytes_to_bits
 from bitlm.curtailment import Curtailment
 from bitlm.data import Corpus
+from bitlm.gate import SafetyGate
 from bitlm.generation import GeneratedByte, generate
 from bitlm.model import BitTransformer
 from bitlm.reference import ReferenceModel
-from bitlm.safety import SafetyGate
 from bitlm.session import preset
 from bitlm.streaming_gate import StreamingGate
 from bitlm.telemetry import lz_complexity, lz_phrases, symbiosis_score

@@ -3,6 +3,7 @@
 from bitlm.bits import bits_to_text, enforce_parity, text_to_bits
 from bitlm.data import Corpus
 from bitlm.errors import BitLMError, MetricDriftWarning, SafetyGateError
+from bitlm.gate import SafetyGate
 from bitlm.generation import generate, generate_batch
 from bitlm.model import (
     BitTransformer,
@@ -15,7 +16,7 @@ from bitlm.model import (
     reversibility,
 )
 from bitlm.reference import ReferenceModel
-from bitlm.safety import SafetyGate, hil_safe_inference, safe_sample_with_retry
+from bitlm.safety import hil_safe_inference, safe_sample_with_retry
 from bitlm.session import RunStore, Session
 from bitlm.streaming_gate import StreamingGate
 from bitlm.telemetry import (

@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from math import log2
 
 from bitlm.bits import PAYLOAD_BITS, FaultFinder
+from bitlm.gate import REPETITION_CEILING
 from bitlm.generation import GeneratedByte
 from bitlm.reference import ReferenceModel
 from bitlm.telemetry import byte_log_probabilities, repetition
-
-REPETITION_CEILING = 0.75
-"""Most of a text that copies of one passage may take: running text has 0, and tables' rules less."""
 
 LOOK_BYTES = 16
 """How much is emitted between two looks at S and copies: one at each byte would slow a small model a lot."""

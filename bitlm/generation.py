@@ -10,7 +10,14 @@ import torch
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
-from bitlm.bits import LONGEST_CHARACTER, PAYLOAD_BITS, bits_to_bytes, bytes_to_bits
+from bitlm.bits import (
+    LONGEST_CHARACTER,
+    PAYLOAD_BITS,
+    bits_to_bytes,
+    bytes_to_bits,
+    enforce_parity,
+    parity_errors,
+)
 from bitlm.errors import ConfigError, GridOverflowError
 from bitlm.model import BitTransformer, leaf_log_probabilities
 from bitlm.sampling import Sampling
@@ -52,11 +59,26 @@ class Sample:
         data: The bytes.
         probabilities: The model's P(bit = 1) at temperature 1 for each payload bit.
         parity: Whether `bits` carries parity.
+        parity_faults: The frames whose parity bit was wrong, where they come from elsewhere.
     """
 
     data: bytes
     probabilities: Float64[Tensor, " bit"]
     parity: bool
+    parity_faults: tuple[int, ...] = ()
+
+    @classmethod
+    def of_frames(
+        cls, bits: UInt8[Tensor, " framed"], probabilities: Float64[Tensor, " bit"], *, parity: bool
+    ) -> "Sample":
+        """Return frames that something else than `generate` made, which parity may be wrong of.
+
+        Raises:
+            BitFormatError: The bits are not whole frames.
+        """
+        faults = tuple(parity_errors(bits)) if parity else ()
+        whole = enforce_parity(bits)[0] if faults else bits
+        return cls(bits_to_bytes(whole, parity=parity), probabilities, parity, faults)
 
     @property
     def bits(self) -> UInt8[Tensor, " bit"]:

@@ -1,28 +1,20 @@
-"""The gate between a model and a reader: loops, noise and broken text, measured on what was emitted."""
+"""The gate between a model and a reader: samples that are held to it, and drawn again where they fail."""
 
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import inf, isfinite, nan
 
 import torch
 from torch import Tensor
 
-from bitlm.bits import bits_to_bytes, first_fault
-from bitlm.curtailment import REPETITION_CEILING, Curtailment
-from bitlm.errors import (
-    BitFormatError,
-    ConfigError,
-    MissingReferenceError,
-    SafetyGateError,
-    SafetyGateWarning,
-)
+from bitlm.bits import bits_to_bytes
+from bitlm.curtailment import Curtailment
+from bitlm.errors import ConfigError, MissingReferenceError, SafetyGateError, SafetyGateWarning
+from bitlm.gate import GateVerdict, SafetyGate, require_number
 from bitlm.generation import GeneratedByte, Sample, collect, generate
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
-from bitlm.reference import ReferenceModel
-from bitlm.telemetry import Repetition, measure, repetition
 
 LADDER_STEP = 0.1
 """How much each retry adds to or takes from the temperature, as a share of the first one."""
@@ -31,136 +23,6 @@ LEAST_LADDER_TEMPERATURE = 0.1
 
 MOST_RETRIES = 100
 LONGEST_BACKOFF_S = 60.0
-
-
-@dataclass(frozen=True)
-class GateVerdict:
-    """What the gate found.
-
-    Attributes:
-        passed: Whether there is no reason against it.
-        K: Negentropy of the model's predictions, in [0, 1]; reported, never gated.
-        C: LZ complexity of the payload bits; near 0 in a loop.
-        S: Geometric-mean probability the reference gives the bits, in [0, 1]; low in noise.
-        repetition: The share that copies of one passage take, in [0, 1]; 1 in a loop.
-        reasons: One sentence with figures for each thing against it.
-        c_floor: The floor C was held to.
-        s_floor: The floor S was held to.
-        broken_at: The first byte that is not UTF-8, where the training text is; None without one.
-        stopped_at: Bytes after which the text was given up, all of which are judged; None where it is whole.
-    """
-
-    passed: bool
-    K: float
-    C: float
-    S: float
-    repetition: float
-    reasons: tuple[str, ...]
-    c_floor: float
-    s_floor: float
-    broken_at: int | None = None
-    stopped_at: int | None = None
-
-    @property
-    def repeats(self) -> bool:
-        """Whether C missed its floor, or copies take too much."""
-        return self.c_floor > self.C or (self.c_floor > 0 and self.repetition > REPETITION_CEILING)
-
-    @property
-    def margin(self) -> float:
-        """How far from its nearest bound the text is, as a share of that bound; below 0 when refused.
-
-        The least of C ÷ its floor − 1, S ÷ its floor − 1 and 1 − repetition ÷ its ceiling; 1 less where the
-        text is broken. Infinite where both floors are 0.
-        """
-        margins = [inf]
-        if self.c_floor:
-            margins += [self.C / self.c_floor - 1, 1 - self.repetition / REPETITION_CEILING]
-        if self.s_floor:
-            margins.append(self.S / self.s_floor - 1)
-        return min(margins) - (self.broken_at is not None)
-
-
-@dataclass(frozen=True)
-class SafetyGate:
-    """Floors for what may pass; being equal to a floor passes, and a floor of 0 lets everything pass.
-
-    Attributes:
-        c_floor: Least C, in [0, 1]. Above 0, copies of one passage may not take more than three quarters.
-        s_floor: Least S, in [0, 1]. Above 0, the text must be UTF-8 where the training text is.
-
-    Raises:
-        ConfigError: A floor is out of range.
-    """
-
-    c_floor: float = 0.3
-    s_floor: float = 0.5
-
-    def __post_init__(self) -> None:
-        for field in ("c_floor", "s_floor"):
-            _check_number(field, getattr(self, field), 1.0)
-
-    def judge(self, sample: Sample, reference: ReferenceModel, *, history: bytes = b"") -> GateVerdict:
-        """Measure a sample, prompt excluded, and hold it to the floors.
-
-        Args:
-            sample: What was emitted.
-            reference: The model of the training text.
-            history: The bytes before it, which may have begun its first character; not measured.
-
-        Raises:
-            BitFormatError: Nothing was emitted.
-        """
-        if not sample.data:
-            raise BitFormatError("nothing was emitted, so there is nothing to judge; emit at least one byte.")
-        found = measure(sample.payload_bits, sample.probabilities, reference)
-        broken_at = first_fault(sample.data, history=history) if self.s_floor and reference.is_utf8 else None
-        verdict = self.verdict_of(
-            C=found.C,
-            S=found.S,
-            copies=repetition(sample.data),
-            broken=None if broken_at is None else (broken_at, sample.data[broken_at]),
-        )
-        return replace(verdict, K=found.K)
-
-    def verdict_of(
-        self, *, C: float, S: float, copies: Repetition, broken: tuple[int, int] | None
-    ) -> GateVerdict:
-        """Hold what was measured to the floors.
-
-        Args:
-            C: LZ complexity of the payload bits.
-            S: Geometric-mean probability the reference gives them.
-            copies: The longest stretch of copies of one passage.
-            broken: Place and value of the first byte that is not UTF-8, where the training text is.
-
-        Returns:
-            A verdict without K, on which it does not depend.
-        """
-        reasons = []
-        if self.c_floor > C:
-            reasons.append(f"C {C:.2f} is below the floor {self.c_floor:.2f}: the text repeats itself")
-        if self.c_floor and copies.share > REPETITION_CEILING:
-            reasons.append(
-                f"{copies.share:.0%} of the text are copies of the same {_bytes(copies.period)}, "
-                f"more than {REPETITION_CEILING:.0%}"
-            )
-        if self.s_floor > S:
-            reasons.append(
-                f"S {S:.2f} is below the floor {self.s_floor:.2f}: "
-                "the text is unlike what the model was trained on"
-            )
-        if broken is not None:
-            reasons.append(f"byte {broken[0]} (0x{broken[1]:02x}) is not UTF-8, which the training text is")
-        broken_at = None if broken is None else broken[0]
-        return GateVerdict(
-            passed=not reasons, K=nan, C=C, S=S, repetition=copies.share,
-            reasons=tuple(reasons), c_floor=self.c_floor, s_floor=self.s_floor, broken_at=broken_at,
-        )  # fmt: skip
-
-
-def _bytes(count: int) -> str:
-    return f"{count} byte{'s' if count != 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -316,7 +178,7 @@ def safe_sample_with_retry(
         ConfigError: A setting is out of range.
     """
     _check_retries(max_retries)
-    _check_number("backoff_s", backoff_s, LONGEST_BACKOFF_S)
+    require_number("backoff_s", backoff_s, LONGEST_BACKOFF_S)
     gate, first = SafetyGate(c_floor, s_floor), _Draw(model, bits, max_new_bytes, temperature, top_p, seed)
     best = last = _try(first, gate, drawn, stop_early=stop_early)
     attempts = [best.attempt]
@@ -382,12 +244,6 @@ def _deliver(gate: SafetyGate, best: _Trial, attempts: tuple[Attempt, ...], *, s
         reasons = "; ".join(best.verdict.reasons)
         warnings.warn(SafetyGateWarning(f"let through below a floor: {reasons}"), stacklevel=3)
     return GatedSample(best.sample, best.verdict, attempts)
-
-
-def _check_number(field: str, value: object, most: float) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    if not is_number or not 0 <= value <= most:  # type: ignore[operator] # a number by now
-        raise ConfigError(field, value, f"use a number from 0 to {most:g}.")
 
 
 def _check_retries(value: object) -> None:

@@ -8,9 +8,9 @@ from math import exp, exp2
 import torch
 
 from bitlm.bits import PAYLOAD_BITS, FaultFinder, bytes_to_bits, first_fault
+from bitlm.gate import GateVerdict, SafetyGate
 from bitlm.generation import GeneratedByte
 from bitlm.reference import ReferenceModel
-from bitlm.safety import GateVerdict, SafetyGate
 from bitlm.telemetry import (
     LEAST_COPIES,
     LONGEST_PERIOD,

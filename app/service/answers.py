@@ -6,7 +6,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from app.service.disk import DiskReport
-from bitlm.safety import Attempt, GateVerdict
+from bitlm.gate import GateVerdict
+from bitlm.safety import Attempt
 from bitlm.session import AlertAction, RunConfig, Session, StepEvent, TelemetrySettings
 
 State = Literal[

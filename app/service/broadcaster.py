@@ -1,13 +1,10 @@
 """News for those who watch: everything since the last update, a few times a second at most."""
 
 from collections.abc import Callable
-from threading import Event as Flag
-from threading import Thread
 from typing import Any
 
-import structlog
-
 from app.service.manager import ModelManager
+from app.service.watch import Watch
 
 MOST_ROWS = 1000
 """Rows of metrics in one update; faster training is thinned as charts are."""
@@ -31,36 +28,18 @@ class Broadcaster:
         self._manager = manager
         self._emit = emit
         self._listening = listening
-        self._interval_s = interval_s
-        self._changed = Flag()
-        self._stopping = Flag()
-        self._thread = Thread(target=self._run, name="bitlm-broadcaster", daemon=True)
-        self._log = structlog.get_logger("bitlm.broadcaster")
+        self._watch = Watch(manager, self._tell, name="broadcaster", interval_s=interval_s)
         self._run_id: str | None = None
         self._metrics_cursor = 0
         self._events_cursor = 0
 
     def start(self) -> None:
         """Begin to watch the manager."""
-        self._manager.observe(self._changed.set)
-        self._thread.start()
+        self._watch.start()
 
     def close(self) -> None:
         """Say what is left to say, and stop."""
-        self._stopping.set()
-        self._changed.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._changed.wait()
-            self._changed.clear()
-            try:
-                self._tell()
-            except Exception:  # noqa: BLE001 - logged; the next update brings what this one did not
-                self._log.exception("update_failed")
-            self._stopping.wait(self._interval_s)
+        self._watch.close()
 
     def _tell(self) -> None:
         status = self._manager.status()

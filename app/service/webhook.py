@@ -3,16 +3,16 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from threading import Event as Flag
-from threading import Thread
+from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import structlog
 
 from app.service.manager import ModelManager
+from app.service.watch import Watch
 from bitlm.history.narration import is_alert, sentence
 from bitlm.session import Event
 
@@ -39,34 +39,22 @@ class Webhook:
         self._url = url
         self._since = clock()
         self._open = build_opener(_NoRedirects).open
-        self._changed = Flag()
-        self._stopping = Flag()
-        self._thread = Thread(target=self._run, name="bitlm-webhook", daemon=True)
+        self._watch = Watch(manager, self._tell, name="webhook")
         self._log = structlog.get_logger("bitlm.webhook")
         self._run_id: str | None = None
         self._cursor = 0
 
     def start(self) -> None:
         """Begin to watch the manager."""
-        self._manager.observe(self._changed.set)
-        self._thread.start()
+        self._watch.start()
 
     def close(self) -> None:
         """Stop; what is under way is waited for as long as the address may take."""
-        self._stopping.set()
-        self._changed.set()
-        if self._thread.ident is not None:
-            self._thread.join(TIMEOUT_S)
+        self._watch.close(TIMEOUT_S)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._changed.wait()
-            self._changed.clear()
-            try:
-                for alert in self._news():
-                    self._post(alert)
-            except Exception:  # noqa: BLE001 - logged; training must not depend on who is told of it
-                self._log.exception("webhook_failed")
+    def _tell(self) -> None:
+        for alert in self._news():
+            self._post(alert)
 
     def _news(self) -> Iterator[Event]:
         """Yield the alerts since the last look, first those of the run before: one may have ended it."""
@@ -89,7 +77,7 @@ class Webhook:
             self._open(request, timeout=TIMEOUT_S).close()
         except HTTPError as error:
             self._log_refusal(alert, f"answered {error.code}")
-        except (URLError, OSError) as error:
+        except (OSError, HTTPException) as error:  # whose words may quote the address
             self._log_refusal(alert, f"could not be reached ({type(error).__name__})")
 
     def _log_refusal(self, alert: Event, why: str) -> None:

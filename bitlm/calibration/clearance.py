@@ -8,10 +8,9 @@ import torch
 from jaxtyping import Float64
 
 from bitlm.bits import PAYLOAD_BITS
-from bitlm.curtailment import REPETITION_CEILING
+from bitlm.gate import REPETITION_CEILING, SafetyGate
 from bitlm.generation import Sample
 from bitlm.reference import ReferenceModel
-from bitlm.safety import SafetyGate
 
 
 @dataclass(frozen=True, eq=False)

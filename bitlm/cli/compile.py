@@ -8,10 +8,10 @@ import typer
 
 from bitlm.bits import PAYLOAD_BITS, bytes_to_bits
 from bitlm.earlier_counts import EarlierCounts
+from bitlm.gate import SafetyGate
 from bitlm.generation import collect, generate
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.reference import ReferenceModel
-from bitlm.safety import SafetyGate
 
 TEXT = b"Whatever text: what is compiled does not depend on it."
 

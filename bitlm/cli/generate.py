@@ -14,9 +14,10 @@ from bitlm.bits import text_to_bits
 from bitlm.cli.opening import open_run
 from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
 from bitlm.errors import ConfigError, SafetyGateError, SafetyGateWarning
+from bitlm.gate import GateVerdict, SafetyGate
 from bitlm.generation import GeneratedByte, Sample, collect, generate_batch
 from bitlm.generation import generate as emit
-from bitlm.safety import GatedSample, GateVerdict, SafetyGate, safe_sample_with_retry
+from bitlm.safety import GatedSample, safe_sample_with_retry
 from bitlm.session import Session
 from bitlm.streaming_gate import StreamingGate
 

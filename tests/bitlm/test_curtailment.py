@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from bitlm.curtailment import Curtailment
 from bitlm.data import Corpus
+from bitlm.gate import SafetyGate
 from bitlm.generation import GeneratedByte, Sample
 from bitlm.reference import ReferenceModel
-from bitlm.safety import SafetyGate
 
 TEXT = Corpus("the first 100 kB of the embedded text", Corpus.embedded().data[:100_000])
 REFERENCE = ReferenceModel.fit(TEXT.train, order=3)

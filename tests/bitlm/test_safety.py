@@ -16,10 +16,11 @@ from bitlm.errors import (
     SafetyGateError,
     SafetyGateWarning,
 )
+from bitlm.gate import GateVerdict, SafetyGate
 from bitlm.generation import Sample, collect, generate
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.reference import ReferenceModel
-from bitlm.safety import GateVerdict, SafetyGate, hil_safe_inference, safe_sample_with_retry
+from bitlm.safety import hil_safe_inference, safe_sample_with_retry
 
 LENGTH = 128
 NOTHING = torch.zeros(0, dtype=torch.uint8)
@@ -104,6 +105,23 @@ def test_text_that_is_not_utf_8_fails_where_the_training_text_is(
     assert verdict.margin < 0
     latin = ReferenceModel.fit(text.train + "é".encode("latin-1") + b" ", order=3)
     assert SafetyGate().judge(sample_of(bytes(broken)), latin).passed
+
+
+def test_frames_from_elsewhere_fail_where_their_parity_is_wrong(
+    text: Corpus, reference: ReferenceModel
+) -> None:
+    passage = text.held_out[:LENGTH]
+    frames = bytes_to_bits(passage, parity=True)
+    probabilities = sample_of(passage).probabilities
+    assert SafetyGate().judge(Sample.of_frames(frames, probabilities, parity=True), reference).passed
+    frames[9 * 5 + 8] ^= 1
+    frames[9 * 70 + 8] ^= 1
+    damaged = Sample.of_frames(frames, probabilities, parity=True)
+    assert damaged.data == passage
+    verdict = SafetyGate().judge(damaged, reference)
+    assert verdict.reasons == ("the parity of 2 frames is wrong, first of frame 5",)
+    assert verdict.margin < 0
+    assert SafetyGate(s_floor=0.0).judge(damaged, reference).passed
 
 
 def test_a_character_that_the_prompt_begins_or_the_end_cuts_off_is_not_broken(

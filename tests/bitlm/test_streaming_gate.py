@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from bitlm.data import Corpus
+from bitlm.gate import SafetyGate
 from bitlm.generation import GeneratedByte
 from bitlm.reference import ReferenceModel
-from bitlm.safety import SafetyGate
 from bitlm.streaming_gate import BURN_IN_BYTES, StreamingGate, _MovingMean
 
 TEXT = Corpus("the first 100 kB of the embedded text", Corpus.embedded().data[:100_000])

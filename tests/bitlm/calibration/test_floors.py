@@ -13,8 +13,8 @@ from bitlm.calibration.clearance import as_sample
 from bitlm.calibration.floors import STRETCH_BYTES, Half
 from bitlm.data import Corpus
 from bitlm.errors import ConfigError, CorpusError
+from bitlm.gate import SafetyGate
 from bitlm.reference import ReferenceModel
-from bitlm.safety import SafetyGate
 
 TEXTS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30)
 
