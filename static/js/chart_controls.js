@@ -35,13 +35,15 @@ export function connectChartControls(page, store) {
     });
   }
 
-  store.subscribe(({ view }, { view: before }) => {
-    if (view === before && reset.dataset.connected) return;
-    reset.dataset.connected = "true";
+  const show = (view) => {
     xAxis.value = view.xScale === "log" ? `${view.x} log` : view.x;
     smoothing.value = view.smoothing;
     reset.hidden = view.zoom.x === null && Object.keys(view.zoom.y).length === 0;
     for (const button of scales) button.setAttribute("aria-pressed", String(view.yScales[button.dataset.yScale] === "log"));
     for (const fold of folds) fold.open = view.open.includes(fold.dataset.fold);
+  };
+  show(store.get().view);
+  store.subscribe(({ view }, { view: before }) => {
+    if (view !== before) show(view);
   });
 }

@@ -92,7 +92,7 @@ def fragment(page: Page) -> str:
 
 
 def x_axis(page: Page) -> Locator:
-    return page.get_by_label("X axis of all charts")
+    return page.get_by_label("Against, the x axis of all charts")
 
 
 def choose_range(page: Page, chart: str, start: float, end: float) -> None:
@@ -140,8 +140,8 @@ def test_all_charts_follow_the_x_axis_with_their_markers_and_runs_beside(page: P
 def test_a_logarithmic_y_axis_is_offered_where_it_helps_and_survives_updates(page: Page) -> None:
     page.locator(".anatomy summary").click()
     expect(page.locator("[data-y-scale]")).to_have_count(2)
-    page.get_by_role("button", name="Logarithmic y axis of Bits per byte").click()
-    page.get_by_role("button", name="Logarithmic y axis of Gradient norm").click()
+    page.get_by_role("button", name="log y axis of Bits per byte").click()
+    page.get_by_role("button", name="log y axis of Gradient norm").click()
     page.wait_for_function(
         "() => document.querySelector('[data-chart=gradient]').layout?.yaxis.type === 'linear'"
     )
@@ -153,7 +153,7 @@ def test_a_logarithmic_y_axis_is_offered_where_it_helps_and_survives_updates(pag
         "(step) => document.querySelector('[data-chart=loss]').data[0].x.at(-1) > step", arg=before
     )
     for button, isOn in (("Bits per byte", "true"), ("Gradient norm", "false")):
-        toggle = page.get_by_role("button", name=f"Logarithmic y axis of {button}")
+        toggle = page.get_by_role("button", name=f"log y axis of {button}")
         expect(toggle).to_have_attribute("aria-pressed", isOn)
     assert figures(page)["loss"]["yType"] == "log"
 
