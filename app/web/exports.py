@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from flask import Blueprint, Response, abort
+from flask import Blueprint, Response, abort, request
 
 from app.service import ModelManager
 from bitlm.history.capsule import write_capsule
 from bitlm.history.export import export_csv, export_jsonl
 from bitlm.history.report import report_html
+from bitlm.session.events import METRIC_COLUMNS
 
 FORMATS = ("csv", "jsonl", "report", "capsule")
 PIECE_BYTES = 2**16
@@ -33,7 +34,8 @@ class Exports:
         self._manager.run(run_id)
         store = self._manager.store
         if name == "csv":
-            return _download(export_csv(store, run_id), "text/csv; charset=utf-8", f"{run_id}.csv")
+            rows = export_csv(store, run_id, _asked_columns())
+            return _download(rows, "text/csv; charset=utf-8", f"{run_id}.csv")
         if name == "jsonl":
             return _download(export_jsonl(store, run_id), "application/jsonl", f"{run_id}.jsonl")
         if name == "report":
@@ -49,6 +51,11 @@ class Exports:
             path = Path(folder) / "capsule.zip"
             write_capsule(self._manager.store, run_id, path)
             return path.open("rb")  # readable until closed, though its name is gone with the folder
+
+
+def _asked_columns() -> tuple[str, ...]:
+    """Return the columns that the query `columns` names, with commas between; all where it names none."""
+    return tuple(name for name in request.args.get("columns", "").split(",") if name) or METRIC_COLUMNS
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

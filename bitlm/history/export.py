@@ -1,7 +1,7 @@
 """A run's past for other programs: every step and every event, at full precision, piece by piece."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ the most significant.
 Row = dict[str, Any]
 
 
-def export_csv(store: RunStore, run_id: str) -> Iterator[str]:
+def export_csv(store: RunStore, run_id: str, columns: Sequence[str] = METRIC_COLUMNS) -> Iterator[str]:
     """Yield the metrics of every step as CSV, the column names first.
 
     A figure that was not measured is an empty cell; every float reads back as the same 64 bits. Figures by
@@ -55,14 +55,20 @@ def export_csv(store: RunStore, run_id: str) -> Iterator[str]:
 
     Raises:
         RunNotFoundError: There is no such run.
+        ConfigError: There is no column of one of these names.
     """
     store.run(run_id)
-    return _csv_pieces(store, run_id)
+    unknown = [name for name in columns if name not in METRIC_COLUMNS]
+    if unknown:
+        known = ", ".join(METRIC_COLUMNS)
+        raise ConfigError("columns", ",".join(unknown), f"there is no such column; the columns are {known}.")
+    return _csv_pieces(store, run_id, columns)
 
 
-def _csv_pieces(store: RunStore, run_id: str) -> Iterator[str]:
-    yield ",".join(METRIC_COLUMNS) + "\n"
-    yield from _joined(",".join(map(_cell, row.values())) for row in store.metric_rows(run_id))
+def _csv_pieces(store: RunStore, run_id: str, columns: Sequence[str]) -> Iterator[str]:
+    yield ",".join(columns) + "\n"
+    rows = store.metric_rows(run_id)
+    yield from _joined(",".join(_cell(row[name]) for name in columns) for row in rows)
 
 
 def _cell(value: float | list[Any] | None) -> str:

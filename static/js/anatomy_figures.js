@@ -1,9 +1,10 @@
 // What the charts of parts draw: bits of a byte, attention heads, the gradient by blocks, a probe sample. Pure functions.
 
-import { fixed, whole } from "./format.js";
-import { lastStep, quantile, series, within } from "./metrics.js";
+import { fixed } from "./format.js";
+import { places, quantile, series, within } from "./metrics.js";
 import { nothingMeasured } from "./inside_figures.js";
-import { beside, layout, markerTraces, rawAndSmooth, sparse, sparseSeries, stepRange } from "./plot.js";
+import { beside, isYLog, layout, markerTraces, rawAndSmooth, sparse, sparseSeries, xRange, yRange } from "./plot.js";
+import { X_AXES } from "./x_axis.js";
 
 /** @typedef {import("./plot.js").ChartInput} ChartInput */
 
@@ -43,7 +44,7 @@ export function bitsFigure(input) {
   const { colours } = input;
   const bits = parts(input.metrics, "validation_bits_per_bit");
   const colour = (index) => ramp(colours, index, bits.length);
-  const inView = bits.flatMap((bit) => within(bit, stepRange(input)).y);
+  const inView = bits.flatMap((bit) => within(bit, xRange(input)).y);
   const newest = Math.max(0.1, ...bits.map(({ y }) => 1.1 * y.at(-1))); // false confidence costs more than a coin
   const top = inView.length ? Math.max(newest, Math.min(1.1, 1.2 * quantile(inView, 0.97))) : 1.1;
   return {
@@ -72,11 +73,14 @@ export function blockNames(count, layers) {
   return ["embedding", ...layerNames, "head", "mixer"].slice(0, count);
 }
 
-/** From the least to the greatest, in half powers of ten. */
-function logarithmicRange(values) {
-  const logarithms = values.filter((value) => value > 0).map(Math.log10);
-  if (logarithms.length === 0) return [-2, 1];
-  return [Math.floor(2 * quantile(logarithms, 0) - 0.2) / 2, Math.ceil(2 * quantile(logarithms, 1) + 0.2) / 2];
+/** From the least to the greatest, in half powers of ten; from 0 on where the axis is linear. */
+function gradientRange(values, isLog) {
+  const positive = values.filter((value) => value > 0);
+  if (positive.length === 0) return isLog ? [0.01, 10] : [0, 10];
+  const [least, greatest] = [quantile(positive, 0), quantile(positive, 1)];
+  if (!isLog) return [0, 1.08 * greatest];
+  const halves = [Math.floor(2 * Math.log10(least) - 0.2), Math.ceil(2 * Math.log10(greatest) + 0.2)];
+  return halves.map((half) => 10 ** (half / 2));
 }
 
 /** @param {ChartInput} input @returns {{data: object[], layout: object}} The gradient's norm, whole and by blocks. */
@@ -93,35 +97,38 @@ export function gradientFigure(input) {
       : { hovertemplate: `${names[index]} %{y:.2~g}<extra></extra>` }),
   }));
   const total = rawAndSmooth(input, "whole", "gradient_norm", colours.throughput, "%{y:.2~g}");
+  const isLog = isYLog(input, "gradient");
   const values = [...total.at(-1).y, ...lines.flatMap(({ y }) => y)];
   return {
     data: [...beside(input, "gradient_norm", colours.beside), ...total, ...lines, ...markerTraces(input)],
     layout: layout(input, {
       levels: [],
       labels: blocks
-        .map(({ y }, index) => ({ value: Math.log10(y.at(-1)), label: names[index], colour: colour(index) }))
+        .map(({ y }, index) => ({ value: y.at(-1), label: names[index], colour: colour(index) }))
         .filter((_, index) => blocks.length <= MOST_BLOCKS_LABELLED || !isLayer(index)),
       note: nothingMeasured(input, "gradient_norm"),
-      yRange: input.zoom.y.gradient ?? logarithmicRange(values),
-      yAxis: { type: "log", dtick: 1, tickformat: "~g" },
+      yRange: yRange(input, "gradient", gradientRange(values, isLog)),
+      yAxis: isLog ? { type: "log", dtick: 1, tickformat: "~g" } : { nticks: 5, tickformat: "~g" },
     }),
   };
 }
 
 /** The looks in view, no more than a chart has room for, each as far as the next one. */
 function looksInView(input) {
-  const { x, y } = within(series(input.metrics, "attention_entropy_heads"), stepRange(input));
+  const { x, y } = within(series(input.metrics, "attention_entropy_heads"), xRange(input));
   const stride = Math.ceil(x.length / MOST_LOOKS) || 1;
   const kept = [...x.keys()].filter((index) => index % stride === 0);
-  const steps = kept.map((index) => x[index]);
-  const end = x.length ? Math.max(x.at(-1) + 1, Math.min(lastStep(input.metrics), stepRange(input)[1])) : 0;
-  return { steps, edges: [...steps, end], looks: kept.map((index) => y[index]) };
+  const starts = kept.map((index) => x[index]);
+  const last = Math.min(places(input.metrics).at(-1), xRange(input)[1]);
+  const end = x.length ? Math.max(x.at(-1) + X_AXES[input.xAxis ?? "step"].least / 20, last) : 0;
+  return { starts, edges: [...starts, end], looks: kept.map((index) => y[index]) };
 }
 
 /** @param {ChartInput} input @returns {{data: object[], layout: object}} Each head's attention entropy: a row a head. */
 export function headsFigure(input) {
   const { colours } = input;
-  const { steps, edges, looks } = looksInView(input);
+  const { starts, edges, looks } = looksInView(input);
+  const { say } = X_AXES[input.xAxis ?? "step"];
   const layers = looks[0] ?? [];
   const heads = layers.flatMap((layer, index) => layer.map((_, head) => ({ layer: index, head })));
   const name = ({ layer, head }) => `layer ${layer + 1}, head ${head + 1}`;
@@ -130,7 +137,7 @@ export function headsFigure(input) {
     x: edges,
     y: [...heads.keys()],
     z: heads.map(({ layer, head }) => looks.map((look) => look[layer][head])),
-    text: heads.map((one) => steps.map((step) => `step ${whole(step)}, ${name(one)}`)),
+    text: heads.map((one) => starts.map((start) => `${say(start)}, ${name(one)}`)),
     hovertemplate: "%{text}: %{z:.2f} bits<extra></extra>",
     zmin: 0,
     zmax: Math.max(1, ...looks.flat(2)),

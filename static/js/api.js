@@ -18,19 +18,28 @@ const UNREACHABLE = {
   detail: "Check that it still runs where you started it (make run). Nothing you did was lost on the page.",
 };
 
-async function request(path, options = {}) {
-  let response;
+async function reach(path, options) {
   try {
-    response = await fetch(path, { headers: { Accept: "application/json" }, cache: "no-store", ...options });
+    return await fetch(path, { headers: { Accept: "application/json" }, cache: "no-store", ...options });
   } catch {
     throw new ProblemError(UNREACHABLE);
   }
+}
+
+async function request(path, options = {}) {
+  const response = await reach(path, options);
   const answer = await response.json().catch(() => null);
   if (response.ok && answer !== null) return answer;
   throw new ProblemError(answer ?? { title: `BitLM answered ${response.status}`, detail: response.statusText });
 }
 
 const get = (path) => request(path);
+
+async function getText(path) {
+  const response = await reach(path, {});
+  if (response.ok) return response.text();
+  throw new ProblemError(await response.json().catch(() => ({ title: `BitLM answered ${response.status}` })));
+}
 
 const send = (method) => (path, body = {}) =>
   request(path, {
@@ -77,6 +86,10 @@ export const api = {
   compare: (runIds) => get(`/compare?runs=${runIds.map(encodeURIComponent).join(",")}`),
   /** @param {string} runId @param {string} otherId @returns {Promise<object>} The first minus the other. */
   difference: (runId, otherId) => get(`${run(runId)}/difference?other=${encodeURIComponent(otherId)}&max_points=150`),
+  /** @param {string} runId @param {string} otherId @returns {Promise<object>} The same, as finely as there is. */
+  fullDifference: (runId, otherId) => get(`${run(runId)}/difference?other=${encodeURIComponent(otherId)}&max_points=3000`),
+  /** @param {string} runId @param {string[]} columns @returns {Promise<string>} These of every step, as CSV. */
+  table: (runId, columns) => getText(`${run(runId)}/export/csv?columns=${columns.join()}`),
   /** @param {string} runId @param {string} format csv, jsonl, report or capsule. @returns {string} Its address. */
   exportUrl: (runId, format) => `${run(runId)}/export/${format}`,
   /** @param {object} settings @returns {Promise<object>} */

@@ -3,9 +3,8 @@
 import { button, element } from "./dom.js";
 import { fieldName, isChange, sentence, sourceName } from "./events.js";
 import { clock, setting, whole } from "./format.js";
+import { placeBeside } from "./popover.js";
 import { obstacles } from "./run_state.js";
-
-const GAP_PX = 6;
 
 /** What is done to a run's past, as commands with an answer everyone sees. */
 export class Branching {
@@ -118,11 +117,7 @@ export class ChangeMenu {
         "A twin is this run without the change, trained on the same batches up to the same step: the difference is what the change did." }),
     );
     this.popover.showPopover();
-    const { width, height } = this.popover.getBoundingClientRect();
-    const left = Math.max(GAP_PX, Math.min(anchor.left, window.innerWidth - width - GAP_PX));
-    const below = anchor.bottom + GAP_PX;
-    const top = below + height < window.innerHeight ? below : Math.max(GAP_PX, anchor.top - height - GAP_PX);
-    Object.assign(this.popover.style, { left: `${left}px`, top: `${top}px` });
+    placeBeside(this.popover, anchor);
     this.popover.querySelector("button:enabled")?.focus();
   }
 

@@ -1,25 +1,15 @@
 // The chart panel: draws the figures into the page, at most four times a second, visible ones only.
 
-import { anatomyReadings, bitsFigure, gradientFigure, headsFigure, sampleFigure } from "./anatomy_figures.js";
-import { differenceFigure, lossFigure, readings, telemetryFigure, throughputFigure } from "./figures.js";
-import { attentionFigure, costFigure, depthFigure, insideReadings, memoryFigure } from "./inside_figures.js";
+import { anatomyReadings } from "./anatomy_figures.js";
+import { ChartCursor } from "./chart_cursor.js";
+import { CHARTS } from "./chart_table.js";
+import { readings } from "./figures.js";
+import { insideReadings } from "./inside_figures.js";
 import { markerNear, markersOf } from "./markers.js";
 import { stepToPixel } from "./plot.js";
+import { SMOOTHING } from "./view.js";
+import { placed } from "./x_axis.js";
 
-const FIGURES = {
-  loss: lossFigure,
-  difference: differenceFigure,
-  telemetry: telemetryFigure,
-  throughput: throughputFigure,
-  attention: attentionFigure,
-  depth: depthFigure,
-  memory: memoryFigure,
-  cost: costFigure,
-  bits: bitsFigure,
-  heads: headsFigure,
-  gradient: gradientFigure,
-  sample: sampleFigure,
-};
 const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput", "attention", "depth",
   "compressor", "order", "marker", "alert", "beside"];
 const FRAME_INTERVAL_MS = 250;
@@ -43,11 +33,14 @@ function themeColours() {
   return colours;
 }
 
+/** The page itself says what is under the pointer, on all charts at once; Plotly only tells of it. */
+const withoutLabel = (trace) => (trace.type === "scatter" ? { ...trace, hovertemplate: undefined, hoverinfo: "none" } : trace);
+
 /** Draws every `[data-chart]` of the page from the store. */
 export class ChartPanel {
   /**
    * @param {HTMLElement} page
-   * @param {{get: function(): object, subscribe: function(function): void}} store
+   * @param {{get: function(): object, subscribe: function(function): void, update: function(object): void}} store
    * @param {Promise<object>} plotly Resolves to the Plotly library.
    * @param {function(number, DOMRect): void} onMarker Called when the marker of a step is clicked.
    */
@@ -58,13 +51,10 @@ export class ChartPanel {
     this.elements = [...page.querySelectorAll("[data-chart]")];
     this.depth = page.querySelector(".chart-depth"); // there where positions choose how deep they go
     this.visible = new Set();
-    this.markerAt = new Map(); // by chart, which differ in width
-    this.zoom = { x: null, y: {}, revision: 0 };
-    this.smoothing = 0.02;
+    this.drawn = new Map(); // what those in sight show
     this.colours = themeColours();
     this.lastFrame = -Infinity;
-    this.smoothingControl = page.querySelector("[data-smoothing]");
-    this.resetButton = page.querySelector("[data-reset-zoom]");
+    this.cursor = new ChartCursor(this.elements, this.drawn, page.querySelector("[data-cursor-status]"));
     plotly.then((library) => this.#start(library));
   }
 
@@ -85,10 +75,23 @@ export class ChartPanel {
     }, wait);
   }
 
+  /**
+   * What a chart shows, as it would in that size.
+   * @param {string} name
+   * @param {{width: number, height: number}} size In pixels.
+   * @returns {{data: object[], layout: object}}
+   */
+  figure(name, size) {
+    return CHARTS[name].figure({ ...this.#input(), size });
+  }
+
   #start(library) {
     this.plotly = library;
     const seen = new IntersectionObserver((entries) => {
-      for (const { target, isIntersecting } of entries) this.visible[isIntersecting ? "add" : "delete"](target);
+      for (const { target, isIntersecting } of entries) {
+        this.visible[isIntersecting ? "add" : "delete"](target);
+        if (!isIntersecting) this.drawn.delete(target);
+      }
       this.draw();
     }, { rootMargin: "100px" });
     const resized = new ResizeObserver(() => this.draw());
@@ -96,14 +99,10 @@ export class ChartPanel {
       seen.observe(element);
       resized.observe(element);
     }
-    this.smoothingControl.addEventListener("change", () => {
-      this.smoothing = Number(this.smoothingControl.value);
-      this.draw();
-    });
-    this.resetButton.addEventListener("click", () => this.#setZoom({ x: null, y: {} }));
     document.addEventListener("visibilitychange", () => this.draw());
     this.store.subscribe((state, previous) => {
-      if (state.status?.run_id !== previous.status?.run_id) this.#setZoom({ x: null, y: {} });
+      const before = previous.status?.run_id;
+      if (before && state.status?.run_id !== before) this.#setZoom({ x: null, y: {} });
       this.depth.hidden = !state.status?.config?.use_act;
       this.#showReadings(state);
       this.draw();
@@ -118,12 +117,12 @@ export class ChartPanel {
     }
   }
 
-  #drawVisible() {
-    if (document.hidden) return;
-    const { status, metrics, events, overlays, difference } = this.store.get();
-    const shared = {
-      metrics,
-      overlays,
+  /** What all charts are drawn from, their size apart. */
+  #input() {
+    const { status, metrics, events, overlays, difference, view } = this.store.get();
+    return {
+      metrics: placed(metrics, view.x),
+      overlays: overlays.map((overlay) => ({ ...overlay, metrics: placed(overlay.metrics, view.x) })),
       difference,
       markers: markersOf(events),
       baselines: status?.baselines ?? null,
@@ -131,32 +130,38 @@ export class ChartPanel {
       layers: status?.config?.num_layers ?? 1,
       budget: status?.config?.telemetry_budget ?? 1,
       colours: this.colours,
-      smoothing: this.smoothing,
-      zoom: this.zoom,
+      smoothing: SMOOTHING[view.smoothing],
+      zoom: view.zoom,
+      xAxis: view.x,
+      xScale: view.xScale,
+      yScales: view.yScales,
     };
+  }
+
+  #drawVisible() {
+    if (document.hidden) return;
+    const shared = this.#input();
     const visible = this.elements.filter((one) => this.visible.has(one));
     const fresh = visible.filter((one) => !one.dataset.drawn);
     if (fresh.length > 1) setTimeout(() => this.#drawVisible()); // a first draw is slow: show each when it is done
     for (const element of fresh.length ? fresh.slice(0, 1) : visible) {
-      const size = { width: element.clientWidth, height: element.clientHeight };
-      const { data, layout } = FIGURES[element.dataset.chart]({ ...shared, size });
-      this.plotly.react(element, data, layout, PLOT_CONFIG);
-      this.markerAt.set(element, (pixel) => markerNear(shared.markers, stepToPixel({ ...shared, size }), pixel));
-      this.#listenForZoom(element);
+      const input = { ...shared, size: { width: element.clientWidth, height: element.clientHeight } };
+      const { data, layout } = CHARTS[element.dataset.chart].figure(input);
+      this.plotly.react(element, data.map(withoutLabel), layout, PLOT_CONFIG);
+      this.drawn.set(element, { input, data, layout });
+      this.#listen(element);
     }
+    this.cursor.show();
   }
 
-  #listenForZoom(element) {
+  #listen(element) {
     if (element.dataset.drawn) return;
     element.dataset.drawn = "true";
-    const name = element.dataset.chart;
-    element.on("plotly_relayout", (change) => {
-      const [x, y] = ["xaxis", "yaxis"].map((axis) =>
-        `${axis}.range[0]` in change ? [change[`${axis}.range[0]`], change[`${axis}.range[1]`]] : null,
-      );
-      if (x || y) this.#setZoom({ x: x ?? this.zoom.x, y: y ? { ...this.zoom.y, [name]: y } : this.zoom.y });
-    });
-    const markerUnder = ({ clientX }) => this.markerAt.get(element)(clientX - element.getBoundingClientRect().left);
+    element.on("plotly_relayout", (change) => this.#zoomed(element, change));
+    const markerUnder = ({ clientX }) => {
+      const { input } = this.drawn.get(element);
+      return markerNear(input.markers, stepToPixel(input), clientX - element.getBoundingClientRect().left);
+    };
     element.on("plotly_click", ({ event }) => {
       const marker = markerUnder(event);
       if (marker) this.onMarker(marker.step, new DOMRect(event.clientX, event.clientY, 0, 0));
@@ -169,10 +174,20 @@ export class ChartPanel {
     element.on("plotly_doubleclick", () => this.#setZoom({ x: null, y: {} }));
   }
 
-  /** All charts share the steps shown; each has its own heights. */
-  #setZoom({ x, y }) {
-    this.zoom = { x, y, revision: this.zoom.revision + 1 };
-    this.resetButton.hidden = x === null && Object.keys(y).length === 0;
-    this.draw();
+  /** Somebody drew a rectangle on a chart. Plotly tells exponents of a logarithmic axis. */
+  #zoomed(element, change) {
+    const { layout } = this.drawn.get(element);
+    const [x, y] = ["xaxis", "yaxis"].map((axis) => {
+      if (!(`${axis}.range[0]` in change)) return null;
+      const ends = [change[`${axis}.range[0]`], change[`${axis}.range[1]`]];
+      return layout[axis].type === "log" ? ends.map((end) => 10 ** end) : ends;
+    });
+    const { zoom } = this.store.get().view;
+    if (x || y) this.#setZoom({ x: x ?? zoom.x, y: y ? { ...zoom.y, [element.dataset.chart]: y } : zoom.y });
+  }
+
+  /** All charts share what is shown of the x axis; each has its own heights. */
+  #setZoom(zoom) {
+    this.store.update({ view: { ...this.store.get().view, zoom } });
   }
 }

@@ -3,7 +3,7 @@
 import { fixed, prefixed, setting } from "./format.js";
 import { quantile } from "./metrics.js";
 import { differenceRange, differenceReadings, differenceTraces } from "./overlay_figures.js";
-import { beside, layout, markerTraces, rawAndSmooth, sparse } from "./plot.js";
+import { beside, isYLog, layout, markerTraces, rawAndSmooth, sparse, stepToPlace, yRange } from "./plot.js";
 
 /** @typedef {import("./plot.js").ChartInput} ChartInput */
 
@@ -42,10 +42,15 @@ export function lossFigure(input) {
     colour: name.startsWith("order") ? colours.order : colours.compressor,
     dash: name.startsWith("order") ? "dot" : "solid",
   }));
-  const yRange = input.zoom.y.loss ?? bitsPerByteRange(values, levels.map(({ value }) => value));
+  const [low, high] = bitsPerByteRange(values, levels.map(({ value }) => value));
+  const isLog = isYLog(input, "loss");
   return {
     data: [...training, ...others, validation, ...markerTraces(input)],
-    layout: layout(input, { levels, yRange, yAxis: { tickformat: ".2~f" } }),
+    layout: layout(input, {
+      levels,
+      yRange: yRange(input, "loss", [isLog ? Math.max(low, NICE) : low, high]),
+      yAxis: { type: isLog ? "log" : "linear", tickformat: ".2~f" },
+    }),
   };
 }
 
@@ -79,7 +84,7 @@ export function differenceFigure(input) {
   const { colours, difference } = input;
   const shown = difference ?? { training: { step: [], mean: [], low: [], high: [] }, validation: { step: [], difference: [] } };
   return {
-    data: [...differenceTraces(shown, colours), ...markerTraces(input)],
+    data: [...differenceTraces(shown, colours, stepToPlace(input)), ...markerTraces(input)],
     layout: layout(input, {
       levels: [{ value: 0, label: "the same", colour: colours.order, dash: "dash" }],
       yRange: input.zoom.y.difference ?? differenceRange(shown),

@@ -1,6 +1,8 @@
 // The small "?" beside a quantity: formula, range, typical value.
 
-const GAP_PX = 6;
+import { placeBeside } from "./popover.js";
+
+const INDENT_PX = 12;
 
 /**
  * Place each popover beside the button that opens it, inside the window.
@@ -17,12 +19,7 @@ export function connectHelp(page) {
       button.setAttribute("aria-expanded", String(event.newState === "open"));
       if (event.newState !== "open") return;
       const anchor = button.getBoundingClientRect();
-      const { width, height } = popover.getBoundingClientRect();
-      const left = Math.max(GAP_PX, Math.min(anchor.left - 12, window.innerWidth - width - GAP_PX));
-      const below = anchor.bottom + GAP_PX;
-      const top = below + height < window.innerHeight ? below : Math.max(GAP_PX, anchor.top - height - GAP_PX);
-      popover.style.left = `${left}px`;
-      popover.style.top = `${top}px`;
+      placeBeside(popover, anchor, anchor.left - INDENT_PX);
     });
   }
 }

@@ -3,7 +3,7 @@
 import { fixed, prefixed } from "./format.js";
 import { quantile, series, within } from "./metrics.js";
 import { faint } from "./overlay_figures.js";
-import { beside, layout, markerTraces, rawAndSmooth, sparse, stepRange } from "./plot.js";
+import { beside, layout, markerTraces, rawAndSmooth, sparse, xRange } from "./plot.js";
 
 /** @typedef {import("./plot.js").ChartInput} ChartInput */
 
@@ -54,7 +54,7 @@ export function attentionFigure(input) {
   const highest = Math.max(1, ...band.high);
   return {
     data: [
-      ...bandTraces(band, stepRange(input), colours.attention),
+      ...bandTraces(band, xRange(input), colours.attention),
       ...beside(input, "attention_entropy", colours.beside),
       sparse(input, "mean", "attention_entropy", colours.attention),
       ...markerTraces(input),

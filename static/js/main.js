@@ -1,9 +1,12 @@
 // Wires the page once.
 
+import { keepAddress, readAddress } from "./address.js";
 import { connectAlertControls } from "./alert_controls.js";
 import { api, ProblemError } from "./api.js";
 import { Branching, ChangeMenu } from "./branching.js";
 import { Calibration } from "./calibration.js";
+import { connectChartControls } from "./chart_controls.js";
+import { ChartMenu } from "./chart_menu.js";
 import { ChartPanel } from "./charts.js";
 import { CheckpointList, connectTabs } from "./checkpoints.js";
 import { connectConfirmation, ForkDialog } from "./dialogs.js";
@@ -39,7 +42,8 @@ function loadPlotly(url) {
 
 const page = document.body;
 const pageData = JSON.parse(document.getElementById("page-data").textContent);
-const store = createStore(emptyState());
+const { view, complaints } = readAddress();
+const store = createStore(emptyState(view));
 const toasts = createToasts(page.querySelector("[data-toasts]"));
 const feed = new RunFeed(store, api, new SocketClient(window.location.origin), toasts.problem);
 const context = { store, api, feed, toasts };
@@ -56,6 +60,9 @@ const changeMenu = new ChangeMenu(page.querySelector("[data-change-menu]"), stor
 const runsDialog = new RunsDialog(page.querySelector("[data-runs-dialog]"), context, branching, overlays, confirm);
 const charts = new ChartPanel(page, store, plotly, (step, anchor) => changeMenu.openStep(step, anchor));
 
+new ChartMenu(page, context, plotly, charts);
+connectChartControls(page, store);
+keepAddress(store, toasts, complaints);
 connectHeader(page, store);
 connectRunControls(page, context);
 connectAlertControls(page.querySelector("[data-alerts]"), context, branching);

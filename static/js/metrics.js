@@ -1,6 +1,6 @@
 // Columns of metrics and the series drawn from them. Pure functions.
 
-/** @typedef {Object<string, Array<?number>>} Columns Equal lengths, ordered by `step`. */
+/** @typedef {Object<string, Array<?number>>} Columns Equal lengths, ordered by `step`; drawn against `x` if there is one. */
 /** @typedef {{x: number[], y: number[]}} Series */
 
 /** @param {Columns} columns @returns {number} */
@@ -8,6 +8,9 @@ export const rowCount = (columns) => columns.step?.length ?? 0;
 
 /** @param {Columns} columns @returns {number} The last step, or -1 when there is none. */
 export const lastStep = (columns) => columns.step?.at(-1) ?? -1;
+
+/** @param {Columns} columns @returns {number[]} Where the rows lie on the x axis. */
+export const places = ({ x, step = [] }) => x ?? step;
 
 function pick(columns, rows) {
   return Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, rows.map((row) => values[row])]));
@@ -54,7 +57,7 @@ export function rowsAfter(columns, step) {
 }
 
 /**
- * One column against the steps, empty cells left out.
+ * One column against the x axis, empty cells left out.
  * @param {Columns} columns
  * @param {string} name
  * @returns {Series}
@@ -62,20 +65,33 @@ export function rowsAfter(columns, step) {
 export function series(columns, name) {
   const values = columns[name] ?? [];
   const rows = [...values.keys()].filter((row) => values[row] !== null);
-  return { x: rows.map((row) => columns.step[row]), y: rows.map((row) => values[row]) };
+  const x = places(columns);
+  return { x: rows.map((row) => x[row]), y: rows.map((row) => values[row]) };
 }
 
 /**
- * The part of a series that shows between two steps, with one point beyond on either side so that
+ * The smoothed course of one column; it is smoothed over steps, so it is the same whatever it is drawn against.
+ * @param {Columns} columns
+ * @param {string} name
+ * @param {number} span Steps a value looks back on.
+ * @returns {Series}
+ */
+export function smoothSeries(columns, name, span) {
+  const { y } = smooth(series({ ...columns, x: columns.step }, name), span);
+  return { x: series(columns, name).x, y };
+}
+
+/**
+ * The part of a series that shows between two places, with one point beyond on either side so that
  * lines reach the edge.
  * @param {Series} whole
  * @param {[number, number]} range
  * @returns {Series}
  */
 export function within({ x, y }, [low, high]) {
-  let first = x.findIndex((step) => step >= low);
+  let first = x.findIndex((place) => place >= low);
   if (first === -1) first = x.length;
-  let end = x.findIndex((step) => step > high);
+  let end = x.findIndex((place) => place > high);
   if (end === -1) end = x.length;
   const [from, to] = [Math.max(0, first - 1), Math.min(x.length, end + 1)];
   return { x: x.slice(from, to), y: y.slice(from, to) };

@@ -1,6 +1,6 @@
 // What comparing adds to the charts: the other runs' courses, and the difference to the first of them.
 
-import { series, smooth, thin, within } from "./metrics.js";
+import { smoothSeries, thin, within } from "./metrics.js";
 
 const MOST_POINTS = 600;
 
@@ -12,13 +12,13 @@ export const DASHES = ["dash", "dot", "dashdot", "longdash", "longdashdot", "4px
  * @param {import("./plot.js").ChartInput} input
  * @param {string} column
  * @param {string} colour
- * @param {[number, number]} range Steps shown.
+ * @param {[number, number]} range Shown of the x axis.
  * @param {number} span Steps a smoothed value looks back on.
  * @returns {object[]} Plotly traces.
  */
 export function besideTraces({ overlays }, column, colour, range, span) {
   return overlays.map(({ label, metrics }, index) => {
-    const course = thin(within(smooth(series(metrics, column), span), range), MOST_POINTS);
+    const course = thin(within(smoothSeries(metrics, column, span), range), MOST_POINTS);
     return {
       type: "scatter",
       mode: "lines",
@@ -36,10 +36,12 @@ const escapeMarkup = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&l
  * The difference as traces: a band from its lowest to its highest, its mean, and that of held-out text.
  * @param {object} difference As the service says it.
  * @param {Object<string, string>} colours
+ * @param {function(number): number} toPlace From a step to its place on the x axis.
  * @returns {object[]} Plotly traces.
  */
-export function differenceTraces({ training, validation }, colours) {
-  const edge = { type: "scatter", mode: "lines", x: training.step, line: { width: 0 }, hoverinfo: "skip" };
+export function differenceTraces({ training, validation }, colours, toPlace) {
+  const x = training.step.map(toPlace);
+  const edge = { type: "scatter", mode: "lines", x, line: { width: 0 }, hoverinfo: "skip" };
   return [
     { ...edge, name: "lowest", y: training.low },
     { ...edge, name: "highest", y: training.high, fill: "tonexty", fillcolor: faint(colours.training) },
@@ -47,7 +49,7 @@ export function differenceTraces({ training, validation }, colours) {
       type: "scatter",
       mode: "lines",
       name: "training",
-      x: training.step,
+      x,
       y: training.mean,
       line: { color: colours.training, width: 1.6 },
       hovertemplate: "training %{y:+.4f}<extra></extra>",
@@ -56,7 +58,7 @@ export function differenceTraces({ training, validation }, colours) {
       type: "scatter",
       mode: "lines+markers",
       name: "validation",
-      x: validation.step,
+      x: validation.step.map(toPlace),
       y: validation.difference,
       line: { color: colours.validation, width: 1.2 },
       marker: { color: colours.validation, size: 5 },

@@ -1,11 +1,10 @@
-// Other runs beside the live one: fetched, kept up to date while somebody trains them, remembered in the address.
+// Other runs beside the live one: fetched, and kept up to date while somebody trains them.
 
 import { lastStep, mergeColumns } from "./metrics.js";
+import { MOST_BESIDE } from "./view.js";
 
 const POLL_MS = 2000;
 const REST_SHARE = 10; // the service spends at most a tenth of its time on answering for a comparison
-const MOST = 7;
-const KEY = "beside";
 
 /**
  * @typedef {object} Overlay
@@ -13,12 +12,6 @@ const KEY = "beside";
  * @property {string} label What people call it.
  * @property {import("./metrics.js").Columns} metrics
  */
-
-/** @param {string} hash Of the address. @returns {?string[]} Ids of the runs to show beside; null if it does not say. */
-export function besideOf(hash) {
-  const value = new URLSearchParams(hash.replace(/^#/, "")).get(KEY);
-  return value === null ? null : value.split(",").filter(Boolean).slice(0, MOST);
-}
 
 /** Fetches what is drawn beside the live run, and the difference to the first of it. */
 export class Overlays {
@@ -31,18 +24,20 @@ export class Overlays {
     this.store = store;
     this.api = api;
     this.onError = onError;
-    this.wanted = besideOf(window.location.hash);
+    this.wanted = store.get().view.beside;
     this.working = Promise.resolve();
   }
 
-  /** Follow the live run: a branch is drawn beside the run it came from, unless the address says otherwise. */
+  /** Follow the live run: a branch is drawn beside the run it came from, unless the view says otherwise. */
   start() {
-    this.store.subscribe(({ status }) => {
+    this.store.subscribe(({ status, view }) => {
       const runId = status?.run_id ?? null;
-      if (!runId || runId === this.runId) return;
-      if (this.runId) this.wanted = null;
+      if (!runId) return;
+      const isAnother = runId !== this.runId;
+      if (!isAnother && view.beside === this.wanted) return;
+      const wanted = isAnother && this.runId ? null : view.beside;
       this.runId = runId;
-      this.#show(this.wanted);
+      this.#show(wanted);
     });
     this.#poll();
   }
@@ -55,12 +50,20 @@ export class Overlays {
   /** @param {string} runId @param {boolean} isShown @returns {Promise<void>} */
   toggle(runId, isShown) {
     const others = this.shown.filter((other) => other !== runId);
-    return this.#show(isShown ? [...others, runId].slice(-MOST) : others);
+    return this.#show(isShown ? [...others, runId].slice(-MOST_BESIDE) : others);
   }
 
   #show(runIds) {
+    this.#want(runIds);
     this.working = this.working.then(() => this.#fetch(runIds)).catch(this.onError);
     return this.working;
+  }
+
+  /** The view says what is asked for, so that it is in the address. */
+  #want(runIds) {
+    this.wanted = runIds;
+    const { view } = this.store.get();
+    if (view.beside !== runIds) this.store.update({ view: { ...view, beside: runIds } });
   }
 
   async #fetch(wanted) {
@@ -71,7 +74,7 @@ export class Overlays {
     for (const other of runIds) overlays.push(known.get(other) ?? (await this.#overlay(other)));
     if (runId !== this.runId) return;
     this.store.update({ overlays: overlays.filter(Boolean), difference: null });
-    if (wanted) this.#remember();
+    if (wanted && wanted === this.wanted) this.#forgetMissing(runIds);
     await this.#refreshDifference();
   }
 
@@ -92,10 +95,12 @@ export class Overlays {
     }
   }
 
-  #remember() {
-    const address = new URL(window.location.href);
-    address.hash = `${KEY}=${this.shown.join(",")}`;
-    window.history.replaceState(null, "", address);
+  #forgetMissing(asked) {
+    const missing = asked.filter((other) => !this.shown.includes(other));
+    if (missing.length === 0) return;
+    this.#want(this.shown);
+    const detail = `There is no run ${missing.join(", ")} here; it may have been deleted. The others are drawn.`;
+    this.onError({ title: "Not every run can be drawn beside", detail });
   }
 
   async #poll() {

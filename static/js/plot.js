@@ -1,12 +1,15 @@
-// What all charts have in common: the axis of steps, lines, labels at the edge, markers. Pure functions.
+// What all charts have in common: the axes, lines, labels at the edge, markers. Pure functions.
 
 import { markerTrace, placeLabels, spread } from "./markers.js";
-import { lastStep, series, smooth, thin, within } from "./metrics.js";
+import { lastStep, places, series, smoothSeries, thin, within } from "./metrics.js";
 import { besideTraces } from "./overlay_figures.js";
+import { evenTicks, logarithmicTicks, placeOf, X_AXES } from "./x_axis.js";
 
 const MOST_POINTS = 1000;
-const MARGIN = { left: 46, right: 84, top: 16, bottom: 20 };
+/** Around every plot, in pixels. */
+export const MARGIN = { left: 46, right: 84, top: 16, bottom: 20 };
 const LABEL_HEIGHT_PX = 12;
+const LATE = 0.05; // of the time so far
 
 /**
  * @typedef {object} ChartInput
@@ -20,32 +23,94 @@ const LABEL_HEIGHT_PX = 12;
  * @property {number} budget Share of the time that telemetry may take.
  * @property {Object<string, string>} colours By the name of the CSS custom property, without dashes.
  * @property {number} smoothing The share of the run a smoothed value looks back on; 0 for none.
- * @property {{x: ?[number, number], y: Object<string, ?[number, number]>, revision: number}} zoom
+ * @property {{x: ?[number, number], y: Object<string, ?[number, number]>}} zoom In the axes' own units.
+ * @property {"step"|"time"|"bytes"} [xAxis] What the columns' `x` is; steps unless it says so.
+ * @property {"linear"|"log"} [xScale]
+ * @property {Object<string, "linear"|"log">} [yScales] Of the charts that have a choice.
  * @property {{width: number, height: number}} size In pixels.
  */
 
-/** @param {ChartInput} input @returns {[number, number]} Steps shown. */
-export const stepRange = (input) => input.zoom.x ?? [0, Math.max(20, farthest(input)) * 1.01];
+const runsOf = ({ metrics, overlays }) => [metrics, ...overlays.map((other) => other.metrics)];
 
 /** The last step of the run, or of one beside it that went further. */
-const farthest = ({ metrics, overlays }) => Math.max(lastStep(metrics), ...overlays.map((other) => lastStep(other.metrics)));
+const farthest = (input) => Math.max(...runsOf(input).map(lastStep));
+
+const isXLog = ({ xScale }) => xScale === "log";
+
+/** @param {ChartInput} input @param {string} chart @returns {boolean} Whether its y axis is logarithmic. */
+export const isYLog = ({ yScales }, chart) => yScales?.[chart] === "log";
+
+const axisOf = ({ xAxis = "step" }) => X_AXES[xAxis];
+
+/**
+ * What is shown of the x axis, in its units. It begins at 0, or where the first step ended if that was long in
+ * coming: the first one compiles.
+ * @param {ChartInput} input
+ * @returns {[number, number]}
+ */
+export function xRange(input) {
+  const { zoom } = input;
+  const isLog = isXLog(input);
+  if (zoom.x && !(isLog && zoom.x[0] <= 0)) return zoom.x;
+  const { least } = axisOf(input);
+  const runs = runsOf(input).map(places);
+  const first = Math.min(...runs.map((x) => x.find((place) => place > 0) ?? Infinity));
+  const last = Math.max(...runs.map((x) => x.at(-1) ?? 0));
+  if (isLog) return [Math.min(first, least / 2), 1.01 * Math.max(least, last)];
+  const isLate = input.xAxis === "time" && first !== Infinity && first > LATE * last;
+  return isLate ? [first, first + 1.01 * Math.max(least, last - first)] : [0, 1.01 * Math.max(least, last)];
+}
+
+/** What is shown of a chart's y axis: where somebody zoomed in, if that can be drawn; else `usual`. */
+export function yRange({ zoom, yScales }, chart, usual) {
+  const zoomed = zoom.y[chart];
+  return zoomed && !(isYLog({ yScales }, chart) && zoomed[0] <= 0) ? zoomed : usual;
+}
 
 const smoothingSpan = (input) => input.smoothing * Math.max(50, farthest(input));
 
 /** One column of the runs beside. */
 export const beside = (input, column, colour) =>
-  besideTraces(input, column, colour, stepRange(input), smoothingSpan(input));
+  besideTraces(input, column, colour, xRange(input), smoothingSpan(input));
 
 const plotWidth = (size) => Math.max(40, size.width - MARGIN.left - MARGIN.right);
+
+/** As Plotly wants it: the exponent on a logarithmic axis. */
+const onAxis = (value, isLog) => (isLog ? Math.log10(value) : value);
+
+/**
+ * Between places on the x axis and pixels, counted from the left edge of the chart.
+ * @param {ChartInput} input
+ * @returns {{toPixel: function(number): number, toPlace: function(number): number}}
+ */
+export function xPixels(input) {
+  const [low, high] = xRange(input).map((end) => onAxis(end, isXLog(input)));
+  const width = plotWidth(input.size);
+  return {
+    toPixel: (place) => MARGIN.left + ((onAxis(place, isXLog(input)) - low) / (high - low)) * width,
+    toPlace: (pixel) => {
+      const value = low + ((pixel - MARGIN.left) / width) * (high - low);
+      return isXLog(input) ? 10 ** value : value;
+    },
+  };
+}
+
+/** From a step to its place; a logarithmic axis has none for the beginning, so it is at its edge there. */
+export function stepToPlace(input) {
+  const toPlace = placeOf(input.metrics);
+  const [low] = xRange(input);
+  return (step) => (isXLog(input) && toPlace(step) <= 0 ? low : toPlace(step));
+}
+
 /**
  * From a step to its pixel, counted from the left edge of the chart.
  * @param {ChartInput} input
  * @returns {function(number): number}
  */
 export function stepToPixel(input) {
-  const [low, high] = stepRange(input);
-  const width = plotWidth(input.size);
-  return (step) => MARGIN.left + ((step - low) / (high - low)) * width;
+  const toPlace = stepToPlace(input);
+  const { toPixel } = xPixels(input);
+  return (step) => toPixel(toPlace(step));
 }
 
 const plotHeight = (size) => Math.max(40, size.height - MARGIN.top - MARGIN.bottom);
@@ -64,9 +129,9 @@ function line(name, points, colour, extra = {}) {
 
 /** The raw measurements, faint, and their smoothed course. */
 export function rawAndSmooth(input, name, column, colour, hover = "%{y:.3f}") {
-  const range = stepRange(input);
+  const range = xRange(input);
   const raw = series(input.metrics, column);
-  const smoothed = smooth(raw, smoothingSpan(input));
+  const smoothed = smoothSeries(input.metrics, column, smoothingSpan(input));
   const view = (points) => thin(within(points, range), MOST_POINTS);
   const faint = line(name, view(raw), colour, {
     opacity: input.smoothing ? 0.28 : 1,
@@ -83,7 +148,7 @@ export const sparse = (input, name, column, colour) => sparseSeries(input, name,
 
 /** The same of a series that is a part of a column. */
 export function sparseSeries(input, name, measured, colour) {
-  const points = thin(within(measured, stepRange(input)), MOST_POINTS);
+  const points = thin(within(measured, xRange(input)), MOST_POINTS);
   return line(name, points, colour, {
     mode: "lines+markers",
     line: { color: colour, width: 1.2 },
@@ -92,11 +157,12 @@ export function sparseSeries(input, name, measured, colour) {
 }
 
 /** Labels at the right edge, level with what they name, moved apart where they would overlap. */
-function edgeLabels(levels, yRange, size) {
+function edgeLabels(levels, [low, high], isLog, size) {
   const height = plotHeight(size);
-  const toPixel = ({ value }) => ((yRange[1] - value) / (yRange[1] - yRange[0])) * height;
+  const toPixel = ({ value }) => ((high - value) / (high - low)) * height;
   const seen = levels
-    .filter(({ value }) => value >= yRange[0] && value <= yRange[1])
+    .map((level) => ({ ...level, value: onAxis(level.value, isLog) }))
+    .filter(({ value }) => value >= low && value <= high)
     .sort((one, other) => other.value - one.value);
   const pixels = seen.map(toPixel);
   const placed = spread(pixels, seen.map(() => LABEL_HEIGHT_PX), [-4, height + 4]);
@@ -129,11 +195,11 @@ const levelLine = ({ value, colour, dash }) => ({
 });
 
 function markerLabels(input) {
-  const range = stepRange(input);
-  const width = plotWidth(input.size);
-  const toPixel = (step) => ((step - range[0]) / (range[1] - range[0])) * width;
-  return placeLabels(input.markers, toPixel, width).map(({ marker: { step, label, isAlert }, shift }) => ({
-    x: step,
+  const toPlace = stepToPlace(input);
+  const toPixel = stepToPixel(input);
+  const inPlot = (step) => toPixel(step) - MARGIN.left;
+  return placeLabels(input.markers, inPlot, plotWidth(input.size)).map(({ marker: { step, label, isAlert }, shift }) => ({
+    x: onAxis(toPlace(step), isXLog(input)),
     xshift: shift,
     yref: "paper",
     y: 1,
@@ -161,9 +227,30 @@ function axis(colours, extra) {
   };
 }
 
-/** A chart's axes, level lines, labels of these and of other places at its edge, and size. */
-export function layout(input, { levels, labels = [], yRange, yAxis, note = "" }) {
-  const { colours, size, zoom } = input;
+function xAxisLayout(input) {
+  const { colours, size, xAxis = "step" } = input;
+  const range = xRange(input);
+  const most = Math.max(3, Math.min(9, Math.floor(plotWidth(size) / 60)));
+  const { values, texts } = (isXLog(input) ? logarithmicTicks : evenTicks)(range, xAxis, most);
+  return axis(colours, {
+    type: isXLog(input) ? "log" : "linear",
+    range: range.map((end) => onAxis(end, isXLog(input))),
+    tickvals: values,
+    ticktext: texts,
+    tickangle: 0,
+    showgrid: false,
+    showline: true,
+    ticks: "outside",
+    ticklen: 3,
+    tickcolor: colours.grid,
+  });
+}
+
+/** A chart's axes, level lines, labels of these and of other places at its edge, and size; all in the axes' units. */
+export function layout(input, { levels, labels = [], yRange: [low, high], yAxis, note = "" }) {
+  const { colours, size, zoom, xAxis, xScale } = input;
+  const isLog = yAxis.type === "log";
+  const range = [onAxis(low, isLog), onAxis(high, isLog)];
   return {
     width: size.width,
     height: size.height,
@@ -172,34 +259,27 @@ export function layout(input, { levels, labels = [], yRange, yAxis, note = "" })
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: colours.font, size: 11, color: colours.ink },
     showlegend: false,
-    hovermode: "x unified",
+    hovermode: "x",
     hoverlabel: { bgcolor: colours.surface, bordercolor: colours.line, font: { size: 11, color: colours.ink } },
     dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "zoom",
-    uirevision: zoom.revision,
-    xaxis: axis(colours, {
-      range: stepRange(input),
-      tickformat: ",d",
-      nticks: Math.max(3, Math.min(9, Math.floor(plotWidth(size) / 60))),
-      tickangle: 0,
-      showgrid: false,
-      showline: true,
-      ticks: "outside",
-      ticklen: 3,
-      tickcolor: colours.grid,
-      spikethickness: 1,
-      spikedash: "solid",
-      spikecolor: colours.order,
-    }),
-    yaxis: axis(colours, { range: yRange, nticks: 6, ...yAxis }),
+    uirevision: JSON.stringify([zoom, xAxis, xScale, isLog]),
+    xaxis: xAxisLayout(input),
+    yaxis: axis(colours, { type: "linear", range, nticks: 6, ...yAxis }),
     yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
     shapes: levels.map(levelLine),
-    annotations: [...edgeLabels([...levels, ...labels], yRange, size), ...markerLabels(input), ...emptyNote(note, colours)],
+    annotations: [...edgeLabels([...levels, ...labels], range, isLog, size), ...markerLabels(input), ...emptyNote(note, colours)],
   };
 }
 
 /** The lines of what happened, on every chart alike. */
-export function markerTraces({ markers, colours }) {
+export function markerTraces(input) {
+  const { markers, colours } = input;
+  const toPlace = stepToPlace(input);
+  const trace = (chosen, colour) => {
+    const { x, ...others } = markerTrace(chosen, colour, "solid");
+    return { ...others, x: x.map((step) => (step === null ? null : toPlace(step))) };
+  };
   const alerts = markers.filter(({ isAlert }) => isAlert);
   const changes = markers.filter(({ isAlert }) => !isAlert);
-  return [markerTrace(changes, colours.marker, "solid"), markerTrace(alerts, colours.alert, "solid")];
+  return [trace(changes, colours.marker), trace(alerts, colours.alert)];
 }

@@ -9,10 +9,11 @@
  * @property {?{id: string, title: string}} busy A command that waits for its answer.
  * @property {Array<import("./overlays.js").Overlay>} overlays Other runs that are drawn beside this one.
  * @property {?object} difference This run minus the first of them, as the service says.
+ * @property {import("./view.js").View} view How the charts are shown; the address says the same.
  */
 
-/** @returns {PageState} */
-export const emptyState = () => ({
+/** @param {import("./view.js").View} view @returns {PageState} */
+export const emptyState = (view) => ({
   connection: "connecting",
   status: null,
   metrics: {},
@@ -20,6 +21,7 @@ export const emptyState = () => ({
   busy: null,
   overlays: [],
   difference: null,
+  view,
 });
 
 /**

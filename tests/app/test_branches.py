@@ -245,6 +245,16 @@ def test_a_run_is_handed_over_as_a_file(client: FlaskClient, run_id: str, name: 
     assert client.get(f"/runs/no-such-run/export/{name}").status_code == 404
 
 
+def test_a_table_has_the_columns_that_are_asked_for(client: FlaskClient, run_id: str) -> None:
+    answer = client.get(f"/runs/{run_id}/export/csv?columns=step,K")
+    head, first = answer.text.splitlines()[:2]
+    assert head == "step,K"
+    assert first.split(",")[0] == "1"
+    refused = get(client, f"/runs/{run_id}/export/csv?columns=step,k", code=422)
+    assert "there is no such column; the columns are step, at," in refused["detail"]
+    assert refused["errors"][0]["value"] == "k"
+
+
 def test_what_a_page_did_is_replayed_to_the_same_hashes(client: FlaskClient, run_id: str) -> None:
     """Sliders, a pause, an anneal, a text of one's own and a fork, as a page sends them."""
     page = {"Origin": "http://127.0.0.1:5000"}

@@ -21,8 +21,8 @@ FIGURE = """(module, [figure, metrics]) => {
     const colours = { training: "rgb(0, 0, 0)", validation: "rgb(70, 140, 210)", attention: "rgb(9, 9, 9)" };
     const { data, layout } = module[figure]({
         metrics, overlays: [], difference: null, markers: [], baselines: null, telemetry: null,
-        layers: 2, budget: 1, colours, smoothing: 0.02, zoom: { x: null, y: {}, revision: 0 },
-        size: { width: 400, height: 120 },
+        layers: 2, budget: 1, colours, smoothing: 0.02, zoom: { x: null, y: {} },
+        yScales: { gradient: "log" }, size: { width: 400, height: 120 },
     });
     return { data, notes: layout.annotations.map(({ text }) => text), range: layout.yaxis.range };
 }"""

@@ -192,7 +192,7 @@ def test_a_change_is_undone_from_its_marker_on_a_chart(page: Page) -> None:
     )
     page.mouse.move(at[0] + 5, at[1], steps=4)
     expect(page.locator('[data-chart="loss"]')).to_have_attribute("title", re.compile("λK 0 → 0.4"))
-    expect(page.locator('[data-chart="loss"] .hoverlayer')).not_to_be_empty()
+    expect(page.locator(".chart-loss .chart-cursor-label")).to_contain_text("λK 0 → 0.4")
     page.mouse.click(at[0] + 5, at[1])
     menu = page.get_by_role("dialog", name="What if not?")
     expect(menu).to_contain_text("λK 0 → 0.4")

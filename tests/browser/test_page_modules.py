@@ -202,16 +202,6 @@ def test_a_twin_marks_the_change_it_does_without(evaluate_module: EvaluateModule
     assert marker["story"] == ["Branched off other at step 20, to do without λK 0 → 0.2 at step 30 · page"]
 
 
-@pytest.mark.parametrize(
-    ("hash_", "expected"),
-    [("", None), ("#beside=", []), ("#beside=a,b", ["a", "b"]), ("#else=1", None)],
-)
-def test_the_address_says_which_runs_are_beside(
-    evaluate_module: EvaluateModule, hash_: str, expected: list[str] | None
-) -> None:
-    assert evaluate_module("overlays.js", "(module, hash) => module.besideOf(hash)", hash_) == expected
-
-
 def test_a_difference_is_written_with_its_sign_and_none_is_said_in_words(
     evaluate_module: EvaluateModule,
 ) -> None:
@@ -347,7 +337,7 @@ def test_a_chart_of_what_no_step_measured_says_so(
     expression = """(module, [figure, step]) => module[figure]({
         metrics: { step }, overlays: [], difference: null, markers: [], baselines: null, telemetry: null,
         layers: 4, budget: 1, colours: { attention: "rgb(1, 2, 3)" }, smoothing: 0.02,
-        zoom: { x: null, y: {}, revision: 0 }, size: { width: 400, height: 120 },
+        zoom: { x: null, y: {} }, size: { width: 400, height: 120 },
     }).layout.annotations.map(({ text }) => text)"""
     assert evaluate_module("inside_figures.js", expression, [figure, steps]) == note
 
