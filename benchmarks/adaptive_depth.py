@@ -105,7 +105,7 @@ class Course:
             draw = generator(self._seed, step, "batch")
             starts = window_starts(self._corpus.train, self._window, training.batch_size, draw)
             batch = cut(self._corpus.train, self._window, starts)
-            before = self._earlier.before
+            of_step = self._earlier.of_step
             trainer.update(
                 encode_frames(batch, parity=False),
                 rate_factor=learning_rate_factor(
@@ -114,7 +114,7 @@ class Course:
                     self._annealing if step >= self._annealing.start_step else None,
                 ),
                 dropout_seed=counter_seed(self._seed, step, "dropout"),
-                counts=before(batch.numpy(), starts.numpy(), mixer.order) if mixer else None,
+                counts=of_step(step, batch.numpy(), starts.numpy(), mixer.order) if mixer else None,
                 ponder_cost=ponder_cost,
             )
         trainer.model.eval()

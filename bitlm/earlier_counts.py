@@ -14,6 +14,9 @@ from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 from bitlm.compiled import compiled
 from bitlm.context_index import LEVELS, ContextIndex, Counts, context_order
 
+FAR_SHARE = 1 / 16
+"""How far before its window the text of a far count ends, as a share of the text."""
+
 _SAMPLED = 24
 """Occurrences of a context that are looked at one by one; of a commoner one, as many are sampled."""
 
@@ -42,6 +45,24 @@ class EarlierCounts:
         self._followers = text[places]
         self._index = ContextIndex.of(self._followers)
         self.length = len(text)
+
+    def of_step(
+        self, step: int, values: UInt8[np.ndarray, "row byte"], starts: Int64[np.ndarray, "row"], order: int
+    ) -> Counts:
+        """Return the counts that the rows of a step of training are predicted from.
+
+        Every other row has those before each byte. The others have far ones: of a text that ends a sixteenth
+        of its length earlier, as the training text lies before another. From near ones alone a model learns
+        to believe counts as one may believe those of the page just read: too much, of another text.
+
+        Args:
+            step: Decides which rows are far.
+            values: As for `before`, like the others.
+            starts: Where in the text each begins.
+            order: The longest context, in bytes.
+        """
+        is_far = (np.arange(len(values)) + step) % 2 == 0
+        return self.before(values, starts - is_far * int(self.length * FAR_SHARE), order)
 
     def before(
         self, values: UInt8[np.ndarray, "row byte"], starts: Int64[np.ndarray, "row"], order: int

@@ -73,8 +73,9 @@ class ModelConfig:
             equal bit for bit; `model.trunk.memory` is the mode in force and can be changed at any time.
             "auto" lets a session time the three (`choose_memory`); until then activations are stored.
         objective: What is learned; "causal" predicts each bit from all earlier ones.
-        mixing: "reference" adds to each bit's logit what the counts of the training text say of it, weighed
-            by a small network; the model then needs its `reference`. "none" leaves the trunk alone with it.
+        mixing: "reference" mixes each bit's logit with what the counts of the training text say of it, all
+            weighed by a small network; the model then needs its `reference`. "none" leaves the trunk alone
+            with it.
         mixing_order: The longest context whose counts are mixed in, in bytes.
 
     Raises:
@@ -207,7 +208,8 @@ class ModelConfig:
         phases = self.frame_bits * width if self.patch_bits == 1 else 0
         head = (self.leaves - 1) * (width + 1)
         orders = self.mixing_order + 1
-        mixer = MIXER_WIDTH * (PAYLOAD_BITS + 3 * orders) + orders if self.mixing == "reference" else 0
+        mixer = MIXER_WIDTH * (PAYLOAD_BITS + 2 * orders) + (MIXER_WIDTH + 1) * (orders + 1)
+        mixer = mixer if self.mixing == "reference" else 0
         halting = (self.num_layers - 1) * (2 * width + 1) if self.use_act else 0
         return (
             bits + ngrams + recall + width + phases + self.num_layers * layer + halting + width + head + mixer

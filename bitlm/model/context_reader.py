@@ -59,15 +59,13 @@ class ContextReader:
             else:
                 self._read_bit(patch.astype(bool))
 
-    def added(self) -> Float32[np.ndarray, "batch node"]:
-        """Return what the counts add to the logits of the next patch's nodes."""
+    def mix_into(self, logits: Float32[np.ndarray, "batch node"]) -> None:
+        """Mix the counts into the logits of the next patch's nodes, in place."""
         if self._bits_read == PAYLOAD_BITS:  # the parity bit comes next, of which they say nothing
-            return np.zeros((len(self._value), 1), dtype=np.float32)
+            return
         levels = range(self._bits_read, self._bits_read + self._patch_bits)
         zeros, ones = self._index.node_counts(self._stretches, levels)
-        added = np.zeros(zeros.shape[:2], dtype=np.float32)
-        mix(zeros, ones, levels.start, self._weights, added)
-        return added
+        mix(zeros, ones, levels.start, self._weights, logits)
 
     def _read_bit(self, bit: Bool[np.ndarray, "batch"]) -> None:
         if self._bits_read < PAYLOAD_BITS:
@@ -91,12 +89,12 @@ def mix(
     ones: Int32[np.ndarray, "row node order"],
     level: int,
     weights: Weights,
-    added: Float32[np.ndarray, "row node"],
+    logits: Float32[np.ndarray, "row node"],
 ) -> None:
-    """Write, in place of zeros, what `Mixer` adds to the nodes of trees whose roots lie at a level."""
+    """Do what `Mixer` does to the nodes of trees whose roots lie at a level, in place."""
     rows, _, orders = zeros.shape
     for row in range(rows):
-        # What no context has seen, the shortest has not: all log-odds are 0, and so is their sum.
+        # What no context has seen, the shortest has not; there the logit stays.
         seen = np.flatnonzero(zeros[row, :, 0] + ones[row, :, 0])
         features = np.empty((len(seen), 2 * orders), np.float32)
         for at, node in enumerate(seen):
@@ -113,9 +111,10 @@ def mix(
             for j in range(inner.shape[1]):
                 inner[at, j] += weights.depths[depth, j]
             bend(inner[at])
-        believed = np.empty((len(seen), orders), np.float32)
+        believed = np.empty((len(seen), orders + 1), np.float32)
         product(inner, weights.project_out, believed)
         for at, node in enumerate(seen):
+            mixed = fused(believed[at, orders] + weights.bias[orders], logits[row, node], logits[row, node])
             for k in range(orders):
-                weight = believed[at, k] + weights.bias[k]
-                added[row, node] = fused(weight, features[at, k], added[row, node])
+                mixed = fused(believed[at, k] + weights.bias[k], features[at, k], mixed)
+            logits[row, node] = mixed

@@ -117,8 +117,8 @@ class DecodingCache:
         if self._reader is None:
             return logits
         self._reader.read(values)
-        added: Float32[np.ndarray, "batch node"] = logits + self._reader.added()
-        return added
+        self._reader.mix_into(logits)
+        return logits
 
     def _found(
         self, values: Int64[np.ndarray, "batch patch"], count: int

@@ -31,7 +31,8 @@ def initialise(model: nn.Module, seed: int, num_layers: int) -> None:
         if name.endswith("out_norm.weight"):
             parameter.fill_(BRANCH_GAIN)
         elif name == "mixer.project_out.bias":
-            parameter.copy_(torch.tensor(FIRST_COUNT_WEIGHTS[: parameter.numel()]))
+            of_counts = FIRST_COUNT_WEIGHTS[: parameter.numel() - 1]
+            parameter.copy_(torch.tensor([*of_counts, 0.0]))  # the last: what the tree is believed beyond 1
         elif name.endswith("halting.weight"):
             parameter.zero_()
         elif name.endswith("halting.bias"):

@@ -35,11 +35,13 @@ class ModelOutput:
         is_payload: False at parity bits, whose logits are not meaningful.
         depth_mean: Mean number of layers a position ran, from 1 to num_layers; in training the mean over all
             thresholds that could be drawn, with its gradient. None without ACT.
+        unmixed: The tree's own logits, before counts were mixed in. None without mixing.
     """
 
     logits: Float[Tensor, "batch bit"]
     is_payload: Bool[Tensor, " bit"]
     depth_mean: Float[Tensor, ""] | None = None
+    unmixed: Float[Tensor, "batch bit"] | None = None
 
 
 class BitTransformer(nn.Module):
@@ -100,12 +102,14 @@ class BitTransformer(nn.Module):
         logits = gather_paths(self.head(hidden), values, self.config.patch_bits)
         if self.config.patch_bits == PAYLOAD_BITS:
             logits = pad(logits, (0, self.config.frame_bits - PAYLOAD_BITS))
+        unmixed = None
         if self.mixer is not None:
-            added = self.mixer(counts or self._counts(bits), torch.arange(PAYLOAD_BITS))
-            framed = pad(added, (0, self.config.frame_bits - PAYLOAD_BITS))
-            logits = logits.flatten(1) + framed.flatten(1)
+            counted = counts or self._counts(bits)
+            frames = logits.reshape(len(bits), -1, self.config.frame_bits)
+            mixed = self.mixer(frames[..., :PAYLOAD_BITS], counted, torch.arange(PAYLOAD_BITS))
+            unmixed, logits = logits.flatten(1), pad(mixed, (0, self.config.frame_bits - PAYLOAD_BITS))
         in_frame = torch.arange(bits.shape[1], device=bits.device) % self.config.frame_bits
-        return ModelOutput(logits.flatten(1), in_frame < PAYLOAD_BITS, depth_mean)
+        return ModelOutput(logits.flatten(1), in_frame < PAYLOAD_BITS, depth_mean, unmixed)
 
     @torch.inference_mode()
     def new_cache(self, batch: int = 1) -> DecodingCache:

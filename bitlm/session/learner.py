@@ -192,7 +192,8 @@ class Learner:
         if self.model.mixer is None:
             return batch, None
         places = starts.numpy() - (len(self.corpus.train) - self._earlier.length)
-        return batch, self._earlier.before(batch.numpy(), places, self.model.mixer.order)
+        counts = self._earlier.of_step(self.step_count, batch.numpy(), places, self.model.mixer.order)
+        return batch, counts
 
     def _reference_probabilities(
         self, batch: UInt8[Tensor, "batch byte"]

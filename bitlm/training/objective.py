@@ -42,7 +42,8 @@ class Objective:
     """One batch's objective.
 
     Attributes:
-        total: What is minimised: cross_entropy − λ_K·K − λ_C·C̃ − λ_S·S̃ + ponder_cost · mean layers run.
+        total: What is minimised: cross_entropy − λ_K·K − λ_C·C̃ − λ_S·S̃ + ponder_cost · mean layers run; with
+            mixing the cross-entropy of the tree's own logits as well.
         cross_entropy: Nats per payload bit, λ terms and ponder cost excluded.
         negentropy: K of the batch's predictive probabilities, in [0, 1].
     """
@@ -61,8 +62,9 @@ def causal_objective(
 ) -> Objective:
     """Score the model's predictions of `bits`; parity bits are never counted.
 
-    With every λ at 0 the total *is* the cross-entropy: an untouched slider changes not one bit. Ponder cost
-    is charged where positions can halt (ACT), and nowhere else.
+    With every λ at 0 no λ's term is there at all: an untouched slider changes not one bit. Ponder cost is
+    charged where positions can halt (ACT), and nowhere else. With mixing the tree is to predict by itself,
+    too: a tree that only mends what counts say learns nothing of a text that they know by heart.
 
     Args:
         output: Of the model on these bits.
@@ -79,6 +81,9 @@ def causal_objective(
     logits, payload = output.logits[:, output.is_payload], bits[:, output.is_payload]
     cross_entropy = binary_cross_entropy_with_logits(logits, payload.to(logits.dtype))
     total = cross_entropy
+    if output.unmixed is not None:
+        unmixed = output.unmixed[:, output.is_payload]
+        total = total + binary_cross_entropy_with_logits(unmixed, payload.to(logits.dtype))
     with torch.set_grad_enabled(torch.is_grad_enabled() and lambdas != NO_LAMBDAS):
         probabilities = torch.sigmoid(logits)
         negentropy = negentropy_score(probabilities)

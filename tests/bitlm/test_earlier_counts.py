@@ -65,6 +65,21 @@ def test_a_common_context_counts_about_as_often_as_it_came_earlier() -> None:
     assert np.abs(seen / (starts[:, None] + np.arange(64)) - 1).max() < 0.6
 
 
+def test_every_other_row_of_a_step_is_counted_as_if_the_text_had_ended_a_sixteenth_earlier() -> None:
+    data = values(Corpus.embedded().data[:16_000])
+    counted = EarlierCounts(data)
+    starts = np.array([400, 5_000, 9_000])
+    rows = np.stack([data[start : start + 64] for start in starts])
+    near, far = counted.before(rows, starts, 4), counted.before(rows, starts - 1_000, 4)
+    for step, are_far in ((0, [True, False, True]), (1, [False, True, False])):
+        found = counted.of_step(step, rows, starts, 4)
+        for row, is_far in enumerate(are_far):
+            expected = far if is_far else near
+            assert np.array_equal(found.zeros[row], expected.zeros[row])
+            assert np.array_equal(found.ones[row], expected.ones[row])
+    assert counted.of_step(0, rows, starts, 4).zeros[0].max() == 0  # nothing lies so far before it
+
+
 @given(data=few_letters, order=st.integers(0, ORDER), bit=st.integers(0, 7), draw=st.data())
 def test_counts_in_one_row_equal_those_of_looking_at_every_place(
     data: bytes, order: int, bit: int, draw: st.DataObject

@@ -71,18 +71,31 @@ def test_texts_drawn_side_by_side_with_counts_are_those_drawn_alone(settings: di
 
 
 @torch.no_grad()
-def test_what_is_added_at_first_is_the_weighted_log_odds_of_the_counts() -> None:
+def test_at_first_the_weighted_log_odds_of_the_counts_are_added_and_the_tree_is_believed_as_it_is() -> None:
     model = mixing_model()
     assert model.mixer is not None
     model.mixer.project_out.weight.zero_()
     zeros, ones = np.zeros((1, 1, 8, 9)), np.zeros((1, 1, 8, 9))
     zeros[0, 0, 2, 4], ones[0, 0, 2, 4], ones[0, 0, 2, 5] = 3, 1, 2
-    added = model.mixer(Counts(zeros, ones), torch.arange(8))
+    tree = torch.arange(8.0)[None, None]
+    mixed = model.mixer(tree, Counts(zeros, ones), torch.arange(8))
     after_4 = log((1 + COUNT_PRIOR) / (3 + COUNT_PRIOR))
     after_5 = log((2 + COUNT_PRIOR) / COUNT_PRIOR)
-    expected = FIRST_COUNT_WEIGHTS[4] * after_4 + FIRST_COUNT_WEIGHTS[5] * after_5
-    assert added[0, 0, 2].item() == pytest.approx(expected, rel=1e-6)
-    assert added[0, 0, :2].tolist() == [0, 0]
+    expected = 2 + FIRST_COUNT_WEIGHTS[4] * after_4 + FIRST_COUNT_WEIGHTS[5] * after_5
+    assert mixed[0, 0, 2].item() == pytest.approx(expected, rel=1e-6)
+    assert mixed[0, 0, :2].tolist() == [0, 1]
+
+
+@torch.no_grad()
+def test_the_tree_is_believed_less_only_where_something_was_counted() -> None:
+    model = mixing_model()
+    assert model.mixer is not None
+    model.mixer.project_out.weight.zero_()
+    model.mixer.project_out.bias.copy_(torch.tensor([0.0] * 9 + [-0.25]))
+    zeros, ones = np.zeros((1, 1, 8, 9)), np.zeros((1, 1, 8, 9))
+    zeros[0, 0, 3, 0] = 1
+    mixed = model.mixer(torch.full((1, 1, 8), 2.0), Counts(zeros, ones), torch.arange(8))
+    assert mixed[0, 0].tolist() == [2, 2, 2, 1.5, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("settings", FORMATS)

@@ -51,6 +51,16 @@ def test_lambda_zero_leaves_the_cross_entropy_untouched() -> None:
     assert objective.total.item() == objective.cross_entropy.item()
 
 
+def test_with_mixing_the_tree_is_scored_by_itself_as_well() -> None:
+    bits = torch.tensor([[1, 0, 1]], dtype=torch.uint8)
+    mixed, tree = torch.tensor([[2.0, -2.0, 0.0]]), torch.tensor([[0.5, 0.5, 9.0]])
+    output = ModelOutput(mixed, torch.tensor([True, True, False]), unmixed=tree)
+    objective = causal_objective(output, bits)
+    alone = [causal_objective(output_of(logits, [True, True, False]), bits) for logits in (mixed, tree)]
+    assert objective.total.item() == pytest.approx(sum(one.total.item() for one in alone))
+    assert objective.cross_entropy.item() == alone[0].cross_entropy.item()
+
+
 def test_lambda_k_subtracts_k_and_sharpens() -> None:
     bits = torch.tensor([[1, 0]], dtype=torch.uint8)
     logits = torch.tensor([[0.4, 0.4]], requires_grad=True)
