@@ -9,7 +9,15 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from bitlm.history.narration import TOLD_KINDS, branch_of, is_alert, sentence, short_label, source_name
+from bitlm.history.narration import (
+    TOLD_KINDS,
+    branch_of,
+    duration,
+    is_alert,
+    sentence,
+    short_label,
+    source_name,
+)
 from bitlm.session import Event, RunRecord, RunStore
 
 MOST_POINTS = 1000
@@ -126,20 +134,12 @@ def _tiles(record: RunRecord, metrics: dict[str, list[Any]], quality: float | No
         "held-out bits per byte": "–" if quality is None else f"{quality:.3f}",
         "steps": f"{record.last_step:,}",
         "bytes trained on": f"{bytes_seen:,}",
-        "spent stepping": _duration(elapsed_s),
+        "spent stepping": duration(elapsed_s),
         "parameters": f"{record.parameters:,}",
     }
     return "".join(
         f"<div class='tile'><b>{value}</b><span>{name}</span></div>" for name, value in tiles.items()
     )
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} m"
-    return f"{minutes} m {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _bars(baselines: dict[str, float], quality: float | None) -> str:
