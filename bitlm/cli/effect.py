@@ -14,7 +14,7 @@ from bitlm.telemetry import Estimate
 VERDICTS = {
     "unknown": "too few values to say",
     "none": "no effect seen",
-    "course": "no more than its course before may explain",
+    "course": "its course before may explain it",
     "seen": "moved",
 }
 

@@ -77,6 +77,10 @@ export const api = {
   compare: (runIds) => get(`/compare?runs=${runIds.map(encodeURIComponent).join(",")}`),
   /** @param {string} runId @param {string} otherId @returns {Promise<object>} The first minus the other. */
   difference: (runId, otherId) => get(`${run(runId)}/difference?other=${encodeURIComponent(otherId)}&max_points=150`),
+  /** @param {string} runId @param {number} eventId @returns {Promise<object>} Before and after it. */
+  effect: (runId, eventId) => get(`${run(runId)}/effect?event=${eventId}`),
+  /** @param {string} runId @returns {Promise<object>} The baselines that it has passed. */
+  milestones: (runId) => get(`${run(runId)}/milestones`),
   /** @param {string} runId @param {string} format csv, jsonl, report or capsule. @returns {string} Its address. */
   exportUrl: (runId, format) => `${run(runId)}/export/${format}`,
   /** @param {object} settings @returns {Promise<object>} */

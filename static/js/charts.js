@@ -5,6 +5,7 @@ import { differenceFigure, lossFigure, readings, telemetryFigure, throughputFigu
 import { attentionFigure, costFigure, depthFigure, insideReadings, memoryFigure } from "./inside_figures.js";
 import { markerNear, markersOf } from "./markers.js";
 import { stepToPixel } from "./plot.js";
+import { rateFigure, rateReadings } from "./rate_figures.js";
 
 const FIGURES = {
   loss: lossFigure,
@@ -18,6 +19,7 @@ const FIGURES = {
   bits: bitsFigure,
   heads: headsFigure,
   gradient: gradientFigure,
+  rate: rateFigure,
   sample: sampleFigure,
 };
 const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput", "attention", "depth",
@@ -49,7 +51,8 @@ export class ChartPanel {
    * @param {HTMLElement} page
    * @param {{get: function(): object, subscribe: function(function): void}} store
    * @param {Promise<object>} plotly Resolves to the Plotly library.
-   * @param {function(number, DOMRect): void} onMarker Called when the marker of a step is clicked.
+   * @param {{open: function(object, DOMRect, string): void, near: function(object): void}} onMarker Called with a
+   *   marker that is clicked (and where, and on which chart), or that the pointer is near to.
    */
   constructor(page, store, plotly, onMarker) {
     this.onMarker = onMarker;
@@ -111,7 +114,9 @@ export class ChartPanel {
   }
 
   #showReadings({ status, metrics, difference }) {
-    const texts = { ...readings(status, metrics, difference), ...insideReadings(metrics), ...anatomyReadings(metrics) };
+    const texts = {
+      ...readings(status, metrics, difference), ...insideReadings(metrics), ...anatomyReadings(metrics), ...rateReadings(metrics, status?.config),
+    };
     for (const [name, text] of Object.entries(texts)) {
       const place = this.page.querySelector(`[data-reading="${name}"]`);
       if (place.textContent !== text) place.textContent = text;
@@ -120,12 +125,15 @@ export class ChartPanel {
 
   #drawVisible() {
     if (document.hidden) return;
-    const { status, metrics, events, overlays, difference } = this.store.get();
+    const { status, metrics, events, overlays, difference, checkpoints, effects, milestones, bands } = this.store.get();
     const shared = {
       metrics,
       overlays,
       difference,
-      markers: markersOf(events),
+      markers: markersOf(events, checkpoints),
+      effects,
+      milestones,
+      bands,
       baselines: status?.baselines ?? null,
       telemetry: status?.run_id ? status.telemetry : null,
       layers: status?.config?.num_layers ?? 1,
@@ -139,7 +147,7 @@ export class ChartPanel {
     if (fresh.length > 1) setTimeout(() => this.#drawVisible()); // a first draw is slow: show each when it is done
     for (const element of fresh.length ? fresh.slice(0, 1) : visible) {
       const size = { width: element.clientWidth, height: element.clientHeight };
-      const { data, layout } = FIGURES[element.dataset.chart]({ ...shared, size });
+      const { data, layout } = FIGURES[element.dataset.chart]({ ...shared, size, chart: element.dataset.chart });
       this.plotly.react(element, data, layout, PLOT_CONFIG);
       this.markerAt.set(element, (pixel) => markerNear(shared.markers, stepToPixel({ ...shared, size }), pixel));
       this.#listenForZoom(element);
@@ -159,12 +167,13 @@ export class ChartPanel {
     const markerUnder = ({ clientX }) => this.markerAt.get(element)(clientX - element.getBoundingClientRect().left);
     element.on("plotly_click", ({ event }) => {
       const marker = markerUnder(event);
-      if (marker) this.onMarker(marker.step, new DOMRect(event.clientX, event.clientY, 0, 0));
+      if (marker) this.onMarker.open(marker, new DOMRect(event.clientX, event.clientY, 0, 0), name);
     });
     element.addEventListener("mousemove", (event) => {
       const marker = markerUnder(event);
       element.classList.toggle("near-marker", marker !== null);
-      element.title = marker ? `${marker.story.join("\n")}\nClick: undo it, or train the twin without it` : "";
+      element.title = marker ? `Click: ${marker.look === "change" ? "undo it, or train the twin without it" : "more, and what to do from here"}` : "";
+      if (marker) this.onMarker.near(marker);
     });
     element.on("plotly_doubleclick", () => this.#setZoom({ x: null, y: {} }));
   }

@@ -1,12 +1,13 @@
 // What all charts have in common: the axis of steps, lines, labels at the edge, markers. Pure functions.
 
-import { markerTrace, placeLabels, spread } from "./markers.js";
+import { effectLines } from "./effect_words.js";
+import { LOOKS, markerTrace, placeLabels, spread } from "./markers.js";
 import { lastStep, series, smooth, thin, within } from "./metrics.js";
 import { besideTraces } from "./overlay_figures.js";
 
 const MOST_POINTS = 1000;
 const MARGIN = { left: 46, right: 84, top: 16, bottom: 20 };
-const LABEL_HEIGHT_PX = 12;
+export const LABEL_HEIGHT_PX = 12;
 
 /**
  * @typedef {object} ChartInput
@@ -14,7 +15,11 @@ const LABEL_HEIGHT_PX = 12;
  * @property {Array<import("./overlays.js").Overlay>} overlays Runs drawn beside.
  * @property {?object} difference This run minus the first of them.
  * @property {Array<import("./markers.js").Marker>} markers
+ * @property {string} chart Which one it is.
+ * @property {Object<number, import("./effects.js").Known>} effects Before and after, by the event's id.
  * @property {?Object<string, number>} baselines Bits per byte by name.
+ * @property {Array<import("./milestones.js").Milestone>} milestones Baselines passed.
+ * @property {?{C: [number, number], S: [number, number]}} bands Between which nine tenths of real text lie.
  * @property {?{c_floor: number, s_floor: number}} telemetry
  * @property {number} layers Of the model.
  * @property {number} budget Share of the time that telemetry may take.
@@ -48,7 +53,7 @@ export function stepToPixel(input) {
   return (step) => MARGIN.left + ((step - low) / (high - low)) * width;
 }
 
-const plotHeight = (size) => Math.max(40, size.height - MARGIN.top - MARGIN.bottom);
+export const plotHeight = (size) => Math.max(40, size.height - MARGIN.top - MARGIN.bottom);
 
 function line(name, points, colour, extra = {}) {
   return {
@@ -132,7 +137,7 @@ function markerLabels(input) {
   const range = stepRange(input);
   const width = plotWidth(input.size);
   const toPixel = (step) => ((step - range[0]) / (range[1] - range[0])) * width;
-  return placeLabels(input.markers, toPixel, width).map(({ marker: { step, label, isAlert }, shift }) => ({
+  return placeLabels(input.markers, toPixel, width).map(({ marker: { step, label, look }, shift }) => ({
     x: step,
     xshift: shift,
     yref: "paper",
@@ -142,7 +147,7 @@ function markerLabels(input) {
     xanchor: "center",
     yanchor: "bottom",
     borderpad: 0,
-    font: { size: 10, color: isAlert ? input.colours.alert : input.colours.muted },
+    font: { size: 10, color: input.colours[LOOKS[look].text] },
   }));
 }
 
@@ -197,9 +202,8 @@ export function layout(input, { levels, labels = [], yRange, yAxis, note = "" })
   };
 }
 
-/** The lines of what happened, on every chart alike. */
-export function markerTraces({ markers, colours }) {
-  const alerts = markers.filter(({ isAlert }) => isAlert);
-  const changes = markers.filter(({ isAlert }) => !isAlert);
-  return [markerTrace(changes, colours.marker, "solid"), markerTrace(alerts, colours.alert, "solid")];
+/** The lines of what happened, on every chart alike; each tells what the chart's figures were before and after it. */
+export function markerTraces({ markers, colours, effects = {}, chart }) {
+  const more = ({ events }) => effectLines(effects[events.at(-1)?.event_id], chart);
+  return Object.keys(LOOKS).map((look) => markerTrace(markers, look, colours, more));
 }
