@@ -27,6 +27,9 @@ export function milestoneTrace({ milestones, colours }) {
   };
 }
 
+/** Nearly the ground's own colour, so that a label is legible on the lines behind it. */
+const veil = (colour) => colour.replace(/^rgb\((.*)\)$/, "rgba($1, 0.75)");
+
 /**
  * "gzip 1 m 12 s" beside each dot, above its line, where the course has left; of lines too near to each other the
  * highest is labelled, and the list has them all.
@@ -56,6 +59,7 @@ export function milestoneLabels(input, [low, high]) {
     xshift: step > first + 0.8 * (last - first) ? -6 : 6,
     yanchor: "bottom",
     borderpad: 0,
+    bgcolor: veil(input.colours.surface),
     font: { size: 10, color: input.colours.muted },
   }));
 }
