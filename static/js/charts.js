@@ -172,7 +172,7 @@ export class ChartPanel {
     element.addEventListener("mousemove", (event) => {
       const marker = markerUnder(event);
       element.classList.toggle("near-marker", marker !== null);
-      element.title = marker ? `Click: ${marker.look === "change" ? "undo it, or train the twin without it" : "more, and what to do from here"}` : "";
+      element.title = marker ? `${marker.story.join("\n")}\nClick: before and after, and what to do from here` : "";
       if (marker) this.onMarker.near(marker);
     });
     element.on("plotly_doubleclick", () => this.#setZoom({ x: null, y: {} }));
