@@ -12,6 +12,8 @@ from app.service.requests import ReadText, Request
 from app.service.worker import Worker
 from bitlm.errors import RunNotFoundError
 from bitlm.history.comparison import Comparison, Difference, compare, difference
+from bitlm.history.effects import EffectReport, effect_of
+from bitlm.history.milestones import Milestone, milestones
 from bitlm.history.narration import TOLD_KINDS
 from bitlm.session import CheckpointPolicy, Event, RunRecord, RunStore
 from bitlm.session.checkpoint_table import CheckpointRecord
@@ -164,6 +166,25 @@ class ModelManager:
         """
         self._store.flush()
         return difference(self._store, run_id, other_id, max_points=max_points)
+
+    def effect(self, run_id: str, event_id: int) -> EffectReport:
+        """Return a run's figures before and after one of its events.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            JournalError: There is no such event in it that something could follow from.
+        """
+        self.run(run_id)
+        return effect_of(self._store, run_id, event_id)
+
+    def milestones(self, run_id: str) -> list[Milestone]:
+        """Return the baselines that a run has passed, the earliest first.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        self.run(run_id)
+        return milestones(self._store, run_id)
 
     @property
     def store(self) -> RunStore:

@@ -10,18 +10,21 @@ from app.web.schemas import (
     CompareQuery,
     DeleteRequest,
     DifferenceQuery,
+    EffectQuery,
     EventsAnswer,
     EventsQuery,
     JournalAnswer,
     LabelRequest,
     MetricsAnswer,
     MetricsQuery,
+    MilestonesAnswer,
     RunDeleted,
     RunList,
     RunSummary,
 )
 from bitlm.errors import ConfigError
 from bitlm.history.comparison import Comparison, Difference
+from bitlm.history.effects import EffectReport
 from bitlm.session import RunRecord
 
 
@@ -53,6 +56,15 @@ class RunRoutes:
             Route(
                 "GET", f"{one}/difference", self.difference, Difference, query=DifferenceQuery, errors=missing
             ),
+            Route(
+                "GET",
+                f"{one}/effect",
+                self.effect,
+                EffectReport,
+                query=EffectQuery,
+                errors=(*missing, HTTPStatus.CONFLICT),
+            ),
+            Route("GET", f"{one}/milestones", self.milestones, MilestonesAnswer, errors=missing),
             Route("GET", f"{one}/metrics", self.metrics, MetricsAnswer, query=MetricsQuery, errors=missing),
             Route("GET", f"{one}/events", self.events, EventsAnswer, query=EventsQuery, errors=missing),
         ]
@@ -101,6 +113,14 @@ class RunRoutes:
     def difference(self, run_id: str, query: DifferenceQuery) -> Difference:
         """Return by how much a run's bits per byte differ from another's."""
         return self._manager.difference(run_id, query.other, max_points=query.max_points)
+
+    def effect(self, run_id: str, query: EffectQuery) -> EffectReport:
+        """Return a run's figures before and after something that happened to it."""
+        return self._manager.effect(run_id, query.event)
+
+    def milestones(self, run_id: str) -> MilestonesAnswer:
+        """Return the baselines that a run has passed, and when."""
+        return MilestonesAnswer(run_id=run_id, milestones=self._manager.milestones(run_id))
 
     def metrics(self, run_id: str, query: MetricsQuery) -> MetricsAnswer:
         """Return a run's metrics by column, thinned for a chart."""

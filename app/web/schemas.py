@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from bitlm.calibration.floors import FALSE_REJECT_RATE, HIGHEST_RATE
+from bitlm.history.milestones import Milestone
 from bitlm.session import AlertAction, Event, Origin
 from bitlm.session.presets import DEFAULT_SIZE
 
@@ -248,6 +249,12 @@ class DifferenceQuery(Query):
     max_points: Annotated[int, Field(ge=2, le=3000)] = 500
 
 
+class EffectQuery(Query):
+    """The event to look before and after."""
+
+    event: Annotated[int, Field(ge=1)]
+
+
 class RunSummary(BaseModel):
     """A run as the list shows it.
 
@@ -325,6 +332,13 @@ class MetricsAnswer(BaseModel):
     run_id: str
     columns: dict[str, list[float | int | list[float] | list[list[float]] | None]]
     cursor: int
+
+
+class MilestonesAnswer(BaseModel):
+    """The baselines that a run has passed, the earliest first."""
+
+    run_id: str
+    milestones: list[Milestone]
 
 
 class EventsAnswer(BaseModel):

@@ -9,6 +9,7 @@ from bitlm.cli.calibrate import calibrate
 from bitlm.cli.capsule import capsule, verify
 from bitlm.cli.checkpoints import checkpoints
 from bitlm.cli.compile import compile_functions
+from bitlm.cli.effect import effect
 from bitlm.cli.evaluate import evaluate
 from bitlm.cli.export import export
 from bitlm.cli.generate import generate
@@ -29,6 +30,7 @@ app.command()(generate)
 app.command()(evaluate)
 app.command()(calibrate)
 app.command()(journal)
+app.command()(effect)
 app.command()(replay)
 app.command()(fork)
 app.command()(rollback)

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,8 @@ from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, default
 from bitlm.data import Corpus
 from bitlm.errors import HaltedError
 from bitlm.history.branching import roll_back
+from bitlm.history.milestones import milestones
+from bitlm.history.narration import duration
 from bitlm.session import AlertAction, Anneal, RunStore, Session, SetAlertAction, StepEvent, preset
 
 DEFAULT_MINUTES = 5.0
@@ -176,7 +178,7 @@ def _progress_line(event: StepEvent, validation: float | None) -> str:
     return f"step {event.step}  train {event.bits_per_byte:.3f}  held out {held_out} bpb  {speed:.1f} kB/s"
 
 
-def _measure(session: Session) -> dict[str, object]:
+def _measure(session: Session) -> dict[str, Any]:
     reference = session.model.reference
     assert reference is not None, "a session's model always carries its reference"
     compared = session.store.baselines(session.corpus.fingerprint)
@@ -191,15 +193,12 @@ def _measure(session: Session) -> dict[str, object]:
         "bytes_seen": session.bytes_seen,
         "bits_per_byte": quality,
         "baselines": compared,
+        "milestones": [one.model_dump() for one in milestones(session.store, session.run_id)],
     }
 
 
-def _print_result(console: Console, result: dict[str, object], seconds: float) -> None:
-    compared = result["baselines"]
-    assert isinstance(compared, dict)
-    rows = sorted(
-        [*compared.items(), ("BitLM", result["bits_per_byte"])], key=lambda row: -float(str(row[1]))
-    )
+def _print_result(console: Console, result: dict[str, Any], seconds: float) -> None:
+    rows = sorted([*result["baselines"].items(), ("BitLM", result["bits_per_byte"])], key=lambda row: -row[1])
     table = Table(title="bits per byte of the held-out tenth, given the rest (lower is better)")
     table.add_column("compressor or model")
     table.add_column("bpb", justify="right")
@@ -207,7 +206,14 @@ def _print_result(console: Console, result: dict[str, object], seconds: float) -
         style = "bold green" if name == "BitLM" else ""
         table.add_row(name, f"{value:.3f}", style=style)
     console.print(table)
+    if result["milestones"]:
+        console.print(_passed_line(result["milestones"]), highlight=False)
     console.print(
         f"run {result['run_id']}: {result['steps']} steps, {result['bytes_seen']} bytes, {seconds:.0f} s"
     )
     console.print(f'next: python -m bitlm generate --run {result["run_id"]} --prompt "The "', highlight=False)
+
+
+def _passed_line(found: list[dict[str, Any]]) -> str:
+    told = ", ".join(f"{one['name']} at {duration(one['elapsed_s'])}" for one in found)
+    return f"passed on the way, by its quick estimate: {told}"

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from bitlm.errors import ConfigError
+from bitlm.history.past import events_with_past
 from bitlm.session import Event, RunRecord, RunStore
 from bitlm.session.events import EventKind
 from bitlm.session.learner import JOURNAL_KINDS
@@ -130,7 +131,7 @@ def compare(store: RunStore, run_ids: Sequence[str]) -> Comparison:
     return Comparison(
         runs=[_compared(store, record) for record in records],
         config=_settings(records),
-        journal=_journal([_entries(store, record) for record in records]),
+        journal=_journal([events_with_past(store, record, kinds=JOURNAL_KINDS) for record in records]),
         first_difference=first,
         compared_steps=shared,
     )
@@ -155,19 +156,6 @@ def _settings(records: Sequence[RunRecord]) -> list[SettingDifference]:
     names = {name: None for settings in flat for name in settings}
     rows = [SettingDifference(field=name, values=[one.get(name) for one in flat]) for name in names]
     return [row for row in rows if any(value != row.values[0] for value in row.values)]
-
-
-def _entries(store: RunStore, record: RunRecord) -> list[Event]:
-    """Return a run's journal, with what it was told as another run before it branched off."""
-    own = store.all_events(record.run_id, kinds=JOURNAL_KINDS)
-    if record.origin is None:
-        return own
-    try:
-        parent = store.run(record.origin.run_id)
-    except LookupError:  # it was deleted since; what it was told is not known any more
-        return own
-    shared = record.origin.after_event
-    return [*(event for event in _entries(store, parent) if event.event_id <= shared), *own]
 
 
 def _journal(journals: Sequence[Sequence[Event]]) -> list[JournalDifference]:

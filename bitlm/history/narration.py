@@ -71,6 +71,15 @@ def source_name(event: Event) -> str:
     return SOURCE_NAMES[event.source]
 
 
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: 42 s, 1 m 12 s, 2 h 05 m."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} m"
+    return f"{minutes} m {rest:02d} s" if minutes else f"{rest} s"
+
+
 def _field(name: str) -> str:
     return FIELD_NAMES.get(name, name)
 

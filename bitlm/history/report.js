@@ -8,8 +8,8 @@ const FEW_POINTS = 60;
 const SMOOTHING = 0.02;
 const NARROW_PX = 500;
 const MARGIN = { t: 18, b: 26 };
-const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "compressor",
-  "order", "marker", "alert"];
+const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "attention",
+  "compressor", "order", "marker", "alert"];
 
 const lastStep = run.metrics.step.at(-1) ?? 0;
 const steps = [0, Math.max(20, lastStep) * 1.01];
@@ -178,7 +178,64 @@ function rate(colours) {
   return { data, levels: [], range: [0, Math.max(...points.y, 1e-9) * 1.08], tickformat: "~g" };
 }
 
-const FIGURES = { quality, telemetry, rate };
+/** Between two colours as the browser resolved them. */
+function between(first, second, share) {
+  const [one, other] = [first, second].map((colour) => colour.match(/\d+(\.\d+)?/g).map(Number));
+  return `rgb(${one.map((value, i) => Math.round(value + share * (other[i] - value))).join(", ")})`;
+}
+
+/** A column with a figure for each part: a line each, from one colour to the other, and its name at the edge. */
+function parts(column, names, { training, validation }, toHeight = (value) => value) {
+  const { x, y: lists } = series(column);
+  const colour = (i) => between(training, validation, i / Math.max(1, lists[0].length - 1));
+  const part = (i) => ({ x, y: lists.map((list) => list[i]) });
+  const indexes = [...(lists[0] ?? []).keys()];
+  return {
+    data: indexes.map((i) => line(names[i] ?? `${i}`, part(i), colour(i), { line: { color: colour(i), width: 1.2 } })),
+    labels: indexes.map((i) => ({ value: toHeight(lists.at(-1)[i]), label: names[i] ?? `${i}`, colour: colour(i) })),
+  };
+}
+
+function bits(colours) {
+  const { data, labels } = parts("validation_bits_per_bit", ["b7", "b6", "b5", "b4", "b3", "b2", "b1", "b0"], colours);
+  return { data, levels: [], labels, range: [0, Math.max(0.1, ...labels.map(({ value }) => 1.6 * value))], tickformat: ".2~f" };
+}
+
+function gradient(colours) {
+  const layers = Array.from({ length: run.layers }, (_, i) => `layer ${i + 1}`);
+  const { data, labels } = parts("gradient_norm_blocks", ["embedding", ...layers, "head", "mixer"], colours, Math.log10);
+  const whole = course("whole", "gradient_norm", colours.compressor);
+  const heights = [...whole, ...data].flatMap(({ y }) => y).filter((value) => value > 0).map(Math.log10);
+  return {
+    data: [...whole, ...data], levels: [], labels, range: [Math.min(...heights) - 0.1, Math.max(...heights) + 0.1],
+    tickformat: "~g", yaxis: { type: "log", dtick: 1 },
+  };
+}
+
+function heads(colours) {
+  const { x, y: looks } = series("attention_entropy_heads");
+  const names = looks[0].flatMap((layer, i) => layer.map((_, j) => `layer ${i + 1}, head ${j + 1}`));
+  const map = {
+    type: "heatmap", x: [...x, lastStep + 1], y: [...names.keys()], z: names.map((_, row) => looks.map((look) => look.flat()[row])),
+    text: names.map((name) => x.map(() => name)), hovertemplate: "%{text}: %{z:.2f} bits<extra></extra>", zmin: 0,
+    colorscale: [[0, colours.grid], [1, colours.attention]], colorbar: { thickness: 8, outlinewidth: 0, xpad: 8 },
+  };
+  const perLayer = looks[0][0].length;
+  const yaxis = {
+    showgrid: false, tickvals: looks[0].map((_, i) => (i + 0.5) * perLayer - 0.5), ticktext: looks[0].map((_, i) => `layer ${i + 1}`),
+  };
+  return { data: [map], levels: [], range: [names.length - 0.5, -0.5], yaxis };
+}
+
+const FIGURES = { quality, telemetry, rate, bits, gradient, heads };
+
+/** A chart of what older runs have not measured is left out. */
+function isMeasured(element) {
+  const card = element.closest("[data-needs]");
+  if (!card) return true;
+  card.hidden = series(card.dataset.needs).x.length === 0;
+  return !card.hidden;
+}
 
 function draw() {
   const colours = themeColours();
@@ -186,9 +243,10 @@ function draw() {
   const axis = { gridcolor: colours.grid, zeroline: false, tickfont: { size: 11, color: colours.muted } };
   for (const [id, figure] of Object.entries(FIGURES)) {
     const element = document.getElementById(id);
-    const { data, levels, range, tickformat } = figure(colours);
+    if (!isMeasured(element)) continue;
+    const { data, levels, labels = [], range, tickformat, yaxis = {} } = figure(colours);
     const [width, height] = [element.clientWidth, element.clientHeight];
-    const margin = { ...MARGIN, l: 46, r: levels.length || width > NARROW_PX ? 84 : 10, pad: 0 };
+    const margin = { ...MARGIN, l: 46, r: levels.length || labels.length || width > NARROW_PX ? 84 : 10, pad: 0 };
     const [plotWidth, plotHeight] = [width - margin.l - margin.r, height - margin.t - margin.b];
     const [alerts, changes] = [true, false].map((alert) => run.markers.filter((marker) => marker.alert === alert));
     const markers = [markerTrace(changes, colours.marker), markerTrace(alerts, colours.alert)];
@@ -204,10 +262,10 @@ function draw() {
         ...axis, range: steps, tickformat: ",d", nticks: width < NARROW_PX ? 5 : 9, showgrid: false, showline: true,
         linecolor: colours.line, ticks: "outside", ticklen: 3, tickcolor: colours.line, spikethickness: 1,
       },
-      yaxis: { ...axis, range, nticks: 6, tickformat },
+      yaxis: { ...axis, range, nticks: 6, tickformat, ...yaxis },
       yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
       shapes: levels.map(levelLine),
-      annotations: [...edgeLabels(levels, range, plotHeight), ...markerLabels(colours, plotWidth)],
+      annotations: [...edgeLabels([...levels, ...labels], range, plotHeight), ...markerLabels(colours, plotWidth)],
     }, { displayModeBar: false, responsive: false, showTips: false });
   }
 }

@@ -9,13 +9,34 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from bitlm.history.narration import TOLD_KINDS, branch_of, is_alert, sentence, short_label, source_name
+from bitlm.history.milestones import Milestone, milestones
+from bitlm.history.narration import (
+    TOLD_KINDS,
+    branch_of,
+    duration,
+    is_alert,
+    sentence,
+    short_label,
+    source_name,
+)
 from bitlm.session import Event, RunRecord, RunStore
 
 MOST_POINTS = 1000
 """Rows of metrics that the charts are drawn from; `export_csv` has them all."""
 
-DRAWN_COLUMNS = ("step", "bits_per_byte", "validation_bits_per_byte", "K", "C", "S", "learning_rate")
+DRAWN_COLUMNS = (
+    "step",
+    "bits_per_byte",
+    "validation_bits_per_byte",
+    "K",
+    "C",
+    "S",
+    "learning_rate",
+    "validation_bits_per_bit",
+    "gradient_norm",
+    "gradient_norm_blocks",
+    "attention_entropy_heads",
+)
 
 DEFINITIONS = {
     "bits per byte": "What a byte of the text would take in a file, compressed with this model; 8 is a coin, "
@@ -34,6 +55,11 @@ DEFINITIONS = {
     "S (symbiosis)": "The mean probability, per bit, that a counting model of the training text gives the "
     "same sample: 0.5 is a coin, text has about 0.85; it does not say whether the sample is true or good.",
     "learning rate": "AdamW's step size, as that update used it.",
+    "bits of a byte": "What each bit has in the held-out figure, b7 the most significant; a coin costs 1.",
+    "gradient norm": "How strongly a step's batch pulls at the weights, before clipping: at all of them, "
+    "and at each part.",
+    "attention entropy": "How widely a head looks, in bits: two to that power is the number of "
+    "positions it amounts to.",
 }
 
 
@@ -55,6 +81,7 @@ def report_html(store: RunStore, run_id: str) -> str:
         subtitle=_subtitle(record),
         tiles=_tiles(record, metrics, quality),
         comparison=_bars(baselines, quality),
+        milestones=_passed(milestones(store, run_id)),
         comparison_note=escape(quality_note if baselines else f"{quality_note} {_NO_BASELINES}"),
         chart_note=escape(_chart_note(record.last_step, len(metrics["step"]))),
         journal_count=len(told),
@@ -72,6 +99,7 @@ def report_html(store: RunStore, run_id: str) -> str:
             {
                 "metrics": {name: metrics[name] for name in DRAWN_COLUMNS},
                 "baselines": baselines,
+                "layers": record.config.model.num_layers,
                 "markers": _markers([*told, *alerts]),
             }
         ),
@@ -126,20 +154,12 @@ def _tiles(record: RunRecord, metrics: dict[str, list[Any]], quality: float | No
         "held-out bits per byte": "–" if quality is None else f"{quality:.3f}",
         "steps": f"{record.last_step:,}",
         "bytes trained on": f"{bytes_seen:,}",
-        "spent stepping": _duration(elapsed_s),
+        "spent stepping": duration(elapsed_s),
         "parameters": f"{record.parameters:,}",
     }
     return "".join(
         f"<div class='tile'><b>{value}</b><span>{name}</span></div>" for name, value in tiles.items()
     )
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} m"
-    return f"{minutes} m {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _bars(baselines: dict[str, float], quality: float | None) -> str:
@@ -149,6 +169,14 @@ def _bars(baselines: dict[str, float], quality: float | None) -> str:
     )
     longest = max((value for _, value, _ in rows), default=1.0) or 1.0
     return f"<table class='bars'>{''.join(_bar(*row, longest) for row in rows)}</table>"
+
+
+def _passed(found: Sequence[Milestone]) -> str:
+    """Return when the run got below each baseline, by its quick estimate; nothing if it passed none."""
+    if not found:
+        return ""
+    told = ", ".join(f"{one.name} at {duration(one.elapsed_s)} (step {one.step:,})" for one in found)
+    return f"<p class='quiet passed'>Passed on the way, by the quick estimate: {escape(told)}.</p>"
 
 
 def _bar(name: str, value: float, is_ours: bool, longest: float) -> str:  # noqa: FBT001 - a row of `_bars`

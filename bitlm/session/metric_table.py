@@ -80,6 +80,28 @@ class MetricTable:
             rows = reader.execute(f"{SELECT} step > ? ORDER BY step LIMIT ?", (run_id, since, most))
             return [_unpacked(dict(row)) for row in rows]
 
+    def values(
+        self, run_id: str, column: str, *, after: int, until: int, most: int | None, newest: bool
+    ) -> list[tuple[int, float]]:
+        """Return steps and values of one column where it has any, in order of step.
+
+        Args:
+            run_id: The run.
+            column: One of METRIC_COLUMNS with a single figure in each row.
+            after: Only steps above this one.
+            until: Only steps up to this one.
+            most: At most so many values; None for all.
+            newest: Whether the last of them count if there are more, instead of the first.
+        """
+        assert column in METRIC_COLUMNS, f"{column} is no column"
+        query = (
+            f"SELECT step, {column} FROM metrics WHERE run_id = ? AND step > ? AND step <= ? "  # noqa: S608 # our own column names
+            f"AND {column} IS NOT NULL ORDER BY step {'DESC' if newest else 'ASC'} LIMIT ?"
+        )
+        with self._database.reading() as reader:
+            rows = reader.execute(query, (run_id, after, until, -1 if most is None else most)).fetchall()
+        return sorted((row["step"], row[column]) for row in rows)
+
     def rows(self, run_id: str, *, since: int = -1, max_points: int | None = None) -> dict[str, list[Any]]:
         """Return the metrics of steps after `since`, by column, in order of step.
 

@@ -20,6 +20,7 @@ from bitlm.session.events import Event, EventKind, Source, StepEvent
 from bitlm.session.metric_pairs import MetricPairs
 from bitlm.session.metric_table import MetricTable
 from bitlm.session.records import Origin, Planned, RunRecord
+from bitlm.session.thinning import LAST_STEP
 
 ROWS_AT_ONCE = 10_000
 
@@ -215,6 +216,13 @@ class RunStore:
     def metrics_of_step(self, run_id: str, step: int) -> dict[str, Any] | None:
         """Return what one step measured, or None if there is no such step."""
         return self._metrics.row(run_id, step)
+
+    def values(
+        self, run_id: str, column: str, *, after: int = -1, until: int = LAST_STEP, most: int | None = None,
+        newest: bool = False,
+    ) -> list[tuple[int, float]]:  # fmt: skip
+        """Return steps and values of one column where it has any; see `MetricTable.values`."""
+        return self._metrics.values(run_id, column, after=after, until=until, most=most, newest=newest)
 
     def drop_metrics_after(self, run_id: str, step: int) -> None:
         """Forget the metrics of steps that turned out otherwise."""

@@ -90,6 +90,10 @@ export const api = {
   fullDifference: (runId, otherId) => get(`${run(runId)}/difference?other=${encodeURIComponent(otherId)}&max_points=3000`),
   /** @param {string} runId @param {string[]} columns @returns {Promise<string>} These of every step, as CSV. */
   table: (runId, columns) => getText(`${run(runId)}/export/csv?columns=${columns.join()}`),
+  /** @param {string} runId @param {number} eventId @returns {Promise<object>} Before and after it. */
+  effect: (runId, eventId) => get(`${run(runId)}/effect?event=${eventId}`),
+  /** @param {string} runId @returns {Promise<object>} The baselines that it has passed. */
+  milestones: (runId) => get(`${run(runId)}/milestones`),
   /** @param {string} runId @param {string} format csv, jsonl, report or capsule. @returns {string} Its address. */
   exportUrl: (runId, format) => `${run(runId)}/export/${format}`,
   /** @param {object} settings @returns {Promise<object>} */

@@ -1,6 +1,7 @@
 // Going another way: forks, twins, undone changes, other runs. Each takes another run live.
 
 import { button, element } from "./dom.js";
+import { effectTable } from "./effect_view.js";
 import { fieldName, isChange, sentence, sourceName } from "./events.js";
 import { clock, setting, whole } from "./format.js";
 import { placeBeside } from "./popover.js";
@@ -93,60 +94,118 @@ function insteadForm(event, onSubmit) {
   );
 }
 
-/** The menu of a change or of all that happened at a step: what if it had not been? */
+/** The menu of what happened at a step: what was before and after it, and what if it had not been? */
 export class ChangeMenu {
-  /** @param {HTMLElement} popover @param {object} store @param {Branching} branching @param {function(number): void} onFork */
-  constructor(popover, store, branching, onFork) {
+  /**
+   * @param {HTMLElement} popover
+   * @param {object} store
+   * @param {Branching} branching
+   * @param {import("./effects.js").Effects} effects
+   * @param {function(number): void} onFork
+   */
+  constructor(popover, store, branching, effects, onFork) {
     this.popover = popover;
     this.store = store;
     this.branching = branching;
+    this.effects = effects;
     this.onFork = onFork;
+    this.place = null; // of the table, while the menu is open
+    popover.addEventListener("toggle", ({ newState }) => {
+      if (newState === "closed") this.place = null;
+    });
+    store.subscribe((state, previous) => this.#follow(state, previous));
   }
 
-  /** @param {number} step @param {DOMRect} anchor */
-  openStep(step, anchor) {
-    this.open(this.store.get().events.filter((event) => event.step === step && isChange(event)), anchor);
-  }
-
-  /** @param {Array<object>} events @param {DOMRect} anchor */
-  open(events, anchor) {
-    if (events.length === 0) return;
+  /**
+   * @param {{events: Array<object>, checkpoint: ?object}} marker Or one event alone.
+   * @param {DOMRect} anchor
+   * @param {?string} chart The chart it was asked on.
+   */
+  open({ events, checkpoint = null }, anchor, chart = null) {
+    if (events.length === 0 && !checkpoint) return;
+    const hasChange = events.some(isChange);
+    this.eventId = events.at(-1)?.event_id ?? null;
+    this.chart = chart;
+    this.place = element("div", { className: "change" });
     this.popover.replaceChildren(
       ...events.map((event) => this.#entry(event)),
-      element("p", { className: "quiet", textContent:
-        "A twin is this run without the change, trained on the same batches up to the same step: the difference is what the change did." }),
+      ...(checkpoint ? [this.#checkpoint(checkpoint)] : []),
+      ...(this.eventId ? [this.place] : []),
+      ...(hasChange ? [element("p", { className: "quiet", textContent:
+        "The proof is the twin: this run without the change, trained on the same batches up to the same step. The difference is what the change did." })] : []),
     );
+    this.#showEffect();
+    this.effects.want(this.eventId);
     this.popover.showPopover();
+    this.anchor = anchor;
     placeBeside(this.popover, anchor);
     this.popover.querySelector("button:enabled")?.focus();
   }
 
-  #entry(event) {
+  #follow({ status, effects }, previous) {
+    if (!this.place) return;
+    if (status?.step !== previous.status?.step) this.effects.want(this.eventId);
+    if (effects[this.eventId] === previous.effects[this.eventId]) return;
+    this.#showEffect();
+    placeBeside(this.popover, this.anchor);
+  }
+
+  #showEffect() {
+    this.place.replaceChildren(effectTable(this.store.get().effects[this.eventId], this.chart));
+  }
+
+  /** A button that closes the menu and then acts. */
+  #action(text, act, extra = {}) {
     const { obstacle } = this.branching;
-    const then = (act) => () => {
+    const clicked = () => {
       this.popover.hidePopover();
       act();
     };
-    const state = { disabled: obstacle !== null, title: obstacle ?? "" };
-    const form = insteadForm(event, (instead) => then(() => this.branching.twin(event, instead))());
-    for (const control of form?.elements ?? []) Object.assign(control, state);
+    return button(text, clicked, { disabled: obstacle !== null, title: obstacle ?? "", ...extra });
+  }
+
+  #checkpoint({ step, at, name }) {
+    return element(
+      "section",
+      { className: "change" },
+      element("h3", { textContent: name ? `Checkpoint ${name}` : `Checkpoint of step ${whole(step)}` }),
+      element("p", { className: "quiet", textContent: `step ${whole(step)} · ${clock(at)}` }),
+      element("div", { className: "buttons" }, this.#action("Fork here …", () => this.onFork(step))),
+    );
+  }
+
+  #entry(event) {
+    const { obstacle } = this.branching;
+    const change = isChange(event);
+    const form = change ? this.#insteadForm(event, obstacle) : null;
     return element(
       "section",
       { className: "change" },
       element("h3", { textContent: sentence(event) }),
       element("p", { className: "quiet", textContent:
         `step ${whole(event.step)} · ${sourceName(event.source)} · ${clock(event.at)}` }),
-      obstacle && element("p", { className: "change-obstacle", textContent: `${obstacle}.` }),
-      element(
+      change && obstacle ? element("p", { className: "change-obstacle", textContent: `${obstacle}.` }) : null,
+      change
+        ? element(
         "div",
         { className: "buttons" },
-        button("Twin without it", then(() => this.branching.twin(event)), { className: "primary", ...state }),
-        button("Undo it", then(() => this.branching.undo(event)), {
-          ...state, title: obstacle ?? "A new run that goes on from before it; this one stays as it is",
+            this.#action("Twin without it", () => this.branching.twin(event), { className: "primary" }),
+            this.#action("Undo it", () => this.branching.undo(event), {
+              title: obstacle ?? "A new run that goes on from before it; this one stays as it is",
         }),
-        button("Fork here …", then(() => this.onFork(event.step)), state),
-      ),
+            this.#action("Fork here …", () => this.onFork(event.step)),
+          )
+        : null,
       form,
     );
+  }
+
+  #insteadForm(event, obstacle) {
+    const form = insteadForm(event, (instead) => {
+      this.popover.hidePopover();
+      this.branching.twin(event, instead);
+    });
+    for (const control of form?.elements ?? []) Object.assign(control, { disabled: obstacle !== null, title: obstacle ?? "" });
+    return form;
   }
 }

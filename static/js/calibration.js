@@ -32,6 +32,28 @@ export function nearestLength(lengths, bytes) {
   return lengths.reduce((nearest, other) => (distance(other) < distance(nearest) ? other : nearest));
 }
 
+const PROBE_BYTES = 128; // of the samples that C and S are measured on
+const BAND = [0.05, 0.95];
+
+/** The value that a share of real text lies below, read between the known shares. */
+function valueAt(shares, values, share) {
+  const after = Math.max(1, shares.findIndex((known) => known >= share));
+  const along = (share - shares[after - 1]) / (shares[after] - shares[after - 1]);
+  return values[after - 1] + along * (values[after] - values[after - 1]);
+}
+
+/**
+ * Between which C and S nine tenths of real text of a probe sample's length lie.
+ * @param {{shares: number[], lengths: Array<object>}} answer The service's.
+ * @returns {?{C: [number, number], S: [number, number]}} Null where the text is too short to say.
+ */
+export function bandsOf({ shares, lengths }) {
+  const fitted = lengths.find(({ length_bytes: bytes }) => bytes === PROBE_BYTES);
+  if (!fitted) return null;
+  const band = (values) => BAND.map((share) => valueAt(shares, values, share));
+  return { C: band(fitted.C), S: band(fitted.S) };
+}
+
 /** @param {number} share @returns {string} As a percentage: 1.3 %; never 0 for a share above it. */
 export function percentage(share) {
   const percent = 100 * share;
@@ -102,6 +124,7 @@ export class Calibration {
     if (text === this.text || (text !== null && obstacle !== null)) return;
     this.text = text;
     this.answer = null;
+    this.store.update({ bands: null });
     this.said.textContent = "";
     this.#tell();
     if (text !== null) this.#measure(text).catch((error) => this.#say(error.detail || String(error)));
@@ -121,6 +144,7 @@ export class Calibration {
     const answer = await this.api.calibration(this.form.elements.rate.valueAsNumber / 100);
     if (text !== this.text) return;
     this.answer = answer;
+    this.store.update({ bands: bandsOf(answer) });
     this.#tell();
   }
 

@@ -3,6 +3,7 @@
 import { bitsFigure, gradientFigure, headsFigure, sampleFigure } from "./anatomy_figures.js";
 import { differenceFigure, lossFigure, telemetryFigure, throughputFigure } from "./figures.js";
 import { attentionFigure, costFigure, depthFigure, memoryFigure } from "./inside_figures.js";
+import { rateFigure } from "./rate_figures.js";
 
 /** @type {Object<string, {figure: function(import("./plot.js").ChartInput): object, columns: string[], isBeside?: boolean}>} */
 export const CHARTS = {
@@ -17,5 +18,6 @@ export const CHARTS = {
   bits: { figure: bitsFigure, columns: ["validation_bits_per_bit"] },
   heads: { figure: headsFigure, columns: ["attention_entropy_heads"] },
   gradient: { figure: gradientFigure, columns: ["gradient_norm", "gradient_norm_blocks"], isBeside: true },
+  rate: { figure: rateFigure, columns: ["learning_rate"], isBeside: true },
   sample: { figure: sampleFigure, columns: ["symbiosis_kl", "utf8_validity"], isBeside: true },
 };

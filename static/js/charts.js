@@ -7,6 +7,7 @@ import { readings } from "./figures.js";
 import { insideReadings } from "./inside_figures.js";
 import { markerNear, markersOf } from "./markers.js";
 import { stepToPixel } from "./plot.js";
+import { rateReadings } from "./rate_figures.js";
 import { SMOOTHING } from "./view.js";
 import { placed } from "./x_axis.js";
 
@@ -42,7 +43,8 @@ export class ChartPanel {
    * @param {HTMLElement} page
    * @param {{get: function(): object, subscribe: function(function): void, update: function(object): void}} store
    * @param {Promise<object>} plotly Resolves to the Plotly library.
-   * @param {function(number, DOMRect): void} onMarker Called when the marker of a step is clicked.
+   * @param {{open: function(object, DOMRect, string): void, near: function(object): void}} onMarker Called with a
+   *   marker that is clicked (and where, and on which chart), or that the pointer is near to.
    */
   constructor(page, store, plotly, onMarker) {
     this.onMarker = onMarker;
@@ -82,7 +84,7 @@ export class ChartPanel {
    * @returns {{data: object[], layout: object}}
    */
   figure(name, size) {
-    return CHARTS[name].figure({ ...this.#input(), size });
+    return CHARTS[name].figure({ ...this.#input(), size, chart: name });
   }
 
   #start(library) {
@@ -110,7 +112,12 @@ export class ChartPanel {
   }
 
   #showReadings({ status, metrics, difference }) {
-    const texts = { ...readings(status, metrics, difference), ...insideReadings(metrics), ...anatomyReadings(metrics) };
+    const texts = {
+      ...readings(status, metrics, difference),
+      ...insideReadings(metrics),
+      ...anatomyReadings(metrics),
+      ...rateReadings(metrics, status?.config),
+    };
     for (const [name, text] of Object.entries(texts)) {
       const place = this.page.querySelector(`[data-reading="${name}"]`);
       if (place.textContent !== text) place.textContent = text;
@@ -119,12 +126,15 @@ export class ChartPanel {
 
   /** What all charts are drawn from, their size apart. */
   #input() {
-    const { status, metrics, events, overlays, difference, view } = this.store.get();
+    const { status, metrics, events, overlays, difference, view, checkpoints, effects, milestones, bands } = this.store.get();
     return {
       metrics: placed(metrics, view.x),
       overlays: overlays.map((overlay) => ({ ...overlay, metrics: placed(overlay.metrics, view.x) })),
       difference,
-      markers: markersOf(events),
+      markers: markersOf(events, checkpoints),
+      effects,
+      milestones,
+      bands,
       baselines: status?.baselines ?? null,
       telemetry: status?.run_id ? status.telemetry : null,
       layers: status?.config?.num_layers ?? 1,
@@ -145,7 +155,8 @@ export class ChartPanel {
     const fresh = visible.filter((one) => !one.dataset.drawn);
     if (fresh.length > 1) setTimeout(() => this.#drawVisible()); // a first draw is slow: show each when it is done
     for (const element of fresh.length ? fresh.slice(0, 1) : visible) {
-      const input = { ...shared, size: { width: element.clientWidth, height: element.clientHeight } };
+      const size = { width: element.clientWidth, height: element.clientHeight };
+      const input = { ...shared, size, chart: element.dataset.chart };
       const { data, layout } = CHARTS[element.dataset.chart].figure(input);
       this.plotly.react(element, data.map(withoutLabel), layout, PLOT_CONFIG);
       this.drawn.set(element, { input, data, layout });
@@ -164,12 +175,13 @@ export class ChartPanel {
     };
     element.on("plotly_click", ({ event }) => {
       const marker = markerUnder(event);
-      if (marker) this.onMarker(marker.step, new DOMRect(event.clientX, event.clientY, 0, 0));
+      if (marker) this.onMarker.open(marker, new DOMRect(event.clientX, event.clientY, 0, 0), element.dataset.chart);
     });
     element.addEventListener("mousemove", (event) => {
       const marker = markerUnder(event);
       element.classList.toggle("near-marker", marker !== null);
-      element.title = marker ? `${marker.story.join("\n")}\nClick: undo it, or train the twin without it` : "";
+      element.title = marker ? `${marker.story.join("\n")}\nClick: before and after, and what to do from here` : "";
+      if (marker) this.onMarker.near(marker);
     });
     element.on("plotly_doubleclick", () => this.#setZoom({ x: null, y: {} }));
   }

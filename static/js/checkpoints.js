@@ -52,6 +52,7 @@ export class CheckpointList {
     const { checkpoints } = runId ? await this.api.checkpoints(runId).catch(() => ({ checkpoints: [] })) : { checkpoints: [] };
     if (runId !== this.runId) return;
     this.checkpoints = checkpoints;
+    this.store.update({ checkpoints });
     this.#show();
   }
 

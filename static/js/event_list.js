@@ -1,12 +1,12 @@
 // The list of what happened, newest first.
 
 import { button } from "./dom.js";
-import { isChange, sentence, sourceName, weight } from "./events.js";
+import { isChange, isExplained, sentence, sourceName, weight } from "./events.js";
 import { clock, whole } from "./format.js";
 
 const MOST_ROWS = 200;
 
-function row(event, onChange) {
+function row(event, onMore) {
   const item = document.createElement("li");
   item.dataset.weight = weight(event);
   const cells = {
@@ -21,11 +21,12 @@ function row(event, onChange) {
     cell.textContent = text;
     item.append(cell);
   }
-  if (isChange(event)) {
-    const open = ({ currentTarget }) => onChange(event, currentTarget.getBoundingClientRect());
-    item.append(button("what if …", open, {
-      className: "plain small event-menu", "aria-label": `What if not: ${sentence(event)}`, title: "Undo it, or train the twin without it",
-    }));
+  if (isExplained(event)) {
+    const open = ({ currentTarget }) => onMore(event, currentTarget.getBoundingClientRect());
+    const words = isChange(event)
+      ? { textContent: "what if …", "aria-label": `What if not: ${sentence(event)}`, title: "Before and after; undo it, or train the twin without it" }
+      : { textContent: "effect …", "aria-label": `Before and after: ${sentence(event)}`, title: "What the figures were before and after" };
+    item.append(button("", open, { className: "plain small event-menu", ...words }));
   }
   return item;
 }
@@ -34,12 +35,12 @@ function row(event, onChange) {
  * @param {HTMLOListElement} list
  * @param {HTMLElement} none Shown while there is nothing to list.
  * @param {object} store
- * @param {function(object, DOMRect): void} onChange Called with a change somebody wants to argue with.
+ * @param {function(object, DOMRect): void} onMore Called with an event of which somebody wants to know more.
  */
-export function connectEventList(list, none, store, onChange) {
+export function connectEventList(list, none, store, onMore) {
   store.subscribe(({ events }, previous) => {
     if (events === previous.events && list.childElementCount) return;
-    list.replaceChildren(...events.slice(-MOST_ROWS).reverse().map((event) => row(event, onChange)));
+    list.replaceChildren(...events.slice(-MOST_ROWS).reverse().map((event) => row(event, onMore)));
     none.hidden = events.length > 0;
   });
 }

@@ -41,9 +41,9 @@ function resumedSentence({ recomputed, checkpoint_step: from }, step) {
   return `${resumed}: ${whole(recomputed)} steps since checkpoint ${whole(from)} computed again, bit for bit`;
 }
 
-function forkedSentence({ run_id: parent, step, change: other, undo, instead }) {
+function forkedSentence({ run_id: parent, step, config_changes: changes, change: other, undo, instead }) {
   const begun = `Branched off ${parent} at step ${whole(step)}`;
-  if (!other) return begun;
+  if (!other) return [begun, ...Object.entries(changes ?? {}).map(([field, value]) => `${field} ${value}`)].join(", ");
   const told = `${sentence({ ...other, event_id: 0 })} at step ${whole(other.step)}`;
   if (undo) return `${begun}, to undo ${told}`;
   return instead ? `${begun}, with another value than ${told}` : `${begun}, to do without ${told}`;
@@ -125,6 +125,21 @@ export function weight(event) {
   return isChange(event) ? "intervention" : "note";
 }
 
+const EXPLAINED = new Set(["drift_alert", "spike_alert", "nonfinite_alert", "run_forked"]);
+
+/**
+ * Whether there is a before and after of it: a change, the beginning of a branch, an alert about what is learned.
+ * @param {RunEvent} event
+ * @returns {boolean}
+ */
+export const isExplained = (event) => isChange(event) || EXPLAINED.has(event.kind);
+
+/** What a twin's line says: what it was not told, or was told otherwise, or what was undone. */
+function forkLabel({ change: other, undo, instead }) {
+  if (!other) return "fork";
+  return `${undo ? "undo" : instead ? "not as" : "not"} ${shortLabel(other)}`;
+}
+
 const LABELS = {
   anneal_started: "anneal",
   steps_requested: "own text",
@@ -140,6 +155,7 @@ export function shortLabel({ kind, payload }) {
     const label = `${fieldName(first.field)} ${setting(first.new)}`;
     return others.length ? `${label} +${others.length}` : label;
   }
+  if (kind === "run_forked") return forkLabel(payload);
   if (kind === "drift_alert") return `drift ${payload.metric}`;
   if (kind === "spike_alert") return `spike ${payload.metric}`;
   return LABELS[kind] ?? kind.replaceAll("_", " ");

@@ -2,6 +2,7 @@
 
 import { fixed, prefixed, setting } from "./format.js";
 import { quantile } from "./metrics.js";
+import { milestoneLabels, milestoneTrace } from "./milestone_figures.js";
 import { differenceRange, differenceReadings, differenceTraces } from "./overlay_figures.js";
 import { beside, isYLog, layout, markerTraces, rawAndSmooth, sparse, stepToPlace, yRange } from "./plot.js";
 
@@ -36,23 +37,38 @@ export function lossFigure(input) {
   const validation = sparse(input, "validation", "validation_bits_per_byte", colours.validation);
   const others = beside(input, "bits_per_byte", colours.beside);
   const values = [...training.at(-1).y, ...validation.y, ...others.flatMap(({ y }) => y)];
+  const passed = new Set(input.milestones.map(({ name }) => name));
   const levels = Object.entries(baselines ?? {}).map(([name, value]) => ({
     value,
-    label: `${name} ${fixed(value)}`,
+    label: `${name} ${fixed(value)}${passed.has(name) ? " ✓" : ""}`,
     colour: name.startsWith("order") ? colours.order : colours.compressor,
     dash: name.startsWith("order") ? "dot" : "solid",
   }));
   const [low, high] = bitsPerByteRange(values, levels.map(({ value }) => value));
   const isLog = isYLog(input, "loss");
+  const shown = yRange(input, "loss", [isLog ? Math.max(low, NICE) : low, high]);
+  const drawn = layout(input, { levels, yRange: shown, yAxis: { type: isLog ? "log" : "linear", tickformat: ".2~f" } });
   return {
-    data: [...training, ...others, validation, ...markerTraces(input)],
-    layout: layout(input, {
-      levels,
-      yRange: yRange(input, "loss", [isLog ? Math.max(low, NICE) : low, high]),
-      yAxis: { type: isLog ? "log" : "linear", tickformat: ".2~f" },
-    }),
+    data: [...training, ...others, validation, milestoneTrace(input), ...markerTraces(input)],
+    layout: { ...drawn, annotations: [...drawn.annotations, ...milestoneLabels(input, shown)] },
   };
 }
+
+const withShapes = (drawn, shapes) => ({ ...drawn, shapes: [...shapes, ...drawn.shapes] });
+
+/** Where the C and the S of real text lie, softly behind the lines. */
+const bandShapes = ({ bands, colours }) => Object.entries(bands ?? {}).map(([name, [y0, y1]]) => ({
+  type: "rect",
+  xref: "paper",
+  x0: 0,
+  x1: 1,
+  y0,
+  y1,
+  fillcolor: colours[name],
+  opacity: 0.09,
+  line: { width: 0 },
+  layer: "below",
+}));
 
 /** @param {ChartInput} input @returns {{data: object[], layout: object}} K, C and S with the gate's floors. */
 export function telemetryFigure(input) {
@@ -71,11 +87,14 @@ export function telemetryFigure(input) {
       sparse(input, "S", "S", colours.S),
       ...markerTraces(input),
     ],
-    layout: layout(input, {
+    layout: withShapes(
+      layout(input, {
       levels,
       yRange: input.zoom.y.telemetry ?? telemetryRange(input.metrics),
       yAxis: { tickformat: ".2~f", dtick: 0.25 },
     }),
+      bandShapes(input),
+    ),
   };
 }
 

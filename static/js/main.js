@@ -10,10 +10,12 @@ import { ChartMenu } from "./chart_menu.js";
 import { ChartPanel } from "./charts.js";
 import { CheckpointList, connectTabs } from "./checkpoints.js";
 import { connectConfirmation, ForkDialog } from "./dialogs.js";
+import { Effects } from "./effects.js";
 import { connectEventList } from "./event_list.js";
 import { connectGeneration } from "./generation.js";
 import { connectHeader } from "./header.js";
 import { connectHelp } from "./help.js";
+import { connectMilestones } from "./milestones.js";
 import { connectOverlayChips } from "./overlay_chips.js";
 import { Overlays } from "./overlays.js";
 import { connectRunControls } from "./run_controls.js";
@@ -56,9 +58,13 @@ const confirm = connectConfirmation(page.querySelector("[data-confirmation]"));
 const record = page.querySelector(".record");
 const checkpoints = new CheckpointList(record, context, (step) => forkDialog.open(step), confirm);
 const forkDialog = new ForkDialog(page.querySelector("[data-fork]"), context, () => checkpoints.whole);
-const changeMenu = new ChangeMenu(page.querySelector("[data-change-menu]"), store, branching, (step) => forkDialog.open(step));
+const effects = new Effects(store, api);
+const changeMenu = new ChangeMenu(page.querySelector("[data-change-menu]"), store, branching, effects, (step) => forkDialog.open(step));
 const runsDialog = new RunsDialog(page.querySelector("[data-runs-dialog]"), context, branching, overlays, confirm);
-const charts = new ChartPanel(page, store, plotly, (step, anchor) => changeMenu.openStep(step, anchor));
+const charts = new ChartPanel(page, store, plotly, {
+  open: (marker, anchor, chart) => changeMenu.open(marker, anchor, chart),
+  near: ({ events }) => effects.want(events.at(-1)?.event_id),
+});
 
 new ChartMenu(page, context, plotly, charts);
 connectChartControls(page, store);
@@ -69,8 +75,9 @@ connectAlertControls(page.querySelector("[data-alerts]"), context, branching);
 connectTelemetryControls(page, context, new Calibration(page, context));
 connectGeneration(page, context);
 connectEventList(record.querySelector("[data-events]"), record.querySelector("[data-no-events]"), store, (event, anchor) =>
-  changeMenu.open([event], anchor));
+  changeMenu.open({ events: [event] }, anchor));
 connectTabs(record);
+connectMilestones(page.querySelector(".chart-loss"), page.querySelector("[data-milestones]"), context);
 connectOverlayChips(page.querySelector("[data-overlays]"), page.querySelector(".chart-difference"), store, branching, overlays);
 for (const opener of page.querySelectorAll('[data-action="runs"]')) opener.addEventListener("click", () => runsDialog.open());
 connectSetupForm(page, pageData.presets, context);

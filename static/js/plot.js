@@ -1,6 +1,7 @@
 // What all charts have in common: the axes, lines, labels at the edge, markers. Pure functions.
 
-import { markerTrace, placeLabels, spread } from "./markers.js";
+import { effectLines } from "./effect_words.js";
+import { LOOKS, markerTrace, placeLabels, spread } from "./markers.js";
 import { lastStep, places, series, smoothSeries, thin, within } from "./metrics.js";
 import { besideTraces } from "./overlay_figures.js";
 import { evenTicks, logarithmicTicks, placeOf, X_AXES } from "./x_axis.js";
@@ -8,7 +9,7 @@ import { evenTicks, logarithmicTicks, placeOf, X_AXES } from "./x_axis.js";
 const MOST_POINTS = 1000;
 /** Around every plot, in pixels. */
 export const MARGIN = { left: 46, right: 84, top: 16, bottom: 20 };
-const LABEL_HEIGHT_PX = 12;
+export const LABEL_HEIGHT_PX = 12;
 const LATE = 0.05; // of the time so far
 
 /**
@@ -17,7 +18,11 @@ const LATE = 0.05; // of the time so far
  * @property {Array<import("./overlays.js").Overlay>} overlays Runs drawn beside.
  * @property {?object} difference This run minus the first of them.
  * @property {Array<import("./markers.js").Marker>} markers
+ * @property {string} chart Which one it is.
+ * @property {Object<number, import("./effects.js").Known>} effects Before and after, by the event's id.
  * @property {?Object<string, number>} baselines Bits per byte by name.
+ * @property {Array<import("./milestones.js").Milestone>} milestones Baselines passed.
+ * @property {?{C: [number, number], S: [number, number]}} bands Between which nine tenths of real text lie.
  * @property {?{c_floor: number, s_floor: number}} telemetry
  * @property {number} layers Of the model.
  * @property {number} budget Share of the time that telemetry may take.
@@ -113,7 +118,7 @@ export function stepToPixel(input) {
   return (step) => toPixel(toPlace(step));
 }
 
-const plotHeight = (size) => Math.max(40, size.height - MARGIN.top - MARGIN.bottom);
+export const plotHeight = (size) => Math.max(40, size.height - MARGIN.top - MARGIN.bottom);
 
 function line(name, points, colour, extra = {}) {
   return {
@@ -198,7 +203,7 @@ function markerLabels(input) {
   const toPlace = stepToPlace(input);
   const toPixel = stepToPixel(input);
   const inPlot = (step) => toPixel(step) - MARGIN.left;
-  return placeLabels(input.markers, inPlot, plotWidth(input.size)).map(({ marker: { step, label, isAlert }, shift }) => ({
+  return placeLabels(input.markers, inPlot, plotWidth(input.size)).map(({ marker: { step, label, look }, shift }) => ({
     x: onAxis(toPlace(step), isXLog(input)),
     xshift: shift,
     yref: "paper",
@@ -208,9 +213,21 @@ function markerLabels(input) {
     xanchor: "center",
     yanchor: "bottom",
     borderpad: 0,
-    font: { size: 10, color: isAlert ? input.colours.alert : input.colours.muted },
+    font: { size: 10, color: input.colours[LOOKS[look].text] },
   }));
 }
+
+/**
+ * Where an annotation of a chart is to be, as Plotly wants it.
+ * @param {ChartInput} input
+ * @param {number} step
+ * @param {number} value
+ * @returns {{x: number, y: number}}
+ */
+export const annotationAt = (input, step, value) => ({
+  x: onAxis(stepToPlace(input)(step), isXLog(input)),
+  y: onAxis(value, isYLog(input, input.chart)),
+});
 
 /** What there is to say in the middle of a chart that has nothing to draw. */
 const emptyNote = (text, { muted }) => (text
@@ -271,15 +288,13 @@ export function layout(input, { levels, labels = [], yRange: [low, high], yAxis,
   };
 }
 
-/** The lines of what happened, on every chart alike. */
+/** The lines of what happened, on every chart alike; each tells what the chart's figures were before and after it. */
 export function markerTraces(input) {
-  const { markers, colours } = input;
+  const { markers, colours, effects = {}, chart } = input;
   const toPlace = stepToPlace(input);
-  const trace = (chosen, colour) => {
-    const { x, ...others } = markerTrace(chosen, colour, "solid");
+  const more = ({ events }) => effectLines(effects[events.at(-1)?.event_id], chart);
+  return Object.keys(LOOKS).map((look) => {
+    const { x, ...others } = markerTrace(markers, look, colours, more);
     return { ...others, x: x.map((step) => (step === null ? null : toPlace(step))) };
-  };
-  const alerts = markers.filter(({ isAlert }) => isAlert);
-  const changes = markers.filter(({ isAlert }) => !isAlert);
-  return [trace(changes, colours.marker), trace(alerts, colours.alert)];
+  });
 }

@@ -8,6 +8,10 @@
  * @property {Array<object>} events Oldest first, each once.
  * @property {?{id: string, title: string}} busy A command that waits for its answer.
  * @property {Array<import("./overlays.js").Overlay>} overlays Other runs that are drawn beside this one.
+ * @property {Array<object>} checkpoints Of the run, as the service lists them.
+ * @property {Object<number, import("./effects.js").Known>} effects Before and after what happened, by the event's id.
+ * @property {Array<import("./milestones.js").Milestone>} milestones The baselines that the run has passed.
+ * @property {?{C: [number, number], S: [number, number]}} bands Between which nine tenths of real text lie.
  * @property {?object} difference This run minus the first of them, as the service says.
  * @property {import("./view.js").View} view How the charts are shown; the address says the same.
  */
@@ -22,6 +26,10 @@ export const emptyState = (view) => ({
   overlays: [],
   difference: null,
   view,
+  checkpoints: [],
+  effects: {},
+  milestones: [],
+  bands: null,
 });
 
 /**

@@ -37,7 +37,7 @@ export const usualView = () => ({
 });
 
 /** Charts whose heights can be zoomed; the heat map's rows cannot. */
-const ZOOMED = ["loss", "difference", "telemetry", "depth", "attention", "throughput", "cost", "memory", "bits", "gradient", "sample"];
+const ZOOMED = ["loss", "difference", "telemetry", "depth", "attention", "throughput", "cost", "memory", "bits", "gradient", "rate", "sample"];
 
 /** Names in the address, what each takes, and how it is read. A reader returns null for what it cannot read. */
 const SETTINGS = {

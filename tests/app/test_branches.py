@@ -279,3 +279,26 @@ def test_what_a_page_did_is_replayed_to_the_same_hashes(client: FlaskClient, run
 def _paused(client: FlaskClient) -> dict[str, Any] | None:
     status = get(client, "/status")
     return status if status["state"] == "paused" else None
+
+
+def test_before_and_after_a_change_is_told_for_every_figure(client: FlaskClient, run_id: str) -> None:
+    first, second = changes(client, run_id)
+    found = get(client, f"/runs/{run_id}/effect?event={second['event_id']}")
+    assert (found["kind"], found["step"], found["since"], found["until"]) == ("telemetry_changed", 9, 4, None)
+    K = get(client, f"/runs/{run_id}/metrics")["columns"]["K"]
+    before = found["quantities"]["K"]["before"]
+    assert (before["first_step"], before["last_step"], before["values"]) == (6, 9, 4)
+    assert before["estimate"]["mean"] == pytest.approx(sum(K[5:9]) / 4)
+    assert found["quantities"]["depth_mean"]["verdict"] == "unknown"
+    assert get(client, f"/runs/{run_id}/effect?event={first['event_id']}")["until"] == 9
+
+
+def test_what_nothing_follows_from_has_no_before_and_after(client: FlaskClient, run_id: str) -> None:
+    assert "list those there are" in get(client, f"/runs/{run_id}/effect?event=99999", code=409)["detail"]
+    get(client, "/runs/nowhere/effect?event=1", code=404)
+    get(client, f"/runs/{run_id}/effect", code=422)
+
+
+def test_milestones_are_there_once_the_baselines_are(client: FlaskClient, run_id: str) -> None:
+    assert get(client, f"/runs/{run_id}/milestones") == {"run_id": run_id, "milestones": []}
+    get(client, "/runs/nowhere/milestones", code=404)

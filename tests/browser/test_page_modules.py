@@ -123,7 +123,9 @@ def test_markers_of_one_step_are_one_marker_that_tells_everything(evaluate_modul
         {
             "step": 7,
             "label": "C floor 0.35",
-            "isAlert": False,
+            "look": "change",
+            "checkpoint": None,
+            "events": events[:2],
             "story": ["λK 0 → 0.2 · page", "C floor 0.3 → 0.35 · page"],
         }
     ]

@@ -61,6 +61,16 @@ def test_the_journal_names_the_change_that_a_twin_does_without(data_dir: Path, r
     assert "differ from step 15 on" in bitlm(data_dir, "compare", run_id, twin["run_id"]).stdout
 
 
+def test_before_and_after_an_entry_of_the_journal_is_a_table_or_json(data_dir: Path, run_id: str) -> None:
+    event = answer(data_dir, "journal", run_id, "--json")["entries"][1]["event_id"]
+    found = answer(data_dir, "effect", run_id, str(event), "--json")
+    assert (found["step"], found["quantities"]["bits_per_byte"]["before"]["values"]) == (12, 12)
+    told = bitlm(data_dir, "effect", run_id, str(event)).stdout
+    assert f"bitlm twin {run_id} {event}" in told
+    assert "learning_rate" in told
+    assert "no change, alert or" in bitlm(data_dir, "effect", run_id, "99999", code=2).stderr
+
+
 def test_a_fork_is_trained_on(data_dir: Path, run_id: str) -> None:
     options = ("--step", "24", "--set", "learning_rate=0.001", "--set", "lambda_K=0.2", "--json")
     branch = answer(data_dir, "fork", run_id, *options)

@@ -178,3 +178,23 @@ def test_thinned_telemetry_is_told_with_its_budget_and_its_intervals() -> None:
         "Telemetry is kept below 0.5 % of the time: "
         "C and S every 1,500 steps, attention and reversibility every 3,000"
     )
+
+
+def test_the_baselines_that_were_passed_are_dated(page: str, kept: RunStore, finished: str) -> None:
+    assert "Passed on the way" not in words(page)
+    fingerprint = kept.run(finished).config.corpus_fingerprint
+    kept.set_baselines(fingerprint, {"a coin": 8.0})
+    told = words(report_html(kept, finished))
+    kept.set_baselines(fingerprint, BASELINES)
+    assert re.search(r"Passed on the way, by the quick estimate: a coin at \d+ s \(step 5\)\.", told)
+
+
+def test_the_charts_of_parts_have_what_they_draw_and_are_left_out_where_it_was_not_measured(
+    page: str,
+) -> None:
+    metrics = data(page)["metrics"]
+    needed = [
+        attributes["data-needs"] for _, attributes in Reader(page).elements if "data-needs" in attributes
+    ]
+    assert needed == ["validation_bits_per_bit", "gradient_norm_blocks", "attention_entropy_heads"]
+    assert set(needed) < metrics.keys()
