@@ -15,7 +15,8 @@ export const milestoneSentence = ({ name, step, elapsed_s: seconds }) =>
  * @returns {object} A Plotly trace.
  */
 export function milestoneTrace(input) {
-  const { milestones, colours } = input;
+  const { colours } = input;
+  const milestones = [...input.milestones].sort((one, other) => one.step - other.step);
   const toPlace = stepToPlace(input);
   return {
     type: "scatter",
@@ -24,6 +25,7 @@ export function milestoneTrace(input) {
     x: milestones.map(({ step }) => toPlace(step)),
     y: milestones.map(({ baseline }) => baseline),
     text: milestones.map(milestoneSentence),
+    line: { width: 0 },
     marker: { color: colours.surface, size: 6, line: { color: colours.validation, width: 1.6 } },
     hovertemplate: "%{text}<extra></extra>",
   };

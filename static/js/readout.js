@@ -82,7 +82,7 @@ const fullest = (traces) =>
   traces.filter((trace) => trace.x && !isEvent(trace)).reduce((best, { x }) => (x.length > best.length ? x : best), []);
 
 /**
- * What every trace of a chart says at a place: its nearest point.
+ * What every trace of a chart says at a place: its nearest point; single points say something only when near.
  * @param {object[]} traces As drawn.
  * @param {number} place
  * @param {function(number): boolean} isNear Whether a place is as good as under the pointer.
@@ -90,9 +90,11 @@ const fullest = (traces) =>
  */
 export function readingsAt(traces, place, isNear) {
   return traces.filter((trace) => isSaid(trace) && !isEvent(trace)).flatMap((trace) => {
-    const { x, line } = trace;
-    const isBeyond = x.length === 0 || ((place < x[0] || place > x.at(-1)) && !isNear(place < x[0] ? x[0] : x.at(-1)));
-    return isBeyond ? [] : [{ text: sentence(trace, nearest(x, place)), colour: line.width ? line.color : null }];
+    const { x, line, mode } = trace;
+    if (x.length === 0) return [];
+    const index = nearest(x, place);
+    const isCourse = mode !== "markers" && place >= x[0] && place <= x.at(-1);
+    return isCourse || isNear(x[index]) ? [{ text: sentence(trace, index), colour: line.width ? line.color : null }] : [];
   });
 }
 

@@ -215,7 +215,7 @@ def test_pointing_at_a_change_tells_what_the_chart_showed_before_and_after(
     x, y = page.evaluate(PIXEL_OF, ["telemetry", 30])
     page.mouse.move(x - 40, y)
     page.mouse.move(x, y)
-    hover = page.locator('[data-chart="telemetry"] .hoverlayer')
+    hover = page.locator('[data-chart="telemetry"] + .chart-cursor')
     expect(hover).to_contain_text("λK 0 → 0.5")
     expect(hover).to_contain_text("K 0.")
     expect(hover).to_contain_text("→")
