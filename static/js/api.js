@@ -83,6 +83,8 @@ export const api = {
   init: (settings) => post("/init", settings),
   /** @returns {Promise<object>} The Status after the command. */
   start: () => post("/train/start"),
+  /** @param {number} steps @returns {Promise<object>} What the last of them measured. */
+  step: (steps) => post("/train-step", { steps }),
   /** @returns {Promise<object>} The Status after the command. */
   pause: () => post("/train/pause"),
   /** @returns {Promise<object>} The Status after the command. */

@@ -89,6 +89,7 @@ export function obstacles(state) {
   const hasModel = canResume || name === "training";
   return {
     train: unless(name === "empty" || canResume),
+    step: unless(canResume),
     pause: unless(name === "training"),
     stop: unless(name === "training" || name === "paused"),
     anneal: unless(hasModel),
