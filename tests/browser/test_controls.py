@@ -12,7 +12,7 @@ from tests.conftest import RunningServer
 
 PLACES = """() => [...document.querySelectorAll(".steering *, .run *, .generation *")]
     .filter((one) => one.checkVisibility() && !one.closest("[data-refusal], [data-row-state]"))
-    .map((one) => { const { x, y, width, height } = one.getBoundingClientRect(); return [x, y, width, height]; })"""
+    .map((one) => one.getBoundingClientRect()).map(({ x, y, width, height }) => [x, y, width, height])"""
 
 
 def figure(page: Page, name: str) -> Locator:
@@ -61,7 +61,8 @@ def test_beside_the_charts_everything_fits_and_nothing_moves_when_a_setting_is_t
     set_exactly(page, "λ C", "0.2")
     row = page.locator('[data-setting="lambda_C"]')
     expect(row).to_contain_text("applied at step 0")
-    expect(row.locator("[data-row-state]")).to_have_attribute("title", re.compile("^Applied at step 0 · page · "))
+    told = row.locator("[data-row-state]")
+    expect(told).to_have_attribute("title", re.compile("^Applied at step 0 · page · "))
     assert page.evaluate(PLACES) == places
     set_exactly(page, "λ C", "7")
     expect(row.get_by_role("alert")).to_have_text("λC is a number from 0 to 1.")
