@@ -8,15 +8,19 @@ from app.service.answers import Status
 from app.service.calibration import CalibrationAnswer, Calibrator
 from app.service.disk import DEFAULT_LIMITS, DiskGuard, DiskLimits, DiskReport
 from app.service.errors import NotReadyError
+from app.service.estimate import Estimate, Estimator
 from app.service.requests import ReadText, Request
 from app.service.worker import Worker
+from bitlm.data import length_at, require_window
 from bitlm.errors import RunNotFoundError
 from bitlm.history.comparison import Comparison, Difference, compare, difference
 from bitlm.history.narration import TOLD_KINDS
+from bitlm.model import ModelConfig
 from bitlm.session import CheckpointPolicy, Event, RunRecord, RunStore
 from bitlm.session.checkpoint_table import CheckpointRecord
 from bitlm.session.events import Source
 from bitlm.session.policy import DEFAULT_POLICY
+from bitlm.training import TrainingConfig
 
 RUN_ID = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -38,6 +42,7 @@ class ModelManager:
         self._guard = DiskGuard(store.data_dir, disk_limits)
         self._observers: list[Callable[[], None]] = []
         self._calibrator = Calibrator()
+        self._estimator = Estimator(torch_threads)
         self._worker = Worker(
             store,
             torch_threads=torch_threads,
@@ -104,6 +109,18 @@ class ModelManager:
         text = self.ask(ReadText(), source)
         fitted = self._calibrator.calibrate(text.corpus, text.reference, false_reject_rate)
         return CalibrationAnswer.of(text.run_id, fitted)
+
+    def estimate(self, model: ModelConfig, training: TrainingConfig, text: str | int) -> Estimate:
+        """Return what a run would take; `text` is its length in bytes, or where it is to be read.
+
+        Raises:
+            CorpusError: The text is not there, or too short.
+        """
+        length = length_at(text) if isinstance(text, str) else text
+        if length is not None:
+            require_window(text if isinstance(text, str) else "text", length, model.window_bytes)
+        is_busy = self.status().state in {"training", "initializing", "resuming"}
+        return self._estimator.estimate(model, training, text_bytes=length, is_busy=is_busy)
 
     def status(self) -> Status:
         """Return the newest status; never waits for the model."""

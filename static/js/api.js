@@ -79,6 +79,8 @@ export const api = {
   difference: (runId, otherId) => get(`${run(runId)}/difference?other=${encodeURIComponent(otherId)}&max_points=150`),
   /** @param {string} runId @param {string} format csv, jsonl, report or capsule. @returns {string} Its address. */
   exportUrl: (runId, format) => `${run(runId)}/export/${format}`,
+  /** @param {object} settings As for `init`, a text by its `text_bytes` alone. @returns {Promise<object>} What it would take. */
+  estimate: (settings) => post("/estimate", settings),
   /** @param {object} settings @returns {Promise<object>} */
   init: (settings) => post("/init", settings),
   /** @returns {Promise<object>} The Status after the command. */

@@ -66,7 +66,7 @@ connectEventList(record.querySelector("[data-events]"), record.querySelector("[d
 connectTabs(record);
 connectOverlayChips(page.querySelector("[data-overlays]"), page.querySelector(".chart-difference"), store, branching, overlays);
 for (const opener of page.querySelectorAll('[data-action="runs"]')) opener.addEventListener("click", () => runsDialog.open());
-connectSetupForm(page, pageData.presets, context);
+connectSetupForm(page, pageData, context);
 connectHelp(page);
 connectThemeSwitch(page.querySelector("[data-theme-switch]"), () => charts.recolour());
 overlays.start();

@@ -1,4 +1,4 @@
-"""The page by axe-core's rules, in every state, both themes, wide and narrow; and its main job by keys alone."""
+"""The page by axe-core's rules, in every state, both themes, on a phone; and its main job by keys alone."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -12,11 +12,11 @@ from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
 from tests.conftest import RunningServer
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-"""axe-core, as the package brings it; evaluated by the browser's debugger, which the page's policy does not bind."""
+"""As the package brings it; evaluated by the browser's debugger, which the page's policy does not bind."""
 
 GRAVE = """async () => (await axe.run({ exclude: [".main-svg"] }, { resultTypes: ["violations"] })).violations
     .filter(({ impact }) => ["serious", "critical"].includes(impact))
-    .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} ${target}: ${failureSummary}`))"""
+    .flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary: why }) => `${id} ${target}: ${why}`))"""
 
 """What axe finds, the charts' drawings left out: it judges no lines, and there are thousands of them."""
 

@@ -7,8 +7,8 @@ from typing import Any
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenWindow
-from tests.browser.pages import set_exactly, start_tiny_run, state
-from tests.conftest import RunningServer
+from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
+from tests.conftest import RunningServer, Serve
 
 PLACES = """() => [...document.querySelectorAll(".steering *, .run *, .generation *")]
     .filter((one) => one.checkVisibility() && !one.closest("[data-refusal], [data-row-state]"))
@@ -71,3 +71,69 @@ def test_beside_the_charts_everything_fits_and_nothing_moves_when_a_setting_is_t
         boxes = [setting.locator(part).bounding_box() for part in ("label", "[type=range]", "[type=number]")]
         middles = [box["y"] + box["height"] / 2 for box in boxes if box is not None]
         assert max(middles) - min(middles) < 4
+
+
+def test_the_form_says_while_one_types_what_is_wrong_and_what_the_run_would_take(
+    server: RunningServer, open_window: OpenWindow
+) -> None:
+    page = open_window(server.url).page
+    open_form(page)
+    form = page.locator("[data-setup]")
+    form.get_by_role("radio", name="tiny").check()
+    parameters = form.locator('[data-foresight="parameters"]')
+    expect(parameters).to_have_text("309 k")
+    expect(form.locator('[data-foresight="bytes_per_s"]')).to_have_text(re.compile(r"^≈ [\d.]+ k?B/s$"))
+    expect(form.locator('[data-foresight="training_bytes"]')).to_have_text(re.compile(r"^≈ [\d.]+ MB$"))
+    expect(form.locator("[data-basis]")).to_have_text("tried just now on this machine, memory store")
+    form.get_by_text("Every setting").click()
+    heads = form.locator('input[name="nhead"]')
+    heads.press_sequentially("3")
+    complaint = form.locator("[data-problem]")
+    expect(complaint).to_contain_text("nhead=3: use a number that divides d_model=32")
+    expect(heads).to_have_attribute("aria-invalid", "true")
+    expect(heads).to_be_focused()
+    heads.fill("4")
+    expect(complaint).to_be_hidden()
+    expect(heads).not_to_have_attribute("aria-invalid", "true")
+    expect(parameters).to_be_visible()
+    for choice in ("diffusion", "Compression", "Quantization"):
+        assert re.search("not in BitLM yet", form.locator("label", has_text=choice).inner_text())
+    expect(form.locator("select[disabled]").first).to_have_attribute("title", "BitLM has no compression yet")
+
+
+def test_a_file_is_taken_up_by_picking_or_dropping_it_and_refused_with_the_limit(
+    serve: Serve, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    url = serve(BITLM_MAX_BODY_BYTES="30000").url
+    page = open_window(url).page
+    open_form(page)
+    form = page.locator("[data-setup]")
+    form.get_by_role("radio", name="tiny").check()
+    form.get_by_role("radio", name="Upload").check()
+    said = form.locator("[data-uploaded]")
+    form.locator("[name=uploaded]").set_input_files(
+        {"name": "long.txt", "mimeType": "text/plain", "buffer": b"x" * 40_000}
+    )
+    expect(said).to_contain_text("long.txt has 40.0 kB; a request holds 30.0 kB (BITLM_MAX_BODY_BYTES).")
+    drop(page, "latin.txt", [0xE9] * 2000)
+    expect(said).to_contain_text("latin.txt is not UTF-8 text.")
+    form.get_by_role("radio", name="Embedded").check()
+    drop(page, "notes.txt", list(corpus_file.read_bytes()))
+    expect(said).to_have_text("notes.txt, 20.0 kB")
+    expect(form.get_by_role("radio", name="Upload")).to_be_checked()
+    page.get_by_role("button", name="Make the run").click()
+    expect(state(page)).to_have_text("ready")
+    expect(figure(page, "summary")).to_contain_text("notes.txt, 20.0 kB")
+
+
+def drop(page: Page, name: str, content: list[int]) -> None:
+    """Drop a file on the form, as the browser would tell the page of it."""
+    transfer = page.evaluate_handle(
+        """([name, content]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(content)], name));
+            return transfer;
+        }""",
+        [name, content],
+    )
+    page.locator("[data-setup]").dispatch_event("drop", {"dataTransfer": transfer})
