@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 from app.service.answers import Status
 from app.service.calibration import CalibrationAnswer, Calibrator
 from app.service.disk import DEFAULT_LIMITS, DiskGuard, DiskLimits, DiskReport
-from app.service.errors import NotReadyError
+from app.service.errors import NotReadyError, StateConflictError
 from app.service.estimate import Estimate, Estimator
+from app.service.replays import ReplayReport, Replays
 from app.service.requests import ReadText, Request
 from app.service.worker import Worker
 from bitlm.data import length_at, require_window
@@ -43,6 +44,7 @@ class ModelManager:
         self._observers: list[Callable[[], None]] = []
         self._calibrator = Calibrator()
         self._estimator = Estimator(torch_threads)
+        self._replays = Replays(store.data_dir)
         self._worker = Worker(
             store,
             torch_threads=torch_threads,
@@ -70,6 +72,7 @@ class ModelManager:
     def close(self) -> None:
         """Stop, wait for the last checkpoint, and close the store."""
         self._worker.request_stop()
+        self._replays.close()
         self._worker.join()
         self._store.close()
 
@@ -126,10 +129,10 @@ class ModelManager:
         """Return the newest status; never waits for the model."""
         return self._worker.status
 
-    def runs(self) -> list[RunRecord]:
-        """Return all runs, the newest first."""
+    def runs(self, *, trashed: bool = False) -> list[RunRecord]:
+        """Return all runs, or all in the trash, the newest first."""
         self._store.flush()
-        return self._store.runs()
+        return self._store.runs(trashed=trashed)
 
     def run(self, run_id: str) -> RunRecord:
         """Return one run.
@@ -152,6 +155,40 @@ class ModelManager:
         self._store.label_run(run_id, name=name, tags=tags, archived=archived)
         self._worker.note_label(run_id, name)
         return self._store.run(run_id)
+
+    def restore(self, run_id: str) -> RunRecord:
+        """Take a run back out of the trash and return it.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        self.run(run_id)
+        self._store.trash_run(run_id, None)
+        return self._store.run(run_id)
+
+    def replay(self, run_id: str) -> ReplayReport:
+        """Begin to do a run again, beside the live one.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            StateConflictError: Another is being done again.
+        """
+        self.run(run_id)
+        return self._replays.start(run_id)
+
+    def replayed(self, run_id: str) -> ReplayReport:
+        """Return how far a run's last replay is, or how it ended.
+
+        Raises:
+            StateConflictError: There was none since the service started.
+        """
+        self.run(run_id)
+        report = self._replays.report(run_id)
+        if report is None:
+            raise StateConflictError(
+                f"run {run_id!r} was not replayed since the service started: POST /runs/{run_id}/replay."
+            )
+        return report
 
     def journal(self, run_id: str) -> list[Event]:
         """Return every command a run was given, the oldest first.

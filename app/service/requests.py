@@ -119,6 +119,13 @@ class DeleteCheckpoint(Request[None]):
 
 
 @dataclass(frozen=True)
+class TrashRun(Request[None]):
+    """Throw a run away, saved as it is, so that it can be taken back."""
+
+    run_id: str
+
+
+@dataclass(frozen=True)
 class DeleteRun(Request[None]):
     """Forget a run for good."""
 

@@ -254,6 +254,12 @@ class CalibrationQuery(Query):
     false_reject_rate: Annotated[float, Field(gt=0, le=HIGHEST_RATE)] = FALSE_REJECT_RATE
 
 
+class RunsQuery(Query):
+    """Which runs: those there are, or those in the trash."""
+
+    trashed: bool = False
+
+
 class CompareQuery(Query):
     """Ids of runs, with commas between."""
 
@@ -275,6 +281,7 @@ class RunSummary(BaseModel):
         step: The last step that has metrics.
         config: The run's settings, flat.
         origin: Where it branched off, if it did.
+        trashed_at: When it was thrown away, in Unix seconds; None for a run that was not.
         live: Whether it is the run the service holds.
     """
 
@@ -289,6 +296,7 @@ class RunSummary(BaseModel):
     tags: tuple[str, ...]
     archived: bool
     origin: Origin | None
+    trashed_at: float | None
     live: bool
 
 
