@@ -11,6 +11,7 @@ import { connectEventList } from "./event_list.js";
 import { connectGeneration } from "./generation.js";
 import { connectHeader } from "./header.js";
 import { connectHelp } from "./help.js";
+import { connectKeys } from "./keys.js";
 import { connectOverlayChips } from "./overlay_chips.js";
 import { Overlays } from "./overlays.js";
 import { connectRunControls } from "./run_controls.js";
@@ -22,6 +23,7 @@ import { createStore, emptyState } from "./store.js";
 import { connectTelemetryControls } from "./telemetry_controls.js";
 import { connectThemeSwitch } from "./theme.js";
 import { createToasts } from "./toasts.js";
+import { connectTour } from "./tour.js";
 
 /** Plotly is large: the page works before it has arrived. */
 function loadPlotly(url) {
@@ -68,6 +70,7 @@ connectOverlayChips(page.querySelector("[data-overlays]"), page.querySelector(".
 for (const opener of page.querySelectorAll('[data-action="runs"]')) opener.addEventListener("click", () => runsDialog.open());
 connectSetupForm(page, pageData, context);
 connectHelp(page);
+connectKeys(page, toasts, connectTour(page, store));
 connectThemeSwitch(page.querySelector("[data-theme-switch]"), () => charts.recolour());
 overlays.start();
 feed.start();

@@ -94,6 +94,7 @@ export function obstacles(state) {
     stop: unless(name === "training" || name === "paused"),
     anneal: unless(hasModel),
     setup: unless(!OCCUPIED.has(name)),
+    open: unless(!OCCUPIED.has(name)),
     branch: unless(!OCCUPIED.has(name) && Boolean(state.status?.run_id)),
     save: unless(hasModel || name === "halted"),
     steer: unless(hasModel),

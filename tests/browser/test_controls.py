@@ -137,3 +137,50 @@ def drop(page: Page, name: str, content: list[int]) -> None:
         [name, content],
     )
     page.locator("[data-setup]").dispatch_event("drop", {"dataTransfer": transfer})
+
+
+def test_runs_are_found_sorted_thrown_away_and_taken_back_after_a_reload(
+    serve: Serve, open_window: OpenWindow
+) -> None:
+    url = serve().url
+    page = open_window(url).page
+    first, second, third = (make_run(page, url, seed=seed, text_name=f"text-{seed}") for seed in range(3))
+    assert page.request.post(f"{url}/train-step", data={"steps": 2}).ok
+    label = {"name": "Long one", "tags": ["alpha"]}
+    assert page.request.patch(f"{url}/runs/{first}", data=label).ok
+    page.locator('.masthead [data-action="runs"]').click()
+    expect(page.locator("[data-runs] tr")).to_have_count(3)
+    search = page.get_by_role("searchbox", name="Search the runs")
+    for query, found in (("long", [first]), ("ALPHA", [first]), ("text-1", [second]), (third[-4:], [third])):
+        search.fill(query)
+        assert shown_runs(page) == found
+    search.fill("nowhere")
+    expect(page.locator("[data-no-runs]")).to_have_text(re.compile("None of 3 has “nowhere”"))
+    search.fill("")
+    assert shown_runs(page) == [third, second, first]
+    page.get_by_role("button", name="run", exact=True).click()
+    assert shown_runs(page) == [first, second, third]
+    page.get_by_role("button", name="step", exact=True).click()
+    assert shown_runs(page)[0] == third
+    page.get_by_role("button", name="tags", exact=True).click()
+    assert shown_runs(page)[0] == first
+    expect(page.locator("th", has_text="tags")).to_have_attribute("aria-sort", "ascending")
+
+    page.get_by_role("button", name=f"Delete run {second}").click()
+    expect(page.locator(f'[data-run="{second}"]')).to_have_count(0)
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    page.reload()
+    page.locator('.masthead [data-action="runs"]').click()
+    page.get_by_role("button", name="Trash").click()
+    page.get_by_role("button", name=f"Restore run {second}").click()
+    expect(page.locator("[data-no-runs]")).to_have_text("The trash is empty.")
+    page.get_by_role("button", name="Trash").click()
+    expect(page.locator("[data-runs] tr")).to_have_count(3)
+
+    page.get_by_role("button", name=f"Replay run {third}").click()
+    expect(page.get_by_role("button", name=f"Replay run {first}")).to_be_disabled()
+    expect(page.locator(f'[data-run="{third}"] [data-replay]')).to_contain_text("same to the last bit")
+
+
+def shown_runs(page: Page) -> list[str]:
+    return [str(row.get_attribute("data-run")) for row in page.locator("[data-runs] tr").all()]
