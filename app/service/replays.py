@@ -19,7 +19,7 @@ from app.service.errors import StateConflictError
 
 ROOT = Path(__file__).parents[2]
 
-NICENESS = 10
+NICENESS = 5
 """By how much a replay yields to training; 19 is the most."""
 
 INTERRUPTED = "the service was stopped meanwhile; begin again."

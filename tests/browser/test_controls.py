@@ -184,3 +184,76 @@ def test_runs_are_found_sorted_thrown_away_and_taken_back_after_a_reload(
 
 def shown_runs(page: Page) -> list[str]:
     return [str(row.get_attribute("data-run")) for row in page.locator("[data-runs] tr").all()]
+
+
+def test_two_people_see_what_the_other_does(
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    mine, theirs = open_window(server.url).page, open_window(server.url).page
+    start_tiny_run(mine, corpus_file)
+    expect(state(theirs)).to_have_text("training")
+    expect(figure(theirs, "step")).to_have_text(re.compile(r"^[1-9]"))
+    slider = theirs.get_by_role("slider", name="λC")
+    slider.focus()
+    slider.press("ArrowRight")
+    expect(mine.get_by_label("λ C, exact value")).to_have_value("0.01")
+    row = mine.locator('[data-setting="lambda_C"]')
+    expect(row).to_contain_text(re.compile(r"applied at step \d"))
+    told = row.locator("[data-row-state]")
+    expect(told).to_have_attribute("title", re.compile(r"^Applied at step [\d,]+ · page · \d"))
+    expect(mine.get_by_role("list", name="Events")).to_contain_text("λC 0 → 0.01")
+    theirs.get_by_role("button", name="Pause").click()
+    expect(state(mine)).to_have_text("paused")
+    mine.get_by_label("Prompt").fill("The ")
+    mine.get_by_label("Bytes", exact=True).fill("32")
+    mine.get_by_role("button", name="Generate", exact=True).click()
+    expect(mine.locator("[data-verdict-word]")).to_contain_text("Gate")
+    expect(theirs.locator("[data-text] .prompt")).to_have_text("The ")
+    assert theirs.locator("[data-text]").inner_text() == mine.locator("[data-text]").inner_text()
+
+
+def test_one_key_does_what_is_done_most_but_not_while_one_types(
+    server: RunningServer, open_window: OpenWindow
+) -> None:
+    page = open_window(server.url).page
+    make_run(page, server.url)
+    expect(state(page)).to_have_text("ready")
+    page.keyboard.press("s")
+    expect(figure(page, "step")).to_have_text("1")
+    page.keyboard.press("t")
+    expect(state(page)).to_have_text("training")
+    page.keyboard.press("t")
+    expect(state(page)).to_have_text("paused")
+    page.get_by_label("Prompt").press_sequentially("rst?/")
+    expect(page.get_by_label("Prompt")).to_have_value("rst?/")
+    expect(state(page)).to_have_text("paused")
+    page.get_by_role("slider", name="λK").focus()
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_contain_text("train or pause")
+    page.keyboard.press("t")
+    expect(state(page)).to_have_text("paused")
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox", name="Search the runs")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Runs")).to_be_hidden()
+
+
+def test_the_tour_is_taken_once_and_again_when_asked_for(serve: Serve, open_window: OpenWindow) -> None:
+    page = open_window(serve().url).page
+    tour = page.get_by_role("complementary", name="Tour")
+    for place in ("1 of 3", "2 of 3", "3 of 3"):
+        expect(tour).to_contain_text(place)
+        expect(page.locator(".toured")).to_have_count(1)
+        tour.get_by_role("button", name=re.compile("Next|Done")).click()
+    expect(tour).to_be_hidden()
+    page.reload()
+    expect(state(page)).to_have_text("empty")
+    expect(tour).to_be_hidden()
+    page.get_by_role("button", name="Keys and tour").click()
+    page.get_by_role("button", name="Show me around again").click()
+    expect(tour).to_contain_text("1 of 3")
+    page.keyboard.press("Escape")
+    expect(tour).to_be_hidden()
+    expect(page.locator(".toured")).to_have_count(0)
