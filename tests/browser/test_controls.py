@@ -4,11 +4,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import OpenWindow
+from tests.browser.conftest import EvaluateModule, OpenWindow
 from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
 from tests.conftest import RunningServer, Serve
+
+REPLAY_PATIENCE_MS = 180_000
+"""A replay is a process that gives way to every other on the machine."""
 
 PLACES = """() => [...document.querySelectorAll(".steering *, .run *, .generation *")]
     .filter((one) => one.checkVisibility() && !one.closest("[data-refusal], [data-row-state]"))
@@ -179,7 +183,8 @@ def test_runs_are_found_sorted_thrown_away_and_taken_back_after_a_reload(
 
     page.get_by_role("button", name=f"Replay run {third}").click()
     expect(page.get_by_role("button", name=f"Replay run {first}")).to_be_disabled()
-    expect(page.locator(f'[data-run="{third}"] [data-replay]')).to_contain_text("same to the last bit")
+    outcome = page.locator(f'[data-run="{third}"] [data-replay]')
+    expect(outcome).to_contain_text("same to the last bit", timeout=REPLAY_PATIENCE_MS)
 
 
 def shown_runs(page: Page) -> list[str]:
@@ -257,3 +262,52 @@ def test_the_tour_is_taken_once_and_again_when_asked_for(serve: Serve, open_wind
     page.keyboard.press("Escape")
     expect(tour).to_be_hidden()
     expect(page.locator(".toured")).to_have_count(0)
+
+
+TOLD = [
+    # id, name, tags, step, text, held-out bits per byte; the first was made first
+    ("a-1", None, ["zeta"], 7, "kjv.txt", None),
+    ("b-2", "Long", [], 9, "embedded", 1.5),
+    ("c-3", None, ["alpha"], 7, "embedded", 1.9),
+]
+RUNS = [
+    {
+        "run_id": run_id,
+        "created_at": made,
+        "name": name,
+        "tags": tags,
+        "step": step,
+        "config": {"corpus": text},
+        "validation_bits_per_byte": bits,
+    }
+    for made, (run_id, name, tags, step, text, bits) in enumerate(TOLD)
+]
+
+
+@pytest.mark.parametrize(
+    ("column", "direction", "order"),
+    [
+        ("run", "descending", ["c-3", "b-2", "a-1"]),
+        ("step", "ascending", ["a-1", "c-3", "b-2"]),
+        ("tags", "ascending", ["c-3", "a-1", "b-2"]),
+        ("quality", "ascending", ["b-2", "c-3", "a-1"]),
+        ("quality", "descending", ["c-3", "b-2", "a-1"]),
+    ],
+)
+def test_runs_are_sorted_with_those_last_that_lack_the_figure(
+    evaluate_module: EvaluateModule, column: str, direction: str, order: list[str]
+) -> None:
+    call = "(module, [runs, order]) => module.sorted(runs, order).map((run) => run.run_id)"
+    asked = {"column": column, "isDescending": direction == "descending"}
+    assert evaluate_module("run_table.js", call, [RUNS, asked]) == order
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [("", 3), ("embedded", 2), ("EMBEDDED alpha", 1), ("long", 1), ("zeta kjv a-1", 1), ("zeta embedded", 0)],
+)
+def test_a_run_is_found_by_every_word_of_the_query(
+    evaluate_module: EvaluateModule, query: str, found: int
+) -> None:
+    call = "(module, [runs, query]) => runs.filter((run) => module.matches(run, query)).length"
+    assert evaluate_module("run_table.js", call, [RUNS, query]) == found
