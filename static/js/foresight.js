@@ -39,6 +39,7 @@ export class Foresight {
   ask(settings) {
     this.waiting = settings;
     this.place.setAttribute("aria-busy", "true");
+    this.place.querySelector("[data-basis]").textContent = "being tried …";
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.#ask(), PAUSE_MS);
   }
