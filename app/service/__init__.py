@@ -12,6 +12,7 @@ from app.service.answers import (
 from app.service.broadcaster import Broadcaster
 from app.service.calibration import CalibrationAnswer
 from app.service.errors import NoRunError, ServiceStoppingError, StateConflictError
+from app.service.estimate import Estimate
 from app.service.manager import ModelManager
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "CalibrationAnswer",
     "CharacterSurprise",
     "CorpusSummary",
+    "Estimate",
     "GateReport",
     "InferAnswer",
     "ModelManager",

@@ -7,18 +7,23 @@ from typing import Any, TypeVar
 from app.service.answers import Status
 from app.service.calibration import CalibrationAnswer, Calibrator
 from app.service.disk import DEFAULT_LIMITS, DiskGuard, DiskLimits, DiskReport
-from app.service.errors import NotReadyError
+from app.service.errors import NotReadyError, StateConflictError
+from app.service.estimate import Estimate, Estimator
+from app.service.replays import ReplayReport, Replays
 from app.service.requests import ReadText, Request
 from app.service.worker import Worker
+from bitlm.data import length_at, require_window
 from bitlm.errors import RunNotFoundError
 from bitlm.history.comparison import Comparison, Difference, compare, difference
 from bitlm.history.effects import EffectReport, effect_of
 from bitlm.history.milestones import Milestone, milestones
 from bitlm.history.narration import TOLD_KINDS
+from bitlm.model import ModelConfig
 from bitlm.session import CheckpointPolicy, Event, RunRecord, RunStore
 from bitlm.session.checkpoint_table import CheckpointRecord
 from bitlm.session.events import Source
 from bitlm.session.policy import DEFAULT_POLICY
+from bitlm.training import TrainingConfig
 
 RUN_ID = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -40,6 +45,8 @@ class ModelManager:
         self._guard = DiskGuard(store.data_dir, disk_limits)
         self._observers: list[Callable[[], None]] = []
         self._calibrator = Calibrator()
+        self._estimator = Estimator(torch_threads)
+        self._replays = Replays(store.data_dir)
         self._worker = Worker(
             store,
             torch_threads=torch_threads,
@@ -67,6 +74,7 @@ class ModelManager:
     def close(self) -> None:
         """Stop, wait for the last checkpoint, and close the store."""
         self._worker.request_stop()
+        self._replays.close()
         self._worker.join()
         self._store.close()
 
@@ -107,14 +115,26 @@ class ModelManager:
         fitted = self._calibrator.calibrate(text.corpus, text.reference, false_reject_rate)
         return CalibrationAnswer.of(text.run_id, fitted)
 
+    def estimate(self, model: ModelConfig, training: TrainingConfig, text: str | int) -> Estimate:
+        """Return what a run would take; `text` is its length in bytes, or where it is to be read.
+
+        Raises:
+            CorpusError: The text is not there, or too short.
+        """
+        length = length_at(text) if isinstance(text, str) else text
+        if length is not None:
+            require_window(text if isinstance(text, str) else "text", length, model.window_bytes)
+        is_busy = self.status().state in {"training", "initializing", "resuming"}
+        return self._estimator.estimate(model, training, text_bytes=length, is_busy=is_busy)
+
     def status(self) -> Status:
         """Return the newest status; never waits for the model."""
         return self._worker.status
 
-    def runs(self) -> list[RunRecord]:
-        """Return all runs, the newest first."""
+    def runs(self, *, trashed: bool = False) -> list[RunRecord]:
+        """Return all runs, or all in the trash, the newest first."""
         self._store.flush()
-        return self._store.runs()
+        return self._store.runs(trashed=trashed)
 
     def run(self, run_id: str) -> RunRecord:
         """Return one run.
@@ -137,6 +157,40 @@ class ModelManager:
         self._store.label_run(run_id, name=name, tags=tags, archived=archived)
         self._worker.note_label(run_id, name)
         return self._store.run(run_id)
+
+    def restore(self, run_id: str) -> RunRecord:
+        """Take a run back out of the trash and return it.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        self.run(run_id)
+        self._store.trash_run(run_id, None)
+        return self._store.run(run_id)
+
+    def replay(self, run_id: str) -> ReplayReport:
+        """Begin to do a run again, beside the live one.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            StateConflictError: Another is being done again.
+        """
+        self.run(run_id)
+        return self._replays.start(run_id)
+
+    def replayed(self, run_id: str) -> ReplayReport:
+        """Return how far a run's last replay is, or how it ended.
+
+        Raises:
+            StateConflictError: There was none since the service started.
+        """
+        self.run(run_id)
+        report = self._replays.report(run_id)
+        if report is None:
+            raise StateConflictError(
+                f"run {run_id!r} was not replayed since the service started: POST /runs/{run_id}/replay."
+            )
+        return report
 
     def journal(self, run_id: str) -> list[Event]:
         """Return every command a run was given, the oldest first.

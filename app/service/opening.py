@@ -28,7 +28,7 @@ class Opening:
         if request.text is None:
             corpus = Corpus.load(request.corpus)
         else:
-            corpus = Corpus("pasted text", request.text.encode())
+            corpus = Corpus(request.text_name, request.text.encode())
         return Session.create(
             self._store,
             model=request.model,

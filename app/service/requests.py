@@ -43,6 +43,7 @@ class Init(Request[RunCreated]):
     Attributes:
         corpus: "embedded", or the path of a file or folder.
         text: A text to use instead of `corpus`.
+        text_name: What to call it.
         seed: Key of every random draw of the run.
         key: What makes a repetition of this request known.
     """
@@ -51,6 +52,7 @@ class Init(Request[RunCreated]):
     training: TrainingConfig
     corpus: str = "embedded"
     text: str | None = None
+    text_name: str = "text"
     seed: int = 0
     key: IdempotencyKey | None = None
 
@@ -114,6 +116,13 @@ class DeleteCheckpoint(Request[None]):
 
     run_id: str
     step: int
+
+
+@dataclass(frozen=True)
+class TrashRun(Request[None]):
+    """Throw a run away, saved as it is, so that it can be taken back."""
+
+    run_id: str
 
 
 @dataclass(frozen=True)

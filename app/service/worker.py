@@ -2,6 +2,7 @@
 
 import queue
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Event as Flag
@@ -35,6 +36,7 @@ from app.service.requests import (
     SaveCheckpoint,
     Ticket,
     TrainStep,
+    TrashRun,
     Twin,
 )
 from app.service.stepping import DISK_INTERVAL_S, Stepping
@@ -176,6 +178,7 @@ class Worker:
             RollBack: self._roll_back,
             SaveCheckpoint: self._save_checkpoint,
             DeleteCheckpoint: self._delete_checkpoint,
+            TrashRun: self._trash_run,
             DeleteRun: self._delete_run,
             Infer: lambda request, source: infer(self._live.require(), request, source),
             ReadText: self._read_text,
@@ -269,7 +272,8 @@ class Worker:
         session = self._live.session
         if session is not None and session.run_id == request.run_id:
             return
-        self._store.run(request.run_id)
+        if self._store.run(request.run_id).trashed_at is not None:
+            raise StateConflictError(f"run {request.run_id!r} is in the trash; restore it first.")
         self._switch("opening a run", lambda: self._opening.take_up(request.run_id), "paused")
         self._log.info("run_opened", run_id=request.run_id, source=source)
 
@@ -307,11 +311,22 @@ class Worker:
     def _delete_checkpoint(self, request: DeleteCheckpoint, source: Source) -> None:
         delete_checkpoint(self._store, request.run_id, request.step, source=source)
 
-    def _delete_run(self, request: DeleteRun, source: Source) -> None:
+    def _trash_run(self, request: TrashRun, source: Source) -> None:
+        self._let_go(request.run_id, saved=True)
+        self._store.trash_run(request.run_id, time.time())
+        self._log.info("run_trashed", run_id=request.run_id, source=source)
+
+    def _let_go(self, run_id: str, *, saved: bool) -> None:
+        """Leave a run that is to go, if it is the live one."""
         session = self._live.session
-        if session is not None and session.run_id == request.run_id:
+        if session is not None and session.run_id == run_id:
             self._stepping.refuse_while_training("deleting the live run")
+            if saved:
+                self._live.save()
             self._live.forget()
+
+    def _delete_run(self, request: DeleteRun, source: Source) -> None:
+        self._let_go(request.run_id, saved=False)
         lock = RunLock(self._store.run_dir(request.run_id))
         try:
             self._store.delete_run(request.run_id)

@@ -34,7 +34,8 @@ class Vendored:
 class Pages:
     """The page itself, and the one foreign script it uses."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_body_bytes: int) -> None:
+        self._max_body_bytes = max_body_bytes
         self._vendored = Vendored()
 
     def blueprint(self) -> Blueprint:
@@ -52,6 +53,7 @@ class Pages:
             plotly_url=f"/static-vendor/{PLOTLY_FILE}",
             default_size=DEFAULT_SIZE,
             presets=presets,
+            max_body_bytes=self._max_body_bytes,
         )
 
     def vendored(self, name: str) -> Response:

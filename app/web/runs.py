@@ -4,13 +4,15 @@ from http import HTTPStatus
 
 from app.service import ModelManager, Status
 from app.service.answers import flat
-from app.service.requests import DeleteRun
+from app.service.replays import ReplayReport
+from app.service.requests import DeleteRun, TrashRun
 from app.web.routes import Route, asked_by
 from app.web.schemas import (
     CompareQuery,
     DeleteRequest,
     DifferenceQuery,
     EffectQuery,
+    Empty,
     EventsAnswer,
     EventsQuery,
     JournalAnswer,
@@ -20,6 +22,7 @@ from app.web.schemas import (
     MilestonesAnswer,
     RunDeleted,
     RunList,
+    RunsQuery,
     RunSummary,
 )
 from bitlm.errors import ConfigError
@@ -40,7 +43,7 @@ class RunRoutes:
         one = "/runs/<run_id>"
         return [
             Route("GET", "/status", self.status, Status),
-            Route("GET", "/runs", self.runs, RunList),
+            Route("GET", "/runs", self.runs, RunList, query=RunsQuery),
             Route("GET", one, self.run, RunSummary, errors=missing),
             Route("PATCH", one, self.label, RunSummary, body=LabelRequest, errors=missing),
             Route(
@@ -49,6 +52,31 @@ class RunRoutes:
                 self.delete,
                 RunDeleted,
                 body=DeleteRequest,
+                errors=(*missing, HTTPStatus.CONFLICT),
+            ),
+            Route(
+                "POST",
+                f"{one}/trash",
+                self.trash,
+                RunSummary,
+                body=Empty,
+                errors=(*missing, HTTPStatus.CONFLICT),
+            ),
+            Route("POST", f"{one}/restore", self.restore, RunSummary, body=Empty, errors=missing),
+            Route(
+                "POST",
+                f"{one}/replay",
+                self.replay,
+                ReplayReport,
+                body=Empty,
+                status=HTTPStatus.ACCEPTED,
+                errors=(*missing, HTTPStatus.CONFLICT),
+            ),
+            Route(
+                "GET",
+                f"{one}/replay",
+                self.replayed,
+                ReplayReport,
                 errors=(*missing, HTTPStatus.CONFLICT),
             ),
             Route("GET", f"{one}/journal", self.journal, JournalAnswer, errors=missing),
@@ -73,9 +101,10 @@ class RunRoutes:
         """Return the status; never waits for the model."""
         return self._manager.status()
 
-    def runs(self) -> RunList:
-        """Return all runs, the newest first."""
-        return RunList(runs=[self._summary(record) for record in self._manager.runs()])
+    def runs(self, query: RunsQuery) -> RunList:
+        """Return all runs, or all in the trash, the newest first."""
+        records = self._manager.runs(trashed=query.trashed)
+        return RunList(runs=[self._summary(record) for record in records])
 
     def run(self, run_id: str) -> RunSummary:
         """Return one run."""
@@ -91,6 +120,24 @@ class RunRoutes:
             archived=body.archived if "archived" in given else record.archived,
         )
         return self._summary(record)
+
+    def trash(self, run_id: str, body: Empty) -> RunSummary:  # noqa: ARG002 - checked to be empty
+        """Throw a run away until it is restored or deleted for good."""
+        self._manager.run(run_id)
+        self._manager.ask(TrashRun(run_id), asked_by())
+        return self.run(run_id)
+
+    def restore(self, run_id: str, body: Empty) -> RunSummary:  # noqa: ARG002 - checked to be empty
+        """Take a run back out of the trash."""
+        return self._summary(self._manager.restore(run_id))
+
+    def replay(self, run_id: str, body: Empty) -> ReplayReport:  # noqa: ARG002 - checked to be empty
+        """Begin to do a run again, beside the live one, and compare every checkpoint."""
+        return self._manager.replay(run_id)
+
+    def replayed(self, run_id: str) -> ReplayReport:
+        """Say how far that is, or how it ended."""
+        return self._manager.replayed(run_id)
 
     def delete(self, run_id: str, body: DeleteRequest) -> RunDeleted:
         """Forget a run for good, if whoever asks repeats its name."""
@@ -147,5 +194,6 @@ class RunRoutes:
             tags=record.tags,
             archived=record.archived,
             origin=record.origin,
+            trashed_at=record.trashed_at,
             live=record.run_id == self._manager.status().run_id,
         )

@@ -16,6 +16,9 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
+PASTED = "pasted text"
+"""What a text that came with the request is called."""
+
 LONGEST_PROMPT = 65_536
 """Characters of a prompt; the model sees the last window of them."""
 
@@ -40,12 +43,14 @@ class InitRequest(Body):
         size: Preset the other fields start from: tiny, small or base.
         corpus: "embedded", or the path of a text file or folder on the service's machine.
         text: Text to learn from instead of a corpus.
+        text_name: What to call it.
         seed: Key of every random draw of the run.
     """
 
     size: str = DEFAULT_SIZE
     corpus: Annotated[str, Field(min_length=1, max_length=4096)] = "embedded"
     text: Annotated[str, Field(min_length=1)] | None = None
+    text_name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)] = PASTED
     seed: Seed = 0
 
     d_model: int | None = None
@@ -92,7 +97,21 @@ class InitRequest(Body):
 
     def changes(self) -> dict[str, Any]:
         """Return the settings of model and training that differ from the size's."""
-        return self.model_dump(exclude={"size", "corpus", "text", "seed"}, exclude_none=True)
+        return self.model_dump(exclude=NO_SETTINGS, exclude_none=True)
+
+
+NO_SETTINGS = {"size", "corpus", "text", "text_name", "text_bytes", "seed"}
+"""Fields of a request for a run, or for its estimate, that are no setting of model or training."""
+
+
+class EstimateRequest(InitRequest):
+    """Settings of a run that may be made.
+
+    Attributes:
+        text_bytes: Length of the text, which need not be sent for this.
+    """
+
+    text_bytes: Annotated[int, Field(ge=0)] | None = None
 
 
 class TrainStepRequest(Body):
@@ -236,6 +255,12 @@ class CalibrationQuery(Query):
     false_reject_rate: Annotated[float, Field(gt=0, le=HIGHEST_RATE)] = FALSE_REJECT_RATE
 
 
+class RunsQuery(Query):
+    """Which runs: those there are, or those in the trash."""
+
+    trashed: bool = False
+
+
 class CompareQuery(Query):
     """Ids of runs, with commas between."""
 
@@ -263,6 +288,7 @@ class RunSummary(BaseModel):
         step: The last step that has metrics.
         config: The run's settings, flat.
         origin: Where it branched off, if it did.
+        trashed_at: When it was thrown away, in Unix seconds; None for a run that was not.
         live: Whether it is the run the service holds.
     """
 
@@ -277,6 +303,7 @@ class RunSummary(BaseModel):
     tags: tuple[str, ...]
     archived: bool
     origin: Origin | None
+    trashed_at: float | None
     live: bool
 
 

@@ -3,10 +3,10 @@
 from http import HTTPStatus
 from typing import Any
 
-from app.service import ModelManager, RunCreated, Status, StepAnswer
+from app.service import Estimate, ModelManager, RunCreated, Status, StepAnswer
 from app.service.requests import Apply, Control, Init, Request, TrainStep
 from app.web.routes import Route, asked_by, idempotency_key
-from app.web.schemas import AnnealRequest, Empty, InitRequest, TrainStepRequest
+from app.web.schemas import AnnealRequest, Empty, EstimateRequest, InitRequest, TrainStepRequest
 from bitlm.session import Anneal, preset
 
 
@@ -29,6 +29,7 @@ class TrainingRoutes:
                 status=HTTPStatus.CREATED,
                 errors=conflict,
             ),
+            Route("POST", "/estimate", self.estimate, Estimate, body=EstimateRequest),
             Route("POST", "/train-step", self.train_step, StepAnswer, body=TrainStepRequest, errors=conflict),
             Route("POST", "/train/start", self.start, Status, body=Empty, errors=conflict),
             Route("POST", "/train/pause", self.pause, Status, body=Empty, errors=conflict),
@@ -40,9 +41,21 @@ class TrainingRoutes:
         """Make a run and take it live."""
         model, training = preset(body.size, **body.changes())
         request = Init(
-            model, training, corpus=body.corpus, text=body.text, seed=body.seed, key=idempotency_key()
+            model,
+            training,
+            corpus=body.corpus,
+            text=body.text,
+            text_name=body.text_name,
+            seed=body.seed,
+            key=idempotency_key(),
         )
         return self._manager.ask(request, asked_by())
+
+    def estimate(self, body: EstimateRequest) -> Estimate:
+        """Say what POST /init would make of these settings, or what is wrong with them; make nothing."""
+        model, training = preset(body.size, **body.changes())
+        length = len(body.text.encode()) if body.text is not None else body.text_bytes
+        return self._manager.estimate(model, training, body.corpus if length is None else length)
 
     def train_step(self, body: TrainStepRequest) -> StepAnswer:
         """Do some steps and say what the last one measured."""

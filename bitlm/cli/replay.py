@@ -1,6 +1,7 @@
 """`bitlm replay`: do a run again and see whether every bit comes out as it was saved."""
 
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,9 @@ def replay(
         int | None, typer.Option(min=1, help="Only so many random stretches between checkpoints.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which stretches --verify-random takes.")] = 0,
+    progress_lines: Annotated[
+        bool, typer.Option("--progress", help="Each step reached as a line of JSON on the error stream.")
+    ] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -34,12 +38,14 @@ def replay(
 
       python -m bitlm replay latest --verify-random 3 --json
     """
-    console = Console(stderr=True, quiet=as_json, highlight=False)
+    console = Console(stderr=True, quiet=as_json or progress_lines, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with open_store(data_dir, run) as (store, run_id), Progress(*columns, console=console) as progress:
         task = progress.add_task(f"replaying {run_id}", total=None)
 
         def note(step: int, last: int) -> None:
+            if progress_lines:
+                sys.stderr.write(json.dumps({"step": step, "until": last}) + "\n")
             progress.update(task, completed=step, total=last, description=f"step {step} of {last}")
 
         again = Replay(store, run_id)

@@ -61,7 +61,7 @@ class Corpus:
         except OSError as error:
             raise _unreadable(place, error) from error
         if not (is_folder or is_file):
-            raise CorpusError(f"corpus={str(path)!r}: there is no such file or folder; check the path.")
+            raise _missing(path)
         data, skipped = _read_folder(place) if is_folder else (_read(place), [])
         return cls(place.resolve().name, data, source=str(place.resolve()), skipped=tuple(skipped))
 
@@ -95,16 +95,49 @@ class Corpus:
         Raises:
             CorpusError: A part is too short; says how many bytes there are and how many are needed.
         """
-        for part, data in (("training part", self.train), ("held-out tenth", self.held_out)):
-            if len(data) < window_bytes:
-                raise CorpusError(
-                    f"corpus {self.name!r} is too short: its {part} has {len(data)} bytes and one window "
-                    f"needs {window_bytes}; supply at least {10 * window_bytes} bytes or lower max_seq_len."
-                )
+        require_window(self.name, len(self.data), window_bytes)
 
     @property
     def _cut(self) -> int:
-        return len(self.data) * 9 // 10
+        return _cut(len(self.data))
+
+
+def require_window(name: str, length: int, window_bytes: int) -> None:
+    """Check that both parts of a text of `length` bytes would hold at least one window.
+
+    Raises:
+        CorpusError: A part is too short; says how many bytes there are and how many are needed.
+    """
+    cut = _cut(length)
+    for part, part_bytes in (("training part", cut), ("held-out tenth", length - cut)):
+        if part_bytes < window_bytes:
+            raise CorpusError(
+                f"corpus {name!r} is too short: its {part} has {part_bytes} bytes and one window "
+                f"needs {window_bytes}; supply at least {10 * window_bytes} bytes or lower max_seq_len."
+            )
+
+
+def length_at(spec: str) -> int | None:
+    """Return how many bytes `Corpus.load` would read, or None for a folder, which nobody knows unread.
+
+    Raises:
+        CorpusError: The path is missing or cannot be looked at.
+    """
+    if spec == EMBEDDED:
+        return len(Corpus.embedded().data)
+    place = Path(spec)
+    try:
+        is_folder, is_file = place.is_dir(), place.is_file()
+        length = place.stat().st_size if is_file else None
+    except OSError as error:
+        raise _unreadable(place, error) from error
+    if not (is_folder or is_file):
+        raise _missing(spec)
+    return length
+
+
+def _cut(length: int) -> int:
+    return length * 9 // 10
 
 
 def _read_folder(folder: Path) -> tuple[bytes, list[str]]:
@@ -136,6 +169,10 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _missing(path: object) -> CorpusError:
+    return CorpusError(f"corpus={str(path)!r}: there is no such file or folder; check the path.")
 
 
 def _unreadable(path: object, error: OSError) -> CorpusError:

@@ -66,6 +66,7 @@ class RunRecord(BaseModel):
         tags: Words to sort by.
         archived: Put away: not taken up by itself, and listed last.
         origin: Where it branched off, if it did.
+        trashed_at: When it was thrown away, in Unix seconds; None for a run that was not, or was taken back.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -81,3 +82,4 @@ class RunRecord(BaseModel):
     tags: tuple[str, ...] = ()
     archived: bool = False
     origin: Origin | None = None
+    trashed_at: float | None = None

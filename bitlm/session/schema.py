@@ -73,6 +73,8 @@ ALTER TABLE metrics ADD COLUMN gradient_norm_blocks TEXT;
 ALTER TABLE metrics ADD COLUMN attention_entropy_heads TEXT;
 """
 
+TRASH = "ALTER TABLE runs ADD COLUMN trashed_at REAL;"
+
 EXTREMES_OF_ALL = """
 INSERT INTO metric_extremes
 SELECT low.run_id, '{measure}', :width, low.bucket, low.step, low.value, high.step, high.value FROM
@@ -144,5 +146,10 @@ def _fourth(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: AR
     _run(connection, ANATOMY)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third, _fourth)
+def _fifth(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG001 - the folder is not needed
+    """Add when a run was thrown away; none was before."""
+    _run(connection, TRASH)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third, _fourth, _fifth)
 """Each leads from the layout of its index to the next; never changed once released, only added to."""

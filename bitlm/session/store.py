@@ -164,16 +164,16 @@ class RunStore:
                 raise RunNotFoundError(run_id)
             return _run_record(reader, row)
 
-    def runs(self) -> list[RunRecord]:
-        """Return all runs, the newest first."""
+    def runs(self, *, trashed: bool = False) -> list[RunRecord]:
+        """Return all runs, or all in the trash, the newest first."""
+        query = "SELECT * FROM runs WHERE (trashed_at IS NOT NULL) = ? ORDER BY created_at DESC, run_id DESC"
         with self._database.reading() as reader:
-            rows = reader.execute("SELECT * FROM runs ORDER BY created_at DESC, run_id DESC").fetchall()
-            return [_run_record(reader, row) for row in rows]
+            return [_run_record(reader, row) for row in reader.execute(query, (trashed,)).fetchall()]
 
     def last_active_run(self) -> RunRecord | None:
-        """Return the run that something last happened to, archived ones left out, or None."""
+        """Return the run that something last happened to, archived and trashed ones left out, or None."""
         query = (
-            "SELECT run_id FROM runs WHERE archived = 0 "
+            "SELECT run_id FROM runs WHERE archived = 0 AND trashed_at IS NULL "
             "ORDER BY (SELECT max(event_id) FROM events WHERE events.run_id = runs.run_id) DESC LIMIT 1"
         )
         with self._database.reading() as reader:
@@ -185,6 +185,11 @@ class RunStore:
         with self._writing() as writer:
             row = (name, json.dumps(tags), archived, run_id)
             writer.execute("UPDATE runs SET name = ?, tags = ?, archived = ? WHERE run_id = ?", row)
+
+    def trash_run(self, run_id: str, at: float | None) -> None:
+        """Throw a run away at that time, or take it back (None); all it has stays until it is deleted."""
+        with self._writing() as writer:
+            writer.execute("UPDATE runs SET trashed_at = ? WHERE run_id = ?", (at, run_id))
 
     def delete_run(self, run_id: str) -> None:
         """Forget a run for good, its rows first and then its files; texts stay, others may use them."""
@@ -380,4 +385,5 @@ def _run_record(reader: sqlite3.Connection, row: sqlite3.Row) -> RunRecord:
         tags=tuple(json.loads(row["tags"])),
         archived=bool(row["archived"]),
         origin=Origin.model_validate_json(row["origin"]) if row["origin"] else None,
+        trashed_at=row["trashed_at"],
     )

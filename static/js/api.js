@@ -58,12 +58,20 @@ export const api = {
   metrics: (runId, since) => get(`${run(runId)}/metrics?since=${since}&max_points=2000`),
   /** @param {string} runId @param {number} since Only events above it. @returns {Promise<object>} */
   events: (runId, since) => get(`${run(runId)}/events?since=${since}`),
-  /** @returns {Promise<object>} All runs, the newest first. */
-  runs: () => get("/runs"),
+  /** @param {boolean} trashed Those in the trash instead. @returns {Promise<object>} All runs, the newest first. */
+  runs: (trashed = false) => get(trashed ? "/runs?trashed=true" : "/runs"),
   /** @param {string} runId @returns {Promise<object>} One run as the list shows it. */
   run: (runId) => get(run(runId)),
   /** @param {string} runId @param {object} label Name, tags, archived: any of them. @returns {Promise<object>} */
   label: (runId, label) => patch(run(runId), label),
+  /** @param {string} runId @returns {Promise<object>} Thrown away, to be taken back. */
+  trash: (runId) => post(`${run(runId)}/trash`),
+  /** @param {string} runId @returns {Promise<object>} Taken back. */
+  restore: (runId) => post(`${run(runId)}/restore`),
+  /** @param {string} runId @returns {Promise<object>} How far its replay is, which has begun. */
+  replay: (runId) => post(`${run(runId)}/replay`),
+  /** @param {string} runId @returns {Promise<object>} How far its replay is, or how it ended. */
+  replayed: (runId) => get(`${run(runId)}/replay`),
   /** @param {string} runId @returns {Promise<object>} For good. */
   deleteRun: (runId) => remove(run(runId), { confirm: runId }),
   /** @param {string} runId @returns {Promise<object>} The Status, with that run live. */
@@ -96,10 +104,14 @@ export const api = {
   milestones: (runId) => get(`${run(runId)}/milestones`),
   /** @param {string} runId @param {string} format csv, jsonl, report or capsule. @returns {string} Its address. */
   exportUrl: (runId, format) => `${run(runId)}/export/${format}`,
+  /** @param {object} settings As for `init`, a text by its `text_bytes` alone. @returns {Promise<object>} What it would take. */
+  estimate: (settings) => post("/estimate", settings),
   /** @param {object} settings @returns {Promise<object>} */
   init: (settings) => post("/init", settings),
   /** @returns {Promise<object>} The Status after the command. */
   start: () => post("/train/start"),
+  /** @param {number} steps @returns {Promise<object>} What the last of them measured. */
+  step: (steps) => post("/train-step", { steps }),
   /** @returns {Promise<object>} The Status after the command. */
   pause: () => post("/train/pause"),
   /** @returns {Promise<object>} The Status after the command. */

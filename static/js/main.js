@@ -16,6 +16,7 @@ import { connectGeneration } from "./generation.js";
 import { connectHeader } from "./header.js";
 import { connectHelp } from "./help.js";
 import { connectMilestones } from "./milestones.js";
+import { connectKeys } from "./keys.js";
 import { connectOverlayChips } from "./overlay_chips.js";
 import { Overlays } from "./overlays.js";
 import { connectRunControls } from "./run_controls.js";
@@ -27,6 +28,7 @@ import { createStore, emptyState } from "./store.js";
 import { connectTelemetryControls } from "./telemetry_controls.js";
 import { connectThemeSwitch } from "./theme.js";
 import { createToasts } from "./toasts.js";
+import { connectTour } from "./tour.js";
 
 /** Plotly is large: the page works before it has arrived. */
 function loadPlotly(url) {
@@ -80,8 +82,9 @@ connectTabs(record);
 connectMilestones(page.querySelector(".chart-loss"), page.querySelector("[data-milestones]"), context);
 connectOverlayChips(page.querySelector("[data-overlays]"), page.querySelector(".chart-difference"), store, branching, overlays);
 for (const opener of page.querySelectorAll('[data-action="runs"]')) opener.addEventListener("click", () => runsDialog.open());
-connectSetupForm(page, pageData.presets, context);
+connectSetupForm(page, pageData, context);
 connectHelp(page);
+connectKeys(page, toasts, connectTour(page, store));
 connectThemeSwitch(page.querySelector("[data-theme-switch]"), () => charts.recolour());
 overlays.start();
 feed.start();

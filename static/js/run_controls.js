@@ -1,4 +1,4 @@
-// Train, Pause, Stop, Anneal and the one click that starts everything.
+// Train, Step, Pause, Stop, Anneal and the one click that starts everything.
 
 import { obstacles, stateName } from "./run_state.js";
 
@@ -27,6 +27,8 @@ export function connectRunControls(page, { store, api, feed, toasts }) {
   const trainLabel = page.querySelector("[data-train-label]");
   const annealForm = page.querySelector("[data-anneal]");
   const annealSteps = annealForm.elements.steps;
+  const stepForm = page.querySelector("[data-step]");
+  const stepCount = stepForm.elements.steps;
 
   async function command(title, ask) {
     store.update({ busy: { title } });
@@ -46,6 +48,16 @@ export function connectRunControls(page, { store, api, feed, toasts }) {
     return api.start();
   }
 
+  /** Nobody is kept from pausing meanwhile: steps under way are training. */
+  async function step() {
+    try {
+      await api.step(stepCount.valueAsNumber);
+    } catch (error) {
+      toasts.problem(error);
+    }
+    await feed.refresh();
+  }
+
   const asks = {
     train: () => command("Starting", train),
     pause: () => command("Pausing", api.pause),
@@ -59,12 +71,19 @@ export function connectRunControls(page, { store, api, feed, toasts }) {
     command("Annealing", () => api.anneal(annealSteps.valueAsNumber));
   });
 
+  stepForm.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (obstacles(store.get()).step === null) step();
+  });
+
   store.subscribe((state) => {
     const blocked = obstacles(state);
-    for (const action of ["train", "pause", "stop", "anneal", "setup"]) {
+    for (const action of ["train", "step", "pause", "stop", "anneal", "setup"]) {
       for (const button of buttons(action)) permit(button, blocked[action]);
     }
     annealSteps.disabled = blocked.anneal !== null;
+    stepCount.disabled = blocked.step !== null;
+    stepCount.title = blocked.step ?? "";
     const label = TRAIN_LABELS[stateName(state)] ?? "Train";
     trainLabel.textContent = label;
   });

@@ -89,10 +89,12 @@ export function obstacles(state) {
   const hasModel = canResume || name === "training";
   return {
     train: unless(name === "empty" || canResume),
+    step: unless(canResume),
     pause: unless(name === "training"),
     stop: unless(name === "training" || name === "paused"),
     anneal: unless(hasModel),
     setup: unless(!OCCUPIED.has(name)),
+    open: unless(!OCCUPIED.has(name)),
     branch: unless(!OCCUPIED.has(name) && Boolean(state.status?.run_id)),
     save: unless(hasModel || name === "halted"),
     steer: unless(hasModel),

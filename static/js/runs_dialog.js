@@ -1,9 +1,12 @@
-// All runs: open, name, tag, put away, delete, hand over, and lay beside the live one.
+// All runs: find, open, name, tag, put away, throw away, do again, hand over, and lay beside the live one.
 
 import { button, element } from "./dom.js";
 import { sentence } from "./events.js";
 import { fixed, whole } from "./format.js";
 import { comparisonTables } from "./comparison.js";
+import { obstacles } from "./run_state.js";
+import { Replays, replayWords } from "./replays.js";
+import { matches, nextOrder, sorted } from "./run_table.js";
 
 const FORMATS = { csv: "CSV", jsonl: "JSONL", report: "report", capsule: "capsule" };
 const FORMAT_HINTS = {
@@ -31,9 +34,24 @@ export class RunsDialog {
     this.none = dialog.querySelector("[data-no-runs]");
     this.archived = dialog.querySelector("[data-show-archived]");
     this.comparison = dialog.querySelector("[data-comparison]");
+    this.query = dialog.querySelector("[data-search]");
+    this.trash = dialog.querySelector("[data-trash]");
     this.runs = [];
+    this.order = { column: "run", isDescending: true };
+    this.replays = new Replays(api, toasts, () => this.#showReplays());
     dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
     this.archived.addEventListener("change", () => this.#show());
+    this.query.addEventListener("input", () => this.#show());
+    this.trash.addEventListener("click", () => {
+      this.trash.setAttribute("aria-pressed", String(!this.isTrash));
+      this.refresh();
+    });
+    for (const head of dialog.querySelectorAll("[data-sort]")) {
+      head.addEventListener("click", () => {
+        this.order = nextOrder(this.order, head.dataset.sort);
+        this.#show();
+      });
+    }
     store.subscribe((state, previous) => {
       const changed = ["status", "overlays", "busy"].filter((part) => state[part] !== previous[part]);
       if (!dialog.open || changed.length === 0) return;
@@ -51,10 +69,15 @@ export class RunsDialog {
     this.#compare();
   }
 
+  /** Whether the trash is shown. */
+  get isTrash() {
+    return this.trash.getAttribute("aria-pressed") === "true";
+  }
+
   /** @returns {Promise<void>} */
   async refresh() {
     try {
-      ({ runs: this.runs } = await this.api.runs());
+      ({ runs: this.runs } = await this.api.runs(this.isTrash));
     } catch (error) {
       this.toasts.problem(error);
     }
@@ -85,14 +108,38 @@ export class RunsDialog {
 
   #show() {
     if (this.rows.contains(document.activeElement) && document.activeElement.matches('input[type="text"]')) return;
-    const shown = this.runs.filter((run) => !run.archived || this.archived.checked);
+    const there = this.runs.filter((run) => !run.archived || this.archived.checked || this.isTrash);
+    const shown = sorted(there.filter((run) => matches(run, this.query.value)), this.order);
     this.none.hidden = shown.length > 0;
+    this.none.textContent = this.#whyNone(there.length);
+    for (const head of this.dialog.querySelectorAll("[data-sort]")) {
+      const direction = this.order.isDescending ? "descending" : "ascending";
+      head.closest("th").setAttribute("aria-sort", head.dataset.sort === this.order.column ? direction : "none");
+    }
     this.rows.replaceChildren(...shown.map((run) => this.#row(run)));
+    this.#showReplays();
+  }
+
+  #whyNone(count) {
+    if (count > 0) return `None of ${whole(count)} has “${this.query.value.trim()}” in its name, id, tags or text.`;
+    return this.isTrash ? "The trash is empty." : "There is no run here yet.";
+  }
+
+  #showReplays() {
+    const { obstacle } = this.replays;
+    for (const place of this.rows.querySelectorAll("[data-replay]")) {
+      const report = this.replays.report(place.closest("tr").dataset.run);
+      place.querySelector("span").textContent = report ? replayWords(report) : "";
+      place.dataset.outcome = report?.state ?? "";
+      const again = place.querySelector("button");
+      again.disabled = obstacle !== null;
+      again.title = obstacle ?? "Do it again beside the live run: every saved hash must come out";
+    }
   }
 
   #row(run) {
     const { run_id: runId, live: isLive } = run;
-    const obstacle = isLive ? "This run is live already" : this.branching.obstacle;
+    const obstacle = isLive ? "This run is live already" : obstacles(this.store.get()).open;
     return element(
       "tr",
       { dataset: { run: runId, live: String(isLive), archived: String(run.archived) } },
@@ -102,24 +149,44 @@ export class RunsDialog {
       element("td", { className: "figure", textContent: whole(run.step) }),
       element("td", { className: "figure", textContent: fixed(run.validation_bits_per_byte, 3) }),
       element("td", { className: "quiet" }, branchOf(run)),
-      element(
-        "td",
-        { className: "run-actions" },
-        isLive
-          ? element("span", { className: "live-mark", textContent: "live" })
-          : button("Open", () => this.branching.open(runId), {
-            className: "small", "aria-label": `Open run ${runId}`, disabled: obstacle !== null, title: obstacle ?? "Take this run live where it was",
-          }),
-        ...Object.entries(FORMATS).map(([format, label]) => element("a", {
-          href: this.api.exportUrl(runId, format), download: "", textContent: label, title: FORMAT_HINTS[format],
-          "aria-label": `Export run ${runId} as ${label}`,
-        })),
-        button(run.archived ? "Take out" : "Archive", () =>
-          this.#ask(() => this.api.label(runId, { archived: !run.archived })), {
-          className: "plain small", "aria-label": `${run.archived ? "Take out of the archive" : "Archive"} run ${runId}`,
+      this.isTrash ? this.#trashedActions(run) : this.#actions(run, obstacle),
+    );
+  }
+
+  #trashedActions(run) {
+    const { run_id: runId } = run;
+    return element(
+      "td",
+      { className: "run-actions" },
+      button("Restore", () => this.#ask(() => this.api.restore(runId)), {
+        className: "small", "aria-label": `Restore run ${runId}`,
+      }),
+      button("Delete for good", () => this.#delete(run), { className: "plain small", "aria-label": `Delete run ${runId} for good` }),
+    );
+  }
+
+  #actions(run, obstacle) {
+    const { run_id: runId, live: isLive } = run;
+    return element(
+      "td",
+      { className: "run-actions" },
+      isLive
+        ? element("span", { className: "live-mark", textContent: "live" })
+        : button("Open", () => this.branching.open(runId), {
+          className: "small", "aria-label": `Open run ${runId}`, disabled: obstacle !== null, title: obstacle ?? "Take this run live where it was",
         }),
-        button("Delete", () => this.#delete(run), { className: "plain small", "aria-label": `Delete run ${runId}` }),
-      ),
+      ...Object.entries(FORMATS).map(([format, label]) => element("a", {
+        href: this.api.exportUrl(runId, format), download: "", textContent: label, title: FORMAT_HINTS[format],
+        "aria-label": `Export run ${runId} as ${label}`,
+      })),
+      button(run.archived ? "Take out" : "Archive", () =>
+        this.#ask(() => this.api.label(runId, { archived: !run.archived })), {
+        className: "plain small", "aria-label": `${run.archived ? "Take out of the archive" : "Archive"} run ${runId}`,
+      }),
+      button("Delete", () => this.#trash(run), { className: "plain small", "aria-label": `Delete run ${runId}` }),
+      element("span", { className: "replay", dataset: { replay: "" } },
+        button("Replay", () => this.replays.start(runId), { className: "plain small", "aria-label": `Replay run ${runId}` }),
+        element("span", { role: "status" })),
     );
   }
 
@@ -153,21 +220,35 @@ export class RunsDialog {
       this.api.label(runId, { tags: tagsOf(typed) }));
   }
 
-  async #delete({ run_id: runId, name, step, live: isLive }) {
+  async #trash(run) {
+    const { run_id: runId, live: isLive } = run;
     const { obstacle } = this.branching;
     if (isLive && obstacle) {
       this.toasts.problem({ title: "The live run cannot be deleted now", detail: `${obstacle}.` });
       return;
     }
-    const called = name ? `${name} (${runId})` : runId;
-    const isSure = await this.confirm(`Delete run ${called}?`,
-      `Its ${whole(step)} steps of metrics, its journal and its checkpoints are gone for good.`);
-    if (!isSure) return;
-    await this.#ask(() => this.api.deleteRun(runId));
+    await this.#ask(async () => {
+      await this.api.trash(runId);
+      this.toasts.offer(`Deleted ${called(run)}`, "It is in the trash until you delete it for good.", "Undo", () =>
+        this.#ask(async () => {
+          await this.api.restore(runId);
+          if (isLive) await this.branching.open(runId);
+        }));
+    });
     if (this.overlays.shown.includes(runId)) await this.overlays.toggle(runId, false);
     await this.feed.refresh();
   }
+
+  async #delete(run) {
+    const { run_id: runId, step } = run;
+    const isSure = await this.confirm(`Delete run ${called(run)}?`,
+      `Its ${whole(step)} steps of metrics, its journal and its checkpoints are gone for good.`);
+    if (!isSure) return;
+    await this.#ask(() => this.api.deleteRun(runId));
+  }
 }
+
+const called = ({ run_id: runId, name }) => (name ? `${name} (${runId})` : runId);
 
 function branchOf({ origin }) {
   if (!origin) return "";

@@ -1,8 +1,11 @@
 // The form that makes a run: size, text, seed, and every setting for those who want it.
 
+import { Foresight } from "./foresight.js";
+import { Upload } from "./upload.js";
+
 const NUMBERS = ["d_model", "nhead", "num_layers", "dim_feedforward", "max_seq_len", "chunk_size", "overlap",
   "patch_bits", "batch_size", "learning_rate"];
-const WORDS = ["mixing", "memory", "autocast"];
+const WORDS = ["mixing", "memory", "autocast", "objective"];
 const ADVANCED = [...NUMBERS, "parity", ...WORDS];
 
 function typed(field, value) {
@@ -14,19 +17,31 @@ function typed(field, value) {
 /**
  * The body of POST /init: what was chosen, and of the advanced settings those that were filled in.
  * @param {FormData} filled
+ * @param {?{name: string, text: string}} uploaded The file, if one was chosen.
  * @returns {object}
  */
-export function initSettings(filled) {
+export function initSettings(filled, uploaded = null) {
   const settings = { size: filled.get("size"), seed: typed("seed", filled.get("seed") || "0") };
   const kind = filled.get("text_kind");
   if (kind === "path") settings.corpus = filled.get("path");
   if (kind === "embedded") settings.corpus = "embedded";
   if (kind === "pasted") settings.text = filled.get("pasted");
+  if (kind === "uploaded" && uploaded) Object.assign(settings, { text: uploaded.text, text_name: uploaded.name });
   for (const field of ADVANCED) {
     const value = filled.get(field);
     if (value) settings[field] = typed(field, value);
   }
   return settings;
+}
+
+/**
+ * The body of POST /estimate: the same, but of a text its length alone, and nothing where there is none yet.
+ * @param {object} settings Of POST /init.
+ * @returns {object}
+ */
+export function estimateSettings({ text, corpus, ...settings }) {
+  if (text) return { ...settings, text_bytes: new Blob([text]).size };
+  return corpus ? { ...settings, corpus } : settings;
 }
 
 /** Which part of the form belongs to the chosen kind of text. */
@@ -35,7 +50,9 @@ function showTextField(form) {
   for (const part of form.querySelectorAll("[data-text-kind]")) {
     part.hidden = part.dataset.textKind !== kind;
     const control = part.querySelector("input, textarea");
-    if (control) control.required = !part.hidden;
+    if (!control) continue;
+    control.required = !part.hidden;
+    control.disabled = part.hidden;
   }
 }
 
@@ -48,7 +65,8 @@ function showPresetValues(form, presets) {
   }
 }
 
-function showProblem(form, error) {
+/** @param {boolean} isAnswer Whether the reader asked for it, and is taken to the field. */
+function showProblem(form, error, isAnswer = true) {
   const place = form.querySelector("[data-problem]");
   place.hidden = !error;
   for (const control of form.querySelectorAll("[aria-invalid]")) control.removeAttribute("aria-invalid");
@@ -60,6 +78,7 @@ function showProblem(form, error) {
     const control = form.elements[field];
     if (!(control instanceof HTMLElement)) continue;
     control.setAttribute("aria-invalid", "true");
+    if (!isAnswer) continue;
     control.closest("details")?.setAttribute("open", "");
     control.focus();
   }
@@ -67,34 +86,46 @@ function showProblem(form, error) {
 
 /**
  * @param {HTMLElement} page
- * @param {object} presets Settings by size.
+ * @param {object} pageData
+ * @param {object} pageData.presets Settings by size.
+ * @param {number} pageData.max_body_bytes Of a request.
  * @param {object} context
  * @param {object} context.api
  * @param {import("./run_feed.js").RunFeed} context.feed
  */
-export function connectSetupForm(page, presets, { api, feed }) {
+export function connectSetupForm(page, { presets, max_body_bytes: maxBytes }, { api, feed }) {
   const dialog = page.querySelector("[data-setup]");
   const form = dialog.querySelector("form");
+  const foresight = new Foresight(form.querySelector("[data-estimate]"), api, (error) => showProblem(form, error, false));
+  const upload = new Upload(dialog, maxBytes, () => follow());
+  const settings = () => initSettings(new FormData(form), upload.chosen);
+
+  function follow() {
+    showTextField(form);
+    showPresetValues(form, presets);
+    foresight.ask(() => estimateSettings(settings()));
+  }
+
   for (const opener of page.querySelectorAll('[data-action="setup"]')) {
     opener.addEventListener("click", () => {
       showProblem(form, null);
       dialog.showModal();
+      follow();
     });
   }
   dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
-  form.addEventListener("change", () => {
-    showTextField(form);
-    showPresetValues(form, presets);
-  });
+  dialog.addEventListener("close", () => foresight.stop());
+  form.addEventListener("input", follow);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const isTraining = event.submitter?.value === "train";
     const buttons = form.querySelectorAll("[type=submit]");
     for (const button of buttons) button.disabled = true;
     form.setAttribute("aria-busy", "true");
+    foresight.stop();
     showProblem(form, null);
     try {
-      await api.init(initSettings(new FormData(form)));
+      await api.init(settings());
       if (isTraining) await api.start();
       dialog.close();
     } catch (error) {

@@ -1,23 +1,24 @@
 // The λ and floor sliders: exact entry, default reset, and what became of each change.
 
-import { fieldName } from "./events.js";
-import { setting, whole } from "./format.js";
+import { element } from "./dom.js";
+import { fieldName, sourceName } from "./events.js";
+import { clock, setting, whole } from "./format.js";
 import { obstacles } from "./run_state.js";
 
 const KEYBOARD_PAUSE_MS = 200;
 
 /** One setting's row: a slider and a number that show the same value. */
 class TelemetryRow {
-  constructor(element, onChange, describe) {
-    this.element = element;
-    this.field = element.dataset.setting;
-    this.initial = Number(element.dataset.default);
-    this.slider = element.querySelector("[type=range]");
-    this.number = element.querySelector("[type=number]");
-    this.reset = element.querySelector("[data-reset]");
-    this.state = element.querySelector("[data-row-state]");
-    this.refusal = element.querySelector("[data-refusal]");
-    this.note = element.querySelector("[data-note]");
+  constructor(row, onChange, describe) {
+    this.element = row;
+    this.field = row.dataset.setting;
+    this.initial = Number(row.dataset.default);
+    this.slider = row.querySelector("[type=range]");
+    this.number = row.querySelector("[type=number]");
+    this.reset = row.querySelector("[data-reset]");
+    this.said = row.querySelector("[data-row-state]");
+    this.refusal = row.querySelector("[data-refusal]");
+    this.note = row.querySelector("[data-note]");
     this.onChange = onChange;
     this.describe = describe;
     this.applied = this.initial;
@@ -49,10 +50,16 @@ class TelemetryRow {
     this.reset.title = obstacle ?? `Back to ${setting(this.initial)}`;
   }
 
-  /** Say since when the value is in force; null: since the start. A refusal stays until the next edit. */
-  showStep(step) {
+  /** Say which change put the value in force; null: it is the first one. A refusal stays until the next edit. */
+  showChange(change) {
     if (this.isBusy || this.element.dataset.state === "refused") return;
-    this.#say(step === null ? "" : "applied", step === null ? "" : `applied at step ${whole(step)}`);
+    if (change === null) {
+      this.#say("", "");
+      return;
+    }
+    const { step, source, at } = change;
+    this.#say("applied", `step ${whole(step)}`, "applied at ");
+    this.said.title = `Applied at step ${whole(step)} · ${sourceName(source)} · ${clock(at)}`;
   }
 
   /** Say what the value that is shown would do. */
@@ -60,9 +67,12 @@ class TelemetryRow {
     if (this.note) this.note.textContent = this.describe(this.field, this.number.valueAsNumber);
   }
 
-  #say(state, text) {
+  /** There is room for a few words; what comes `before` them is for who listens. */
+  #say(state, words, before = "") {
+    if (this.element.dataset.state === state && this.said.textContent === before + words) return;
     this.element.dataset.state = state;
-    this.state.textContent = text;
+    this.said.title = "";
+    this.said.replaceChildren(element("span", { className: "visually-hidden", textContent: before }), words);
   }
 
   #refuse(sentence) {
@@ -108,11 +118,11 @@ class TelemetryRow {
     const { edits } = this;
     this.#say("pending", "pending …");
     try {
-      const { value, step } = await this.onChange(this.field, this.number.valueAsNumber);
+      const { value, change } = await this.onChange(this.field, this.number.valueAsNumber);
       if (edits !== this.edits) return;
       this.isBusy = false;
       this.accept(value);
-      this.showStep(step);
+      this.showChange(change);
     } catch (error) {
       if (edits === this.edits) this.#refuse(error.detail || String(error));
     }
@@ -120,15 +130,14 @@ class TelemetryRow {
 }
 
 /**
- * The step at which a setting last changed.
+ * The event that last changed a setting.
  * @param {Array<import("./events.js").RunEvent>} events
  * @param {string} field
- * @returns {?number}
+ * @returns {?import("./events.js").RunEvent}
  */
 export function lastChange(events, field) {
   const touches = ({ changes }) => changes.some((change) => change.field === field);
-  const change = events.findLast(({ kind, payload }) => kind === "telemetry_changed" && touches(payload));
-  return change?.step ?? null;
+  return events.findLast(({ kind, payload }) => kind === "telemetry_changed" && touches(payload)) ?? null;
 }
 
 /**
@@ -143,11 +152,11 @@ export function connectTelemetryControls(page, { store, api, feed }, calibration
   async function change(field, wanted) {
     const telemetry = await api.setTelemetry({ [field]: wanted });
     await feed.refresh();
-    return { value: telemetry[field], step: lastChange(store.get().events, field) };
+    return { value: telemetry[field], change: lastChange(store.get().events, field) };
   }
 
   const describe = (field, value) => calibration.sentence(field, value);
-  const rows = [...page.querySelectorAll("[data-setting]")].map((element) => new TelemetryRow(element, change, describe));
+  const rows = [...page.querySelectorAll("[data-setting]")].map((row) => new TelemetryRow(row, change, describe));
   calibration.onChange(() => rows.forEach((row) => row.showNote()));
   store.subscribe((state) => {
     const obstacle = obstacles({ ...state, busy: null }).steer;
@@ -155,7 +164,7 @@ export function connectTelemetryControls(page, { store, api, feed }, calibration
       const value = state.status?.run_id ? state.status.telemetry[row.field] : row.initial;
       row.accept(value);
       row.permit(obstacle);
-      row.showStep(lastChange(state.events, row.field));
+      row.showChange(lastChange(state.events, row.field));
     }
   });
 }

@@ -36,4 +36,4 @@ def test_every_route_is_documented_with_an_example(app: Flask) -> None:
 
 def test_a_run_can_be_given_every_setting_of_model_and_training() -> None:
     settings = {field.name for config in (ModelConfig, TrainingConfig) for field in fields(config)}
-    assert set(InitRequest.model_fields) == settings | {"size", "corpus", "text", "seed"}
+    assert set(InitRequest.model_fields) == settings | {"size", "corpus", "text", "text_name", "seed"}

@@ -271,12 +271,20 @@ def test_runs_are_named_tagged_compared_archived_and_deleted(page: Page) -> None
     page.get_by_label("archived as well").check()
     expect(run_row(page, original)).to_have_count(1)
     page.get_by_role("button", name=f"Delete run {twin}").click()
-    page.get_by_role("button", name="Keep it").click()
-    expect(run_row(page, twin)).to_have_count(1)
-    page.get_by_role("button", name=f"Delete run {twin}").click()
-    page.get_by_role("button", name="Delete for good").click()
     expect(run_row(page, twin)).to_have_count(0)
     expect(state(page)).to_have_text("empty")
+    page.get_by_role("button", name="Undo").click()
+    expect(run_row(page, twin)).to_have_count(1)
+    expect(state(page)).to_have_text("paused")
+
+    page.get_by_role("button", name=f"Delete run {twin}").click()
+    page.get_by_role("button", name="Trash").click()
+    page.get_by_role("button", name=f"Delete run {twin} for good").click()
+    page.get_by_role("button", name="Keep it").click()
+    expect(run_row(page, twin)).to_have_count(1)
+    page.get_by_role("button", name=f"Delete run {twin} for good").click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(run_row(page, twin)).to_have_count(0)
 
 
 @pytest.mark.parametrize(

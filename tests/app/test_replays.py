@@ -1,0 +1,59 @@
+"""Doing a run again beside the live one, over REST."""
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from app.settings import Settings
+from bitlm.session import RunStore
+from tests.conftest import WaitUntil
+
+
+def ended(client: FlaskClient, run_id: str, wait_until: WaitUntil) -> dict[str, Any]:
+    def report() -> dict[str, Any] | None:
+        found = client.get(f"/runs/{run_id}/replay").json
+        assert found is not None
+        return None if found["state"] == "running" else found
+
+    outcome: dict[str, Any] = wait_until(report)
+    return outcome
+
+
+def test_a_replay_says_whether_every_bit_came_out_again(
+    client: FlaskClient, tiny_run: dict[str, Any], settings: Settings, wait_until: WaitUntil
+) -> None:
+    run_id = client.post("/init", json=tiny_run).json["run_id"]  # type: ignore[index] # JSON by now
+    client.post("/config/telemetry", json={"lambda_K": 0.2})
+    client.post("/train-step", json={"steps": 4})
+    client.post("/train/pause")
+    assert client.get(f"/runs/{run_id}/replay").status_code == 409
+    begun = client.post(f"/runs/{run_id}/replay")
+    assert begun.status_code == 202
+    assert client.post(f"/runs/{run_id}/replay").status_code == 409
+    same = ended(client, run_id, wait_until)
+    assert (same["state"], same["step"], same["until"], same["detail"]) == ("same", 4, 4, "")
+    assert same["checkpoints"] >= 2
+
+    with closing(sqlite3.connect(settings.data_dir / RunStore.FILE_NAME)) as database, database:
+        database.execute(
+            "UPDATE events SET payload = json_set(payload, '$.weights_sha256', 'others') "
+            "WHERE kind = 'checkpoint_saved' AND step = 4"
+        )
+    client.post(f"/runs/{run_id}/replay")
+    different = ended(client, run_id, wait_until)
+    assert (different["state"], different["first_difference"]) == ("different", 4)
+
+
+def test_a_replay_that_cannot_be_done_says_why(
+    client: FlaskClient, tiny_run: dict[str, Any], settings: Settings, wait_until: WaitUntil
+) -> None:
+    run_id = client.post("/init", json=tiny_run).json["run_id"]  # type: ignore[index] # JSON by now
+    for text in settings.data_dir.glob("data/*"):
+        text.write_text("another text")
+    assert client.post(f"/runs/{run_id}/replay").status_code == 202
+    failed = ended(client, run_id, wait_until)
+    assert failed["state"] == "failed"
+    assert "is missing or was changed" in failed["detail"]
+    assert client.post("/runs/no-such-run/replay").status_code == 404
