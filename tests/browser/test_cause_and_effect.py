@@ -162,8 +162,14 @@ def test_of_baselines_passed_too_near_to_each_other_the_highest_is_labelled(
 ) -> None:
     lines = [("order-0", 4.5, 5), ("gzip", 2.0, 900), ("order-3", 1.99, 910), ("out of view", 9, 1)]
     passed = [{"name": name, "baseline": value, "step": step, "elapsed_s": 72} for name, value, step in lines]
-    shown = {"milestones": passed, "metrics": {"step": [1000]}, "overlays": [], "colours": {"muted": "grey", "surface": "white"},
-             "zoom": {"x": None}, "size": {"width": 800, "height": 200}}  # fmt: skip
+    shown = {
+        "milestones": passed,
+        "metrics": {"step": [1000]},
+        "overlays": [],
+        "colours": {"muted": "grey", "surface": "white"},
+        "zoom": {"x": None},
+        "size": {"width": 800, "height": 200},
+    }
     labels = evaluate_module(
         "milestone_figures.js", "(module, input) => module.milestoneLabels(input, [1, 6])", shown
     )
