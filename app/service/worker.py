@@ -15,7 +15,7 @@ from app.service.answers import Resuming, RunCreated, State, Status, flat
 from app.service.comparison import Comparison
 from app.service.disk import DiskGuard
 from app.service.errors import ServiceStoppingError, StateConflictError
-from app.service.inference import infer
+from app.service.inference import Inference
 from app.service.live import Live
 from app.service.opening import Opening
 from app.service.requests import (
@@ -25,6 +25,7 @@ from app.service.requests import (
     DeleteRun,
     Fork,
     Infer,
+    InferStream,
     Init,
     LiveText,
     Open,
@@ -38,6 +39,7 @@ from app.service.requests import (
     Twin,
 )
 from app.service.stepping import DISK_INTERVAL_S, Stepping
+from app.service.streaming import Streams
 from bitlm.errors import BitLMError
 from bitlm.history.branching import delete_checkpoint
 from bitlm.session import (
@@ -72,6 +74,7 @@ class Worker:
             store, torch_threads=torch_threads, policy=policy, progress=self._note_resuming
         )
         self._stepping = Stepping(self._live, store, guard)
+        self._streams = Streams(self._live)
         self._tickets: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._stopping = Flag()
         self._thread = Thread(target=self._run, name="bitlm-worker")
@@ -129,6 +132,7 @@ class Worker:
             self._answer_waiting()
             if self._stopping.is_set():
                 break
+            self._streams.advance()
             if self._live.is_training:
                 self._stepping.train()
                 self._roll_back_if_due()
@@ -137,8 +141,8 @@ class Worker:
         self._end()
 
     def _answer_waiting(self) -> None:
-        """Answer what has been asked so far; when not training, wait for more, or for room."""
-        first = self._next_ticket(wait=not self._live.is_training)
+        """Answer what has been asked so far; with nothing else to do, wait for more, or for room."""
+        first = self._next_ticket(wait=not self._live.is_training and not self._streams.are_open)
         for ticket in [first, *(self._next_ticket(wait=False) for _ in range(self._tickets.qsize()))]:
             if self._stopping.is_set():
                 self._refuse(ticket)
@@ -177,7 +181,8 @@ class Worker:
             SaveCheckpoint: self._save_checkpoint,
             DeleteCheckpoint: self._delete_checkpoint,
             DeleteRun: self._delete_run,
-            Infer: lambda request, source: infer(self._live.require(), request, source),
+            Infer: lambda request, source: Inference(self._live.require(), request, source).answer(),
+            InferStream: self._streams.begin,
             ReadText: self._read_text,
             Apply: self._apply,
             Control: self._control,
@@ -220,6 +225,7 @@ class Worker:
     def _end(self) -> None:
         """Leave nothing unsaved and nobody waiting."""
         try:
+            self._streams.abandon(ServiceStoppingError())
             self._stepping.abandon()
             if self._live.is_training:
                 self._live.require().record("training_paused", {})

@@ -112,6 +112,10 @@ class InferRequest(Body):
     """A prompt and how to go on from it; `strict` refuses a sample below a floor instead of marking it.
 
     Floors are the run's unless given.
+
+    Attributes:
+        stream: Answer line by line while it is generated.
+        details: Tell of each character its bytes, the probabilities of their bits, and alternatives.
     """
 
     prompt: Annotated[str, Field(max_length=LONGEST_PROMPT)] | None = None
@@ -123,6 +127,8 @@ class InferRequest(Body):
     strict: bool = False
     c_floor: Share | None = None
     s_floor: Share | None = None
+    stream: bool = False
+    details: bool = False
 
     @model_validator(mode="after")
     def _one_prompt(self) -> Self:

@@ -85,7 +85,11 @@ def test_memory_that_is_kept_is_not_fetched_page_by_page_again() -> None:
     # Without this glibc learns from what is freed first, and what it gives back depends on what lies on top.
     gives_back = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072"}
     faults = {
-        how: int(subprocess.check_output([sys.executable, "-c", FAULTS, how], text=True, timeout=60, env=gives_back))
+        how: int(
+            subprocess.check_output(
+                [sys.executable, "-c", FAULTS, how], text=True, timeout=60, env=gives_back
+            )
+        )
         for how in ("give back", "keep", "train")
     }
     assert max(faults["keep"], faults["train"]) < faults["give back"] / 20
