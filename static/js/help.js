@@ -3,6 +3,20 @@
 const GAP_PX = 6;
 
 /**
+ * Put a popover below a rectangle, or above it where there is no room, inside the window.
+ * @param {HTMLElement} popover Shown.
+ * @param {DOMRect} anchor
+ */
+export function placeBeside(popover, anchor) {
+  const { width, height } = popover.getBoundingClientRect();
+  const left = Math.max(GAP_PX, Math.min(anchor.left - 12, window.innerWidth - width - GAP_PX));
+  const below = anchor.bottom + GAP_PX;
+  const top = below + height < window.innerHeight ? below : Math.max(GAP_PX, anchor.top - height - GAP_PX);
+  popover.style.left = `${left}px`;
+  popover.style.top = `${top}px`;
+}
+
+/**
  * Place each popover beside the button that opens it, inside the window.
  * @param {HTMLElement} page
  */
@@ -11,18 +25,12 @@ export function connectHelp(page) {
   for (const button of page.querySelectorAll("[popovertarget]")) {
     button.addEventListener("click", () => openers.set(button.getAttribute("popovertarget"), button));
   }
-  for (const popover of page.querySelectorAll('[popover][id^="help-"]')) {
+  for (const popover of page.querySelectorAll(".help[popover][id]")) {
     popover.addEventListener("toggle", (event) => {
       const button = openers.get(popover.id);
       button.setAttribute("aria-expanded", String(event.newState === "open"));
       if (event.newState !== "open") return;
-      const anchor = button.getBoundingClientRect();
-      const { width, height } = popover.getBoundingClientRect();
-      const left = Math.max(GAP_PX, Math.min(anchor.left - 12, window.innerWidth - width - GAP_PX));
-      const below = anchor.bottom + GAP_PX;
-      const top = below + height < window.innerHeight ? below : Math.max(GAP_PX, anchor.top - height - GAP_PX);
-      popover.style.left = `${left}px`;
-      popover.style.top = `${top}px`;
+      placeBeside(popover, button.getBoundingClientRect());
     });
   }
 }
