@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from app.service.disk import DiskReport
 from bitlm.gate import GateVerdict
 from bitlm.safety import Attempt
-from bitlm.session import AlertAction, RunConfig, Session, StepEvent, TelemetrySettings
+from bitlm.session import AlertAction, RunConfig, SampleSchedule, Session, StepEvent, TelemetrySettings
 
 State = Literal[
     "empty", "initializing", "resuming", "ready", "training", "paused", "stopped", "halted", "failed"
@@ -61,6 +61,7 @@ class Status(Answered):
         config: The run's settings, flat.
         baselines: Bits per byte of other compressors on the held-out text; None while they are computed.
         alert_action: What an alert leads to.
+        sample_schedule: What is drawn along training, or None.
         error: What went wrong, in a state of "halted" or "failed", or while the disk is full.
         name: What people call the run.
         until: The step at which a twin has caught up with its original and pauses; None for other runs.
@@ -69,6 +70,7 @@ class Status(Answered):
         service_started_at: Unix time in seconds; another one means another process, whose word is newer.
         metrics_cursor: The last step that has metrics.
         events_cursor: The id of the run's last event.
+        samples_cursor: The step of its last sample along training; -1 for none.
     """
 
     state: State = "empty"
@@ -85,6 +87,7 @@ class Status(Answered):
     baselines: dict[str, float] | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
     alert_action: AlertAction = "notify"
+    sample_schedule: SampleSchedule | None = None
     error: str | None = None
     name: str | None = None
     until: int | None = None
@@ -93,6 +96,7 @@ class Status(Answered):
     service_started_at: float = 0.0
     metrics_cursor: int = 0
     events_cursor: int = 0
+    samples_cursor: int = -1
 
 
 class RunCreated(Answered):

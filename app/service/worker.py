@@ -45,8 +45,10 @@ from bitlm.history.branching import delete_checkpoint
 from bitlm.session import (
     Anneal,
     CheckpointPolicy,
+    Command,
     RunRecord,
     RunStore,
+    ScheduleSamples,
     Session,
     SetAlertAction,
     SetTelemetry,
@@ -351,10 +353,7 @@ class Worker:
     def _apply(self, request: Apply, source: Source) -> TelemetrySettings:
         command = request.command
         session = self._live.require_steppable() if isinstance(command, Anneal) else self._live.require()
-        changes_nothing = (
-            isinstance(command, SetTelemetry) and command.changed(session.telemetry) == session.telemetry
-        ) or (isinstance(command, SetAlertAction) and command.action == session.alert_action)
-        if not changes_nothing:
+        if not _changes_nothing(command, session):
             session.apply(command, source=source)
         return session.telemetry
 
@@ -363,6 +362,15 @@ class Worker:
             self._stepping.start(source)
         else:
             self._stepping.stop(request.action, source)
+
+
+def _changes_nothing(command: Command, session: Session) -> bool:
+    """Whether all is as the command wants it already."""
+    if isinstance(command, SetTelemetry):
+        return command.changed(session.telemetry) == session.telemetry
+    if isinstance(command, ScheduleSamples):
+        return command.schedule == session.sample_schedule
+    return isinstance(command, SetAlertAction) and command.action == session.alert_action
 
 
 def _created(record: RunRecord, step: int = 0) -> RunCreated:

@@ -19,6 +19,8 @@ from app.web.schemas import (
     RunDeleted,
     RunList,
     RunSummary,
+    SamplesAnswer,
+    SamplesQuery,
 )
 from bitlm.errors import ConfigError
 from bitlm.history.comparison import Comparison, Difference
@@ -55,6 +57,7 @@ class RunRoutes:
             ),
             Route("GET", f"{one}/metrics", self.metrics, MetricsAnswer, query=MetricsQuery, errors=missing),
             Route("GET", f"{one}/events", self.events, EventsAnswer, query=EventsQuery, errors=missing),
+            Route("GET", f"{one}/samples", self.samples, SamplesAnswer, query=SamplesQuery, errors=missing),
         ]
 
     def status(self) -> Status:
@@ -113,6 +116,12 @@ class RunRoutes:
         events = self._manager.events(run_id, since=query.since)
         cursor = events[-1].event_id if events else query.since
         return EventsAnswer(run_id=run_id, events=events, cursor=cursor)
+
+    def samples(self, run_id: str, query: SamplesQuery) -> SamplesAnswer:
+        """Return what was drawn along a run's training, in order of step, a hundred at a time."""
+        samples = self._manager.samples(run_id, since=query.since)
+        cursor = samples[-1].step if samples else query.since
+        return SamplesAnswer(run_id=run_id, samples=samples, cursor=cursor)
 
     def _summary(self, record: RunRecord) -> RunSummary:
         return RunSummary(

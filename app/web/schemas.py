@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from bitlm.calibration.floors import FALSE_REJECT_RATE, HIGHEST_RATE
-from bitlm.session import AlertAction, Event, Origin
+from bitlm.session import AlertAction, Event, Origin, SampleSchedule
 from bitlm.session.presets import DEFAULT_SIZE
+from bitlm.session.scheduled_samples import ScheduledSample
 
 Bit = Annotated[int, Field(strict=True, ge=0, le=1)]
 """Exactly 0 or 1; `true` and 1.0 are not bits."""
@@ -153,6 +154,12 @@ class AlertSettings(Body):
     action: AlertAction
 
 
+class SampleSettings(Body):
+    """What is drawn along training; null for nothing."""
+
+    schedule: SampleSchedule | None
+
+
 class AnnealRequest(Body):
     """Steps over which the learning rate falls."""
 
@@ -227,6 +234,12 @@ class MetricsQuery(Query):
 
     since: Annotated[int, Field(ge=-1)] = -1
     max_points: Annotated[int, Field(ge=2, le=3000)] = 1000
+
+
+class SamplesQuery(Query):
+    """Which samples along training to return: those of steps above `since`."""
+
+    since: Annotated[int, Field(ge=-1)] = -1
 
 
 class EventsQuery(Query):
@@ -338,6 +351,14 @@ class EventsAnswer(BaseModel):
 
     run_id: str
     events: list[Event]
+    cursor: int
+
+
+class SamplesAnswer(BaseModel):
+    """What was drawn along training, in order of step; `cursor` is the `since` of the next request."""
+
+    run_id: str
+    samples: list[ScheduledSample]
     cursor: int
 
 

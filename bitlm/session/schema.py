@@ -73,6 +73,13 @@ ALTER TABLE metrics ADD COLUMN gradient_norm_blocks TEXT;
 ALTER TABLE metrics ADD COLUMN attention_entropy_heads TEXT;
 """
 
+SAMPLES = """
+CREATE TABLE samples (
+    run_id TEXT NOT NULL, step INTEGER NOT NULL, at REAL NOT NULL, schedule TEXT NOT NULL, text TEXT NOT NULL,
+    surprise_bits TEXT NOT NULL, bits_per_byte REAL NOT NULL,
+    K REAL NOT NULL, C REAL NOT NULL, S REAL NOT NULL, PRIMARY KEY (run_id, step)) WITHOUT ROWID;
+"""
+
 EXTREMES_OF_ALL = """
 INSERT INTO metric_extremes
 SELECT low.run_id, '{measure}', :width, low.bucket, low.step, low.value, high.step, high.value FROM
@@ -144,5 +151,10 @@ def _fourth(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: AR
     _run(connection, ANATOMY)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third, _fourth)
+def _fifth(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG001 - the folder is not needed
+    """Add samples along training; runs before have none."""
+    _run(connection, SAMPLES)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third, _fourth, _fifth)
 """Each leads from the layout of its index to the next; never changed once released, only added to."""
