@@ -120,6 +120,10 @@ export const api = {
   setTelemetry: (changes) => post("/config/telemetry", changes),
   /** @param {number} rate Share of real text to reject. @returns {Promise<object>} Floors that do, by length. */
   calibration: (rate) => get(`/calibration?false_reject_rate=${rate}`),
+  /** @param {?object} schedule What to draw along training; null for nothing. @returns {Promise<object>} The same. */
+  scheduleSamples: (schedule) => post("/config/samples", { schedule }),
+  /** @param {string} runId @param {number} since Only samples of steps above it. @returns {Promise<object>} */
+  samples: (runId, since) => get(`${run(runId)}/samples?since=${since}`),
   /** @param {object} question @param {AbortSignal} signal @returns {AsyncGenerator<object>} Lines; the answer is the last. */
   infer: (question, signal) => lines("/infer", { ...question, stream: true }, signal),
 };

@@ -1,9 +1,11 @@
 // Asking the model for text: the form, the stream, and what can be done with the answer.
 
+import { connectTabs } from "./checkpoints.js";
 import { placeBeside } from "./help.js";
 import { CharacterPanel } from "./inside_character.js";
 import { permit } from "./run_controls.js";
 import { obstacles } from "./run_state.js";
+import { SampleHistory } from "./sample_history.js";
 import { curlCommand, SampleView } from "./sample_view.js";
 import { SurpriseText } from "./surprise_text.js";
 
@@ -41,6 +43,14 @@ function connectCopying(output, view, toasts) {
   }
 }
 
+function connectHistory(page, context, form) {
+  const place = page.querySelector("[data-along]");
+  const panel = new CharacterPanel(page.querySelector("[data-inside]"), placeBeside,
+    "Of samples along training the surprise of each character is kept, not its bits.");
+  const text = new SurpriseText(place.querySelector(".sample"), page.querySelector("[data-hovered]"), panel);
+  return new SampleHistory(place, context, text, () => question(form), page.querySelector("[data-along-count]"));
+}
+
 /**
  * @param {HTMLElement} page
  * @param {object} context
@@ -49,13 +59,15 @@ function connectCopying(output, view, toasts) {
  * @param {import("./run_feed.js").RunFeed} context.feed
  * @param {import("./toasts.js").Toasts} context.toasts
  */
-export function connectGeneration(page, { store, api, feed, toasts }) {
+export function connectGeneration(page, context) {
+  const { store, api, feed, toasts } = context;
   const form = page.querySelector("[data-generate]");
   const output = page.querySelector("[data-output]");
   const button = form.querySelector("[type=submit]");
   const stop = form.querySelector("[data-stop]");
-  const panel = new CharacterPanel(page.querySelector("[data-inside]"), placeBeside, () => panel.close());
-  const text = new SurpriseText(output.querySelector("[data-text]"), output.querySelector("[data-hovered]"), panel);
+  const panel = new CharacterPanel(page.querySelector("[data-inside]"), placeBeside,
+    "Its bits are told of texts that this page has seen come: generate again.");
+  const text = new SurpriseText(output.querySelector("[data-text]"), page.querySelector("[data-hovered]"), panel);
   const view = new SampleView(output, text, page.querySelector("#attempts"));
   let asking = null;
   let shownEvent = null;
@@ -100,6 +112,9 @@ export function connectGeneration(page, { store, api, feed, toasts }) {
   });
   stop.addEventListener("click", () => asking?.abort());
   connectCopying(output, view, toasts);
+  connectTabs(page.querySelector(".generation"));
+  const history = connectHistory(page, context, form);
+  form.addEventListener("input", () => history.compare());
 
   store.subscribe((state, previous) => {
     showPermission();

@@ -112,12 +112,12 @@ export class CharacterPanel {
   /**
    * @param {HTMLElement} popover
    * @param {function(HTMLElement, DOMRect): void} place Puts the popover beside a rectangle.
-   * @param {function(): void} onClose Called when its button is pressed.
+   * @param {string} unknown What to say of a character whose bytes are not known.
    */
-  constructor(popover, place, onClose) {
+  constructor(popover, place, unknown) {
     this.popover = popover;
     this.place = place;
-    this.onClose = onClose;
+    this.unknown = unknown;
   }
 
   /** @returns {boolean} */
@@ -128,12 +128,11 @@ export class CharacterPanel {
   /** @param {{text: string, surprise_bits: number, bytes: ?Array<object>}} character @param {DOMRect} anchor */
   open(character, anchor) {
     const { text, surprise_bits: bits, bytes } = character;
-    const close = button("×", this.onClose, { className: "plain small", "aria-label": "Close", tabIndex: -1 });
-    const none = "Its bits are known for texts that this page has seen come: generate again.";
+    const close = button("×", () => this.close(), { className: "plain small", "aria-label": "Close", tabIndex: -1 });
     this.popover.replaceChildren(
       element("div", { className: "inside-head" }, element("b", { textContent: characterName(text) }),
         element("span", { className: "quiet", textContent: `surprise ${fixed(bits)} bits` }), close),
-      ...(bytes?.map(section) ?? [element("p", { className: "quiet", textContent: none })]),
+      ...(bytes?.map(section) ?? [element("p", { className: "quiet", textContent: this.unknown })]),
     );
     if (!this.isOpen) this.popover.showPopover();
     this.place(this.popover, anchor);
