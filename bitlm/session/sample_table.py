@@ -25,7 +25,6 @@ class SampleTable:
         self._database = database
         self._lock = threading.Lock()
         self._waiting: list[Waiting] = []
-        self._last_steps: dict[str, int] = {}
 
     @property
     def waits(self) -> bool:
@@ -36,7 +35,6 @@ class SampleTable:
         """Keep a sample, to be written by the next `write_waiting`."""
         with self._lock:
             self._waiting.append((run_id, sample))
-            self._last_steps[run_id] = sample.step
 
     def write_waiting(self, writer: sqlite3.Connection) -> list[Waiting]:
         """Write the samples that wait and return them; `forget` them once that is committed."""
@@ -59,17 +57,17 @@ class SampleTable:
 
     def last_step(self, run_id: str) -> int:
         """Return the step of a run's last sample, written or not; -1 for none."""
-        if run_id not in self._last_steps:
-            with self._database.reading() as reader:
-                query = "SELECT max(step) FROM samples WHERE run_id = ?"
-                (step,) = reader.execute(query, (run_id,)).fetchone()
-            self._last_steps[run_id] = -1 if step is None else step
-        return self._last_steps[run_id]
+        with self._lock:
+            waiting = [sample.step for run, sample in self._waiting if run == run_id]
+        with self._database.reading() as reader:
+            query = "SELECT max(step) FROM samples WHERE run_id = ?"
+            (written,) = reader.execute(query, (run_id,)).fetchone()
+        return max([*waiting, -1 if written is None else written])
 
-    def drop_after(self, writer: sqlite3.Connection, run_id: str, step: int) -> None:
+    @staticmethod
+    def drop_after(writer: sqlite3.Connection, run_id: str, step: int) -> None:
         """Forget the samples of steps above `step`."""
         writer.execute("DELETE FROM samples WHERE run_id = ? AND step > ?", (run_id, step))
-        self._last_steps.pop(run_id, None)
 
     @staticmethod
     def copy(writer: sqlite3.Connection, source: str, target: str, *, until: int) -> None:

@@ -17,6 +17,13 @@ export function curlCommand(origin, { stream: _stream, details: _details, ...req
   return `curl -sS -X POST ${origin}/infer -H 'Content-Type: application/json' -d '${body}'`;
 }
 
+/**
+ * A reason as far as its colon; what follows explains it.
+ * @param {string} reason A sentence of the gate.
+ * @returns {string}
+ */
+export const shortReason = (reason) => reason.split(": ")[0];
+
 /** The output below the form. */
 export class SampleView {
   /**
@@ -56,7 +63,7 @@ export class SampleView {
 
   /** The text was not waited for: what there is stays, without a verdict. */
   stop() {
-    this.#say("stopped", "Stopped", ["No verdict: the text was stopped before its end, and nothing is kept of it."]);
+    this.#say("stopped", "Stopped", ["The text was not waited for: it has no verdict and is not kept."]);
   }
 
   /** @param {{request: object, response: object}} sample As an answer has it, or an event. */
@@ -83,8 +90,9 @@ export class SampleView {
       this.past.replaceChildren();
       this.text.show(this.seen.get(attempt) ?? []);
     }
+    const refused = this.past.querySelector(".refusal:last-child")?.textContent;
     const which = resumed ? `Attempt ${attempt} again, to its end` : attempt === 1 ? "Writing …" : `Attempt ${attempt}`;
-    this.#say("writing", which, []);
+    this.#say("writing", which, refused ? [refused] : []);
   }
 
   #append({ characters }) {
@@ -98,7 +106,7 @@ export class SampleView {
     const characters = this.seen.get(attempt) ?? [];
     this.past.append(
       element("span", { className: "refused", textContent: characters.map(({ text }) => text).join("") }),
-      element("span", { className: "refusal", textContent: `Attempt ${attempt} ${outcome(report)}: ${report.reasons[0] ?? ""}` }),
+      element("span", { className: "refusal", textContent: `Attempt ${attempt} ${outcome(report)}: ${shortReason(report.reasons[0])}` }),
     );
     this.text.show([]);
     this.text.box.scrollTop = this.text.box.scrollHeight;
@@ -112,7 +120,7 @@ export class SampleView {
     this.verdict.dataset.verdict = verdict;
     this.#show("[data-verdict-word]", word);
     this.output.querySelector("[data-reasons]").replaceChildren(
-      ...reasons.map((reason) => element("li", { textContent: reason })));
+      ...reasons.map((reason) => element("li", { textContent: verdict === "failed" ? shortReason(reason) : reason, title: reason })));
   }
 
   #show(selector, text) {

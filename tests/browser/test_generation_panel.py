@@ -56,6 +56,11 @@ def test_lines_are_read_wherever_they_are_cut(evaluate_module: EvaluateModule, c
         ("attempts.js", "outcome({passed: true, stopped_at: null})", "passed"),
         ("attempts.js", "outcome({passed: false, stopped_at: null})", "refused"),
         ("attempts.js", "outcome({passed: false, stopped_at: 1})", "refused after 1 byte"),
+        (
+            "sample_view.js",
+            "shortReason('S 0.3 is below the floor 0.5: the text is unlike it')",
+            "S 0.3 is below the floor 0.5",
+        ),
         ("surprise_text.js", "goal('ArrowRight', 4, 5, null)", 4),
         ("surprise_text.js", "goal('ArrowLeft', -1, 5, null)", 0),
         ("surprise_text.js", "goal('End', 0, 5, null)", 4),
