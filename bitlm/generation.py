@@ -11,13 +11,13 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from bitlm.bits import (
-    LONGEST_CHARACTER,
     PAYLOAD_BITS,
     bits_to_bytes,
     bytes_to_bits,
     enforce_parity,
     parity_errors,
 )
+from bitlm.characters import characters
 from bitlm.errors import ConfigError, GridOverflowError
 from bitlm.model import BitTransformer, leaf_log_probabilities
 from bitlm.sampling import Sampling
@@ -39,16 +39,24 @@ class GeneratedByte:
         value: 0 to 255.
         probabilities: The model's P(bit = 1) at temperature 1 for each of its 8 bits, most significant
             first, each given the bits emitted before it.
+        alternatives: The likeliest bytes in its place with the model's probability of each at temperature 1,
+            the likeliest first; as many as were asked for.
     """
 
     value: int
     probabilities: tuple[float, ...]
+    alternatives: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def bit_probabilities(self) -> tuple[float, ...]:
+        """The model's probability of each bit as it was emitted, most significant first."""
+        bits = ((self.value >> place) & 1 for place in range(PAYLOAD_BITS - 1, -1, -1))
+        return tuple(p if bit else 1 - p for bit, p in zip(bits, self.probabilities, strict=True))
 
     @property
     def surprise_bits(self) -> float:
         """Code length of the byte under the model: the sum of -log2 P(bit) over its bits."""
-        bits = ((self.value >> place) & 1 for place in range(PAYLOAD_BITS - 1, -1, -1))
-        return sum(_surprise_bits(bit, p) for bit, p in zip(bits, self.probabilities, strict=True))
+        return sum(-log2(max(p, LEAST_PROBABILITY)) for p in self.bit_probabilities)
 
 
 @dataclass(frozen=True)
@@ -60,12 +68,14 @@ class Sample:
         probabilities: The model's P(bit = 1) at temperature 1 for each payload bit.
         parity: Whether `bits` carries parity.
         parity_faults: The frames whose parity bit was wrong, where they come from elsewhere.
+        alternatives: Those of each byte, where they were asked for.
     """
 
     data: bytes
     probabilities: Float64[Tensor, " bit"]
     parity: bool
     parity_faults: tuple[int, ...] = ()
+    alternatives: tuple[tuple[tuple[int, float], ...], ...] = ()
 
     @classmethod
     def of_frames(
@@ -93,26 +103,33 @@ class Sample:
     @property
     def text(self) -> str:
         """The bytes as UTF-8, each byte that is not UTF-8 replaced by U+FFFD."""
-        return "".join(character for character, _ in _characters(self.data))
+        return "".join(character for character, _ in characters(self.data))
+
+    @property
+    def emitted(self) -> list[GeneratedByte]:
+        """The bytes as they were emitted, one by one."""
+        rows = self.probabilities.reshape(-1, PAYLOAD_BITS).tolist()
+        alternatives = self.alternatives or ((),) * len(self.data)
+        return [
+            GeneratedByte(value, tuple(row), others)
+            for value, row, others in zip(self.data, rows, alternatives, strict=True)
+        ]
 
     @property
     def surprises_bits(self) -> list[float]:
         """Code length of each byte under the model."""
-        rows = self.probabilities.reshape(-1, PAYLOAD_BITS).tolist()
-        return [
-            GeneratedByte(value, tuple(row)).surprise_bits for value, row in zip(self.data, rows, strict=True)
-        ]
+        return [generated.surprise_bits for generated in self.emitted]
 
     @property
     def characters(self) -> list[tuple[str, float]]:
         """Each character with its surprise in bits; a byte that is not UTF-8 is a U+FFFD of its own."""
         surprises = self.surprises_bits
-        characters = []
+        found = []
         start = 0
-        for character, length in _characters(self.data):
-            characters.append((character, sum(surprises[start : start + length])))
+        for character, length in characters(self.data):
+            found.append((character, sum(surprises[start : start + length])))
             start += length
-        return characters
+        return found
 
 
 def collect(emitted: Iterable[GeneratedByte], parity: bool) -> Sample:  # noqa: FBT001 - a Sample's own field
@@ -125,7 +142,11 @@ def collect(emitted: Iterable[GeneratedByte], parity: bool) -> Sample:  # noqa: 
     generated = list(emitted)
     rows = [row.probabilities for row in generated]
     probabilities = torch.tensor(rows, dtype=torch.float64).reshape(-1)
-    return Sample(bytes(row.value for row in generated), probabilities, parity)
+    alternatives = tuple(row.alternatives for row in generated)
+    return Sample(
+        bytes(row.value for row in generated), probabilities, parity,
+        alternatives=alternatives if any(alternatives) else (),
+    )  # fmt: skip
 
 
 def generate(
@@ -137,6 +158,7 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
     stop: Sequence[bytes] = (),
+    alternatives: int = 0,
 ) -> Iterator[GeneratedByte]:
     """Yield bytes as they are complete; the same arguments yield the same bytes.
 
@@ -151,6 +173,8 @@ def generate(
             probability, in (0, 1]. A patch is a byte, or one bit when patch_bits=1.
         seed: With the byte's index, decides each draw.
         stop: The text ends after the first of these byte strings, which is included.
+        alternatives: How many of the likeliest bytes to tell with each; a model that decides bit by bit
+            (patch_bits=1) has no probability of a whole byte, and tells none.
 
     Raises:
         ConfigError: A setting is out of range.
@@ -162,7 +186,8 @@ def generate(
     """
     _check_settings(max_new_bytes, temperature, top_p, stop)
     reader = _Reader(model, [bits_to_bytes(prompt, parity=model.config.parity)])
-    return _until_end(_emit(reader, Sampling(temperature, top_p, [seed]), max_new_bytes), _Ending(stop))
+    steps = _emit(reader, Sampling(temperature, top_p, [seed]), max_new_bytes, alternatives)
+    return _until_end(steps, _Ending(stop))
 
 
 def generate_batch(
@@ -269,10 +294,12 @@ class _Ending:
         return bool(self._stop) and self._emitted.endswith(self._stop)
 
 
-def _emit(reader: _Reader, sampling: Sampling, max_new_bytes: int) -> Iterator[list[GeneratedByte]]:
+def _emit(
+    reader: _Reader, sampling: Sampling, max_new_bytes: int, alternatives: int = 0
+) -> Iterator[list[GeneratedByte]]:
     """Yield the next byte of every text, whether or not a text has ended."""
     for index in range(max_new_bytes):
-        yield _next_bytes(reader, sampling, index)
+        yield _next_bytes(reader, sampling, index, alternatives)
 
 
 def _until_end(steps: Iterator[list[GeneratedByte]], ending: _Ending) -> Iterator[GeneratedByte]:
@@ -299,14 +326,18 @@ def _until_all_end(
     return texts
 
 
-def _next_bytes(reader: _Reader, sampling: Sampling, index: int) -> list[GeneratedByte]:
+def _next_bytes(reader: _Reader, sampling: Sampling, index: int, alternatives: int) -> list[GeneratedByte]:
     patch_bits = reader.config.patch_bits
     uniforms = sampling.uniforms(index, PAYLOAD_BITS // patch_bits)
     values = np.zeros(len(uniforms), dtype=np.int64)
     paths = []
+    others: list[tuple[tuple[int, float], ...]] = [()] * len(uniforms)
     for draws in uniforms.T:
         logits = reader.trees()
-        leaves = sampling.choose(leaf_log_probabilities(logits), draws)
+        log_probabilities = leaf_log_probabilities(logits)
+        leaves = sampling.choose(log_probabilities, draws)
+        if alternatives and patch_bits == PAYLOAD_BITS:
+            others = [_likeliest(row, alternatives) for row in log_probabilities]
         depths = np.arange(patch_bits)
         nodes = (leaves[:, None] >> (patch_bits - depths)) + (1 << depths) - 1
         paths.append(np.take_along_axis(logits, nodes, axis=1))
@@ -315,33 +346,15 @@ def _next_bytes(reader: _Reader, sampling: Sampling, index: int) -> list[Generat
     reader.end_frames(values)
     probabilities = np.exp(-np.logaddexp(0.0, -np.concatenate(paths, axis=1)))
     return [
-        GeneratedByte(value, tuple(row))
-        for value, row in zip(values.tolist(), probabilities.tolist(), strict=True)
+        GeneratedByte(value, tuple(row), likeliest)
+        for value, row, likeliest in zip(values.tolist(), probabilities.tolist(), others, strict=True)
     ]
 
 
-def _surprise_bits(bit: int, probability_of_one: float) -> float:
-    probability = probability_of_one if bit else 1 - probability_of_one
-    return -log2(max(probability, LEAST_PROBABILITY))
-
-
-def _characters(data: bytes) -> Iterator[tuple[str, int]]:
-    """Yield each character and its length in bytes."""
-    start = 0
-    while start < len(data):
-        character, length = _first_character(data[start : start + LONGEST_CHARACTER])
-        yield character, length
-        start += length
-
-
-def _first_character(data: bytes) -> tuple[str, int]:
-    """Return the character that `data` begins with and its length in bytes."""
-    for length in range(1, LONGEST_CHARACTER + 1):
-        try:
-            return data[:length].decode(), length
-        except UnicodeDecodeError:
-            continue
-    return "\ufffd", 1
+def _likeliest(log_probabilities: FloatArray, count: int) -> tuple[tuple[int, float], ...]:
+    """Return the likeliest leaves with their probabilities; of equals the first comes first."""
+    leaves = np.argsort(-log_probabilities, kind="stable")[:count]
+    return tuple(zip(leaves.tolist(), np.exp(log_probabilities[leaves]).tolist(), strict=True))
 
 
 def _check_settings(max_new_bytes: int, temperature: float, top_p: float, stop: Sequence[bytes]) -> None:

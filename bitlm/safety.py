@@ -2,10 +2,9 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from bitlm.bits import bits_to_bytes
@@ -27,12 +26,43 @@ LONGEST_BACKOFF_S = 60.0
 
 @dataclass(frozen=True)
 class Attempt:
-    """One sample's settings and what the gate said of it."""
+    """One sample's settings, its text as far as it was emitted, and what the gate said of that."""
 
     seed: int
     temperature: float
     top_p: float
+    text: str
     verdict: GateVerdict
+
+
+@dataclass(frozen=True)
+class AttemptBegun:
+    """The bytes that follow are of this attempt.
+
+    Attributes:
+        number: From 1.
+        seed: Decides its draws.
+        temperature: It is drawn at.
+        top_p: It is drawn with.
+        is_resumed: Whether it was given up before and is now emitted to its end, from where it was left.
+    """
+
+    number: int
+    seed: int
+    temperature: float
+    top_p: float
+    is_resumed: bool = False
+
+
+@dataclass(frozen=True)
+class AttemptEnded:
+    """The attempt of that number is over: whole, or given up."""
+
+    number: int
+    attempt: Attempt
+
+
+Progress = AttemptBegun | GeneratedByte | AttemptEnded
 
 
 @dataclass(frozen=True)
@@ -60,6 +90,10 @@ class _Draw:
     temperature: float
     top_p: float
     seed: int
+    alternatives: int = 0
+
+    def begin(self, number: int, *, is_resumed: bool = False) -> AttemptBegun:
+        return AttemptBegun(number, self.seed, self.temperature, self.top_p, is_resumed)
 
     def emit(self) -> Iterator[GeneratedByte]:
         return generate(
@@ -69,6 +103,7 @@ class _Draw:
             temperature=self.temperature,
             top_p=self.top_p,
             seed=self.seed,
+            alternatives=self.alternatives,
         )
 
 
@@ -77,12 +112,14 @@ class _Trial:
     """A sample with its verdict.
 
     Attributes:
+        number: Of the attempt, from 1.
         draw: What decided the sample.
         sample: What was emitted of it.
         verdict: The gate's finding on that.
         rest: What it would go on with, if it was given up.
     """
 
+    number: int
     draw: _Draw
     sample: Sample
     verdict: GateVerdict
@@ -90,7 +127,12 @@ class _Trial:
 
     @property
     def attempt(self) -> Attempt:
-        return Attempt(self.draw.seed, self.draw.temperature, self.draw.top_p, self.verdict)
+        draw = self.draw
+        return Attempt(draw.seed, draw.temperature, draw.top_p, self.sample.text, self.verdict)
+
+    @property
+    def ended(self) -> AttemptEnded:
+        return AttemptEnded(self.number, self.attempt)
 
 
 def hil_safe_inference(
@@ -125,9 +167,11 @@ def hil_safe_inference(
         MissingReferenceError: The model has no reference.
         ConfigError: A setting is out of range.
     """
-    gate = SafetyGate(c_floor, s_floor)
-    trial = _try(_Draw(model, bits, max_new_bytes, temperature, top_p, seed), gate, stop_early=strict)
-    return _deliver(gate, trial, (trial.attempt,), strict=strict)
+    drawing = stream_with_retry(
+        model, bits, c_floor, s_floor, strict, max_new_bytes=max_new_bytes, temperature=temperature,
+        top_p=top_p, seed=seed, stop_early=strict, max_retries=0,
+    )  # fmt: skip
+    return _drained(drawing)
 
 
 def safe_sample_with_retry(
@@ -177,29 +221,96 @@ def safe_sample_with_retry(
         MissingReferenceError: The model has no reference.
         ConfigError: A setting is out of range.
     """
+    drawing = stream_with_retry(
+        model, bits, c_floor, s_floor, strict, max_new_bytes=max_new_bytes, temperature=temperature,
+        top_p=top_p, seed=seed, drawn=drawn, stop_early=stop_early, max_retries=max_retries,
+        backoff_s=backoff_s, sleep=sleep,
+    )  # fmt: skip
+    return _drained(drawing)
+
+
+def stream_with_retry(
+    model: BitTransformer,
+    bits: Tensor,
+    c_floor: float = 0.3,
+    s_floor: float = 0.5,
+    strict: bool = True,  # noqa: FBT001, FBT002 - as safe_sample_with_retry
+    *, max_new_bytes: int = 128, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0,
+    drawn: Sample | None = None, stop_early: bool = True, max_retries: int = 3, backoff_s: float = 0.0,
+    sleep: Callable[[float], None] = time.sleep, alternatives: int = 0,
+) -> Generator[Progress, None, GatedSample]:  # fmt: skip
+    """Do what `safe_sample_with_retry` does and yield every byte of every attempt as it comes.
+
+    What it returns is that function's answer, without the warning. Whoever closes it ends the generation.
+
+    Args:
+        model: As for `safe_sample_with_retry`, like all that is not named here.
+        bits: The prompt.
+        c_floor: Least C.
+        s_floor: Least S.
+        strict: Refuse when no sample passes; what was refused has been yielded all the same.
+        max_new_bytes: As for `generate`.
+        temperature: Of the first attempt.
+        top_p: As for `generate`.
+        seed: Of the first attempt.
+        drawn: The first attempt, of which no byte is yielded then.
+        stop_early: Give attempts up.
+        max_retries: Samples after the first.
+        backoff_s: Seconds to wait before retry 1.
+        sleep: What waits.
+        alternatives: As for `generate`.
+
+    Raises:
+        SafetyGateError: strict, and no sample passed.
+        MissingReferenceError: The model has no reference.
+        ConfigError: A setting is out of range.
+    """
     _check_retries(max_retries)
     require_number("backoff_s", backoff_s, LONGEST_BACKOFF_S)
-    gate, first = SafetyGate(c_floor, s_floor), _Draw(model, bits, max_new_bytes, temperature, top_p, seed)
-    best = last = _try(first, gate, drawn, stop_early=stop_early)
+    gate = SafetyGate(c_floor, s_floor)
+    first = _Draw(model, bits, max_new_bytes, temperature, top_p, seed, alternatives)
+    best = last = yield from _try(1, first, gate, drawn, stop_early=stop_early)
     attempts = [best.attempt]
     while not last.verdict.passed and len(attempts) <= max_retries:
         retry = len(attempts)
         if backoff_s:
             sleep(min(backoff_s * 2.0 ** (retry - 1), LONGEST_BACKOFF_S))
-        last = _try(_retry_draw(first, retry, last.verdict), gate, stop_early=stop_early)
+        draw = _retry_draw(first, retry, last.verdict)
+        last = yield from _try(retry + 1, draw, gate, stop_early=stop_early)
         attempts.append(last.attempt)
         best = max(best, last, key=lambda trial: trial.verdict.margin)
-    return _deliver(gate, best, tuple(attempts), strict=strict)
+    if not best.verdict.passed and strict:
+        raise SafetyGateError(best.verdict, tuple(attempts))
+    if best.verdict.stopped_at is not None:
+        best = yield from _completed(best, gate)
+        attempts[best.number - 1] = best.attempt
+    return GatedSample(best.sample, best.verdict, tuple(attempts))
 
 
-def _try(draw: _Draw, gate: SafetyGate, drawn: Sample | None = None, *, stop_early: bool) -> _Trial:
+def _drained(drawing: Generator[Progress, None, GatedSample]) -> GatedSample:
+    """Draw to the end; warn of a sample below a floor, in the name of whoever called our caller."""
+    while True:
+        try:
+            next(drawing)
+        except StopIteration as end:
+            gated: GatedSample = end.value
+            break
+    if not gated.verdict.passed:
+        reasons = "; ".join(gated.verdict.reasons)
+        warnings.warn(SafetyGateWarning(f"let through below a floor: {reasons}"), stacklevel=3)
+    return gated
+
+
+def _try(
+    number: int, draw: _Draw, gate: SafetyGate, drawn: Sample | None = None, *, stop_early: bool
+) -> Generator[Progress, None, _Trial]:
     """Draw one sample, if it is not drawn yet, as far as it can pass, and judge it."""
     reference = draw.model.reference
     if reference is None:
         raise MissingReferenceError
-    parity = draw.model.config.parity
+    yield draw.begin(number)
     rest: Iterator[GeneratedByte] = iter(()) if drawn else draw.emit()
-    history = bits_to_bytes(draw.prompt, parity=parity)
+    history = bits_to_bytes(draw.prompt, parity=draw.model.config.parity)
     emitted = rest
     if stop_early:
         emitted = Curtailment(
@@ -209,19 +320,36 @@ def _try(draw: _Draw, gate: SafetyGate, drawn: Sample | None = None, *, stop_ear
             length_bytes=draw.max_new_bytes,
             history=history,
         ).until_settled(rest)
-    sample = drawn or collect(emitted, parity)
+    sample = drawn or (yield from _collected(draw, emitted))
     verdict = gate.judge(sample, reference, history=history)
     if drawn is None and len(sample.data) < draw.max_new_bytes:
         assert not verdict.passed, "what settles a text's verdict is there to be seen in what was emitted"
         verdict = replace(verdict, stopped_at=len(sample.data))
-    return _Trial(draw, sample, verdict, rest)
+    trial = _Trial(number, draw, sample, verdict, rest)
+    yield trial.ended
+    return trial
 
 
-def _completed(trial: _Trial, gate: SafetyGate) -> _Trial:
+def _completed(trial: _Trial, gate: SafetyGate) -> Generator[Progress, None, _Trial]:
     """Take up a sample where it was given up, and judge the whole of it."""
-    begun, rest = trial.sample, collect(trial.rest, trial.sample.parity)
-    whole = Sample(begun.data + rest.data, torch.cat([begun.probabilities, rest.probabilities]), begun.parity)
-    return _try(trial.draw, gate, whole, stop_early=False)
+    draw, reference = trial.draw, trial.draw.model.reference
+    assert reference is not None, "what was tried has been compared with it"
+    yield draw.begin(trial.number, is_resumed=True)
+    rest = yield from _collected(draw, trial.rest)
+    whole = collect([*trial.sample.emitted, *rest.emitted], trial.sample.parity)
+    history = bits_to_bytes(draw.prompt, parity=whole.parity)
+    judged = _Trial(trial.number, draw, whole, gate.judge(whole, reference, history=history), iter(()))
+    yield judged.ended
+    return judged
+
+
+def _collected(draw: _Draw, emitted: Iterator[GeneratedByte]) -> Generator[Progress, None, Sample]:
+    """Yield the bytes and return them together."""
+    generated = []
+    for one in emitted:
+        generated.append(one)
+        yield one
+    return collect(generated, draw.model.config.parity)
 
 
 def _retry_draw(first: _Draw, retry: int, last: GateVerdict) -> _Draw:
@@ -231,19 +359,6 @@ def _retry_draw(first: _Draw, retry: int, last: GateVerdict) -> _Draw:
         1 + LADDER_STEP * retry if last.repeats else max(1 - LADDER_STEP * retry, LEAST_LADDER_TEMPERATURE)
     )
     return replace(first, temperature=base * share, seed=counter_seed(first.seed, retry, "retry"))
-
-
-def _deliver(gate: SafetyGate, best: _Trial, attempts: tuple[Attempt, ...], *, strict: bool) -> GatedSample:
-    """Return the best sample with all attempts, whole, or refuse it."""
-    if not best.verdict.passed:
-        if strict:
-            raise SafetyGateError(best.verdict, attempts)
-        if best.verdict.stopped_at is not None:
-            given_up, best = best.attempt, _completed(best, gate)
-            attempts = tuple(best.attempt if attempt == given_up else attempt for attempt in attempts)
-        reasons = "; ".join(best.verdict.reasons)
-        warnings.warn(SafetyGateWarning(f"let through below a floor: {reasons}"), stacklevel=3)
-    return GatedSample(best.sample, best.verdict, attempts)
 
 
 def _check_retries(value: object) -> None:

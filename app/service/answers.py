@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from app.service.disk import DiskReport
 from bitlm.gate import GateVerdict
 from bitlm.safety import Attempt
-from bitlm.session import AlertAction, RunConfig, Session, StepEvent, TelemetrySettings
+from bitlm.session import AlertAction, RunConfig, SampleSchedule, Session, StepEvent, TelemetrySettings
 
 State = Literal[
     "empty", "initializing", "resuming", "ready", "training", "paused", "stopped", "halted", "failed"
@@ -61,6 +61,7 @@ class Status(Answered):
         config: The run's settings, flat.
         baselines: Bits per byte of other compressors on the held-out text; None while they are computed.
         alert_action: What an alert leads to.
+        sample_schedule: What is drawn along training, or None.
         error: What went wrong, in a state of "halted" or "failed", or while the disk is full.
         name: What people call the run.
         until: The step at which a twin has caught up with its original and pauses; None for other runs.
@@ -69,6 +70,7 @@ class Status(Answered):
         service_started_at: Unix time in seconds; another one means another process, whose word is newer.
         metrics_cursor: The last step that has metrics.
         events_cursor: The id of the run's last event.
+        samples_cursor: The step of its last sample along training; -1 for none.
     """
 
     state: State = "empty"
@@ -85,6 +87,7 @@ class Status(Answered):
     baselines: dict[str, float] | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
     alert_action: AlertAction = "notify"
+    sample_schedule: SampleSchedule | None = None
     error: str | None = None
     name: str | None = None
     until: int | None = None
@@ -93,6 +96,7 @@ class Status(Answered):
     service_started_at: float = 0.0
     metrics_cursor: int = 0
     events_cursor: int = 0
+    samples_cursor: int = -1
 
 
 class RunCreated(Answered):
@@ -140,14 +144,17 @@ class StepAnswer(Answered):
 
 
 class AttemptReport(Answered):
-    """One sample that was drawn: its settings, and what the gate measured.
+    """One sample that was drawn: its settings, its text, and what the gate measured.
 
     Attributes:
+        text: As far as it was emitted; None where a strict gate keeps what it refuses.
         stopped_at: Bytes after which it was given up, as it could no longer pass; None where it is whole.
     """
 
+    seed: int
     temperature: float
     top_p: float
+    text: str | None
     passed: bool
     K: float
     C: float
@@ -155,6 +162,17 @@ class AttemptReport(Answered):
     repetition: float
     reasons: tuple[str, ...]
     stopped_at: int | None = None
+
+    @classmethod
+    def of(cls, attempt: Attempt, *, is_told: bool) -> "AttemptReport":
+        """Say what an attempt was, with its text where it may be told."""
+        return cls(
+            seed=attempt.seed,
+            temperature=attempt.temperature,
+            top_p=attempt.top_p,
+            text=attempt.text if is_told else None,
+            **_figures(attempt.verdict),
+        )
 
 
 class GateReport(Answered):
@@ -181,16 +199,9 @@ class GateReport(Answered):
     log: tuple[AttemptReport, ...]
 
     @classmethod
-    def of(cls, verdict: GateVerdict, attempts: Sequence[Attempt]) -> "GateReport":
-        """Say what a verdict found, and how it came to it."""
-        log = tuple(
-            AttemptReport(
-                temperature=attempt.temperature,
-                top_p=attempt.top_p,
-                **_figures(attempt.verdict),
-            )
-            for attempt in attempts
-        )
+    def of(cls, verdict: GateVerdict, attempts: Sequence[Attempt], *, are_told: bool) -> "GateReport":
+        """Say what a verdict found and how it came to it, with the attempts' texts where they may be told."""
+        log = tuple(AttemptReport.of(attempt, is_told=are_told) for attempt in attempts)
         floors = {"c_floor": verdict.c_floor, "s_floor": verdict.s_floor}
         return cls(attempts=len(log), log=log, **floors, **_figures(verdict))
 
@@ -202,11 +213,34 @@ class CharacterSurprise(Answered):
     surprise_bits: float
 
 
+class ByteInside(Answered):
+    """One byte of a character, and what the model held likely in its place.
+
+    Attributes:
+        value: 0 to 255.
+        probabilities: The model's for each of its bits as it was emitted, the most significant first. The
+            sum of their -log2 is the byte's surprise.
+        alternatives: The likeliest bytes with the model's probability of each, the likeliest first; none
+            where the model decides bit by bit (patch_bits=1).
+    """
+
+    value: int
+    probabilities: tuple[float, ...]
+    alternatives: tuple[tuple[int, float], ...]
+
+
+class CharacterInside(CharacterSurprise):
+    """A character, and the bytes it is made of."""
+
+    bytes: tuple[ByteInside, ...]
+
+
 class InferAnswer(Answered):
     """What the model emitted, and the gate's verdict on it.
 
     Attributes:
         bits: The emitted frames, in the model's format.
+        characters: With their bytes where details were asked for.
         gate: Of what was emitted, the prompt excluded.
         seed: Repeating the request with this seed at this step repeats the answer.
     """
@@ -216,7 +250,7 @@ class InferAnswer(Answered):
     seed: int
     text: str
     bits: tuple[int, ...]
-    characters: tuple[CharacterSurprise, ...]
+    characters: tuple[CharacterInside | CharacterSurprise, ...]
     gate: GateReport
 
 

@@ -1,7 +1,7 @@
-"""A sample, drawn through the gate between two steps of training."""
+"""A sample, drawn through the gate between two steps of training: whole, or told as it comes."""
 
-import warnings
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from secrets import randbelow
 
@@ -9,16 +9,30 @@ import structlog
 from jaxtyping import UInt8
 from torch import Tensor
 
-from app.service.answers import CharacterSurprise, GateReport, InferAnswer
+from app.service.answers import (
+    AttemptReport,
+    ByteInside,
+    CharacterInside,
+    CharacterSurprise,
+    GateReport,
+    InferAnswer,
+)
 from app.service.requests import Infer
+from app.service.stream import AttemptStart, AttemptVerdict, Line, StreamAnswer, StreamStart, TextPiece
 from bitlm.bits import bits_to_bytes, bytes_to_bits
-from bitlm.errors import SafetyGateError, SafetyGateWarning
-from bitlm.safety import Attempt, GatedSample, safe_sample_with_retry
+from bitlm.characters import CharacterSplitter
+from bitlm.errors import SafetyGateError
+from bitlm.generation import GeneratedByte
+from bitlm.model import BitTransformer
+from bitlm.safety import Attempt, AttemptBegun, AttemptEnded, GatedSample, Progress, stream_with_retry
 from bitlm.session import Session
 from bitlm.session.events import Source
 
 CHOSEN_SEEDS = 2**32
 """Seeds that are chosen when none is given: small enough to be exact in a browser."""
+
+TOLD_ALTERNATIVES = 6
+"""How many of the likeliest bytes are told in each byte's place, where details are asked for."""
 
 
 def prompt_bits(session: Session, request: Infer) -> UInt8[Tensor, "bit"]:
@@ -32,79 +46,189 @@ def prompt_bits(session: Session, request: Infer) -> UInt8[Tensor, "bit"]:
     return bytes_to_bits(prompt, parity=parity)
 
 
-def infer(session: Session, request: Infer, source: Source) -> InferAnswer:
-    """Draw a sample, keep it as an event of the run, and log every attempt with what was against it.
+class Spelling:
+    """Makes characters of the bytes of one attempt as they come."""
+
+    def __init__(self, *, details: bool) -> None:
+        self._details = details
+        self._splitter = CharacterSplitter()
+        self._unspelled: deque[GeneratedByte] = deque()
+
+    def read(self, generated: GeneratedByte) -> list[CharacterSurprise]:
+        """Return the characters that are complete with this byte."""
+        self._unspelled.append(generated)
+        return self._spelled(self._splitter.read(generated.value))
+
+    def end(self) -> list[CharacterSurprise]:
+        """Return what is left when no byte follows."""
+        return self._spelled(self._splitter.end())
+
+    def _spelled(self, characters: list[tuple[str, int]]) -> list[CharacterSurprise]:
+        spelled: list[CharacterSurprise] = []
+        for text, length in characters:
+            emitted = [self._unspelled.popleft() for _ in range(length)]
+            surprise_bits = sum(generated.surprise_bits for generated in emitted)
+            if self._details:
+                inside = tuple(_inside(generated) for generated in emitted)
+                spelled.append(CharacterInside(text=text, surprise_bits=surprise_bits, bytes=inside))
+            else:
+                spelled.append(CharacterSurprise(text=text, surprise_bits=surprise_bits))
+        return spelled
+
+
+class Inference:
+    """One request on its way: drawn by whoever iterates over its lines, or by `answer` at once.
+
+    Args:
+        session: The live run, whose model or a copy of it is asked.
+        request: What is asked.
+        source: Who asks.
+        model: The copy; None for the model itself.
 
     Raises:
-        SafetyGateError: The request is strict and every attempt fell below a floor.
         BitFormatError: The prompt's bits are not in the model's format.
     """
-    seed = randbelow(CHOSEN_SEEDS) if request.seed is None else request.seed
-    prompt = prompt_bits(session, request)
-    gated = _drawn(session, request, prompt, seed)
-    sample = gated.sample
-    answer = InferAnswer(
-        run_id=session.run_id,
-        step=session.step_count,
-        seed=seed,
-        text=sample.text,
-        bits=tuple(sample.bits.tolist()),
-        characters=tuple(
-            CharacterSurprise(text=text, surprise_bits=surprise_bits)
-            for text, surprise_bits in sample.characters
-        ),
-        gate=GateReport.of(gated.verdict, gated.attempts),
-    )
-    session.record("sample", _payload(request, answer), source=source)
-    return answer
 
-
-def _drawn(session: Session, request: Infer, prompt: UInt8[Tensor, "bit"], seed: int) -> GatedSample:
-    """Draw through the gate, with the session's floors where the request has none."""
-    floors = session.telemetry
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SafetyGateWarning)  # the verdict is part of the answer
-        try:
-            gated = safe_sample_with_retry(
-                session.model,
-                prompt,
-                c_floor=floors.c_floor if request.c_floor is None else request.c_floor,
-                s_floor=floors.s_floor if request.s_floor is None else request.s_floor,
-                strict=request.strict,
-                max_new_bytes=request.max_new_bytes,
-                temperature=request.temperature,
-                top_p=request.top_p,
-                seed=seed,
-            )
-        except SafetyGateError as refusal:
-            _log(session, refusal.attempts)
-            raise
-    _log(session, gated.attempts)
-    return gated
-
-
-def _log(session: Session, attempts: Sequence[Attempt]) -> None:
-    """Log what was drawn and measured; never what was said."""
-    log = structlog.get_logger("bitlm.inference")
-    for number, attempt in enumerate(attempts, start=1):
-        verdict = attempt.verdict
-        log.info(
-            "sample_attempt",
-            run_id=session.run_id,
-            step=session.step_count,
-            attempt=number,
-            of=len(attempts),
-            seed=attempt.seed,
-            temperature=attempt.temperature,
-            top_p=attempt.top_p,
-            **{name: value for name, value in asdict(verdict).items() if name != "broken_at"},
+    def __init__(
+        self, session: Session, request: Infer, source: Source, model: BitTransformer | None = None
+    ) -> None:
+        self.session = session
+        self._request = request
+        self._source = source
+        self._step = session.step_count
+        self._seed = randbelow(CHOSEN_SEEDS) if request.seed is None else request.seed
+        self._spellings: dict[int, Spelling] = {}
+        floors = session.telemetry
+        self._drawing = stream_with_retry(
+            model or session.model,
+            prompt_bits(session, request),
+            c_floor=floors.c_floor if request.c_floor is None else request.c_floor,
+            s_floor=floors.s_floor if request.s_floor is None else request.s_floor,
+            strict=request.strict,
+            max_new_bytes=request.max_new_bytes,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            seed=self._seed,
+            alternatives=TOLD_ALTERNATIVES if request.details else 0,
         )
+
+    def answer(self) -> InferAnswer:
+        """Draw to the end, keep the sample as an event of the run, and log every attempt.
+
+        Raises:
+            SafetyGateError: The request is strict and every attempt fell below a floor.
+        """
+        while True:
+            try:
+                next(self._drawing)
+            except StopIteration as end:
+                return self._delivered(end.value)
+            except SafetyGateError as refusal:
+                self._log(refusal.attempts)
+                raise
+
+    def lines(self) -> Iterator[Line]:
+        """Yield what comes as it comes, the same answer last; of a strict request, no text before it passed.
+
+        Each byte is a line, if only an empty piece: whoever draws can stop, or do something else, after it.
+
+        Raises:
+            SafetyGateError: As `answer`.
+        """
+        yield StreamStart(run_id=self.session.run_id, step=self._step, seed=self._seed)
+        number, held = 1, list[TextPiece]()
+        while True:
+            try:
+                progress = next(self._drawing)
+            except StopIteration as end:
+                yield StreamAnswer(answer=self._delivered(end.value))
+                return
+            except SafetyGateError as refusal:
+                self._log(refusal.attempts)
+                raise
+            number = progress.number if isinstance(progress, AttemptBegun) else number
+            for line in self._told(number, progress):
+                if isinstance(line, TextPiece) and self._request.strict:
+                    held.append(line)
+                    yield TextPiece(characters=())
+                    continue
+                if isinstance(line, AttemptVerdict):
+                    yield from held if line.report.passed else ()
+                    held.clear()
+                yield line
+
+    def close(self) -> None:
+        """Draw no more, and keep nothing."""
+        self._drawing.close()
+
+    def _told(self, number: int, progress: Progress) -> Iterator[Line]:
+        """Say what the attempt of that number has come to."""
+        if isinstance(progress, AttemptBegun):
+            self._spellings.setdefault(number, Spelling(details=self._request.details))
+            settings = {"temperature": progress.temperature, "top_p": progress.top_p}
+            yield AttemptStart(attempt=number, resumed=progress.is_resumed, seed=progress.seed, **settings)
+            return
+        if isinstance(progress, GeneratedByte):
+            characters = self._spellings[number].read(progress)
+        else:
+            is_whole = progress.attempt.verdict.stopped_at is None
+            characters = self._spellings[number].end() if is_whole else []
+        yield TextPiece(characters=tuple(characters))
+        if isinstance(progress, AttemptEnded):
+            is_told = progress.attempt.verdict.passed or not self._request.strict
+            yield AttemptVerdict(attempt=number, report=AttemptReport.of(progress.attempt, is_told=is_told))
+
+    def _delivered(self, gated: GatedSample) -> InferAnswer:
+        """Return the answer, kept as an event and logged."""
+        self._log(gated.attempts)
+        request, sample = self._request, gated.sample
+        spelling = Spelling(details=request.details)
+        spelled = [character for generated in sample.emitted for character in spelling.read(generated)]
+        answer = InferAnswer(
+            run_id=self.session.run_id,
+            step=self._step,
+            seed=self._seed,
+            text=sample.text,
+            bits=tuple(sample.bits.tolist()),
+            characters=tuple(spelled + spelling.end()),
+            gate=GateReport.of(gated.verdict, gated.attempts, are_told=not request.strict),
+        )
+        self.session.record("sample", _payload(request, answer), source=self._source)
+        return answer
+
+    def _log(self, attempts: Sequence[Attempt]) -> None:
+        """Log what was drawn and measured; never what was said."""
+        log = structlog.get_logger("bitlm.inference")
+        for number, attempt in enumerate(attempts, start=1):
+            verdict = attempt.verdict
+            log.info(
+                "sample_attempt",
+                run_id=self.session.run_id,
+                step=self._step,
+                attempt=number,
+                of=len(attempts),
+                seed=attempt.seed,
+                temperature=attempt.temperature,
+                top_p=attempt.top_p,
+                **{name: value for name, value in asdict(verdict).items() if name != "broken_at"},
+            )
+
+
+def _inside(generated: GeneratedByte) -> ByteInside:
+    """Return what is told of a byte, to six figures: its parts still add up to what anyone could see."""
+    return ByteInside(
+        value=generated.value,
+        probabilities=tuple(_figures(probability) for probability in generated.bit_probabilities),
+        alternatives=tuple((value, _figures(probability)) for value, probability in generated.alternatives),
+    )
+
+
+def _figures(probability: float) -> float:
+    return float(f"{probability:.6g}")
 
 
 def _payload(request: Infer, answer: InferAnswer) -> dict[str, object]:
     """Return what a reloaded page needs to show the sample again; the bits follow from the text."""
-    asked = {name: value for name, value in vars(request).items() if name != "bits"}
-    return {
-        "request": asked | {"seed": answer.seed},
-        "response": answer.model_dump(mode="json", exclude={"bits"}),
-    }
+    asked = {name: value for name, value in vars(request).items() if name not in {"bits", "details"}}
+    response = answer.model_dump(mode="json", exclude={"bits": True, "characters": {"__all__": {"bytes"}}})
+    return {"request": asked | {"seed": answer.seed}, "response": response}

@@ -82,6 +82,8 @@ class Live:
             elapsed_s=session.elapsed_s,
             telemetry=session.telemetry,
             alert_action=session.alert_action,
+            sample_schedule=session.sample_schedule,
+            samples_cursor=self._store.samples.last_step(session.run_id),
             metrics_cursor=session.step_count,
             events_cursor=self._store.last_event_id(session.run_id),
             parameters=session.model.parameter_count,
@@ -108,6 +110,7 @@ class Live:
             baselines=self._store.baselines(record.config.corpus_fingerprint),
             bits_per_byte=record.bits_per_byte,
             validation_bits_per_byte=record.validation_bits_per_byte,
+            samples_cursor=self._store.samples.last_step(record.run_id),
             metrics_cursor=record.last_step,
             events_cursor=self._store.last_event_id(record.run_id),
         )
@@ -140,6 +143,8 @@ class Live:
                 "elapsed_s": self.session.elapsed_s,
                 "telemetry": self.session.telemetry,
                 "alert_action": self.session.alert_action,
+                "sample_schedule": self.session.sample_schedule,
+                "samples_cursor": self._store.samples.last_step(self.session.run_id),
                 "metrics_cursor": self.session.step_count,
                 "events_cursor": self._store.last_event_id(self.session.run_id),
             }

@@ -23,7 +23,11 @@ from bitlm.session import CheckpointPolicy, Event, RunRecord, RunStore
 from bitlm.session.checkpoint_table import CheckpointRecord
 from bitlm.session.events import Source
 from bitlm.session.policy import DEFAULT_POLICY
+from bitlm.session.scheduled_samples import ScheduledSample
 from bitlm.training import TrainingConfig
+
+SAMPLES_AT_ONCE = 100
+"""Samples along training in one answer."""
 
 RUN_ID = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -286,3 +290,12 @@ class ModelManager:
         """
         self.run(run_id)
         return self._store.events(run_id, since=since)
+
+    def samples(self, run_id: str, *, since: int) -> list[ScheduledSample]:
+        """Return what was drawn along a run's training after step `since`, the first hundred of it.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        self.run(run_id)
+        return self._store.samples.page(run_id, since=since, most=SAMPLES_AT_ONCE)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from app.service.answers import InferAnswer, RunCreated, StepAnswer
+from app.service.stream import TextStream
 from bitlm.data import Corpus
 from bitlm.model import ModelConfig
 from bitlm.reference import ReferenceModel
@@ -151,6 +152,7 @@ class Infer(Request[InferAnswer]):
         strict: Whether a sample below a floor is refused rather than marked.
         c_floor: Of this request alone; None for the run's.
         s_floor: The same of S.
+        details: Whether each character comes with its bytes, their bits and alternatives.
     """
 
     prompt: str = ""
@@ -162,6 +164,14 @@ class Infer(Request[InferAnswer]):
     strict: bool = False
     c_floor: float | None = None
     s_floor: float | None = None
+    details: bool = False
+
+
+@dataclass(frozen=True)
+class InferStream(Request[TextStream]):
+    """Do the same and tell it as it comes; answered as soon as the first of it is there."""
+
+    infer: Infer
 
 
 @dataclass(frozen=True)

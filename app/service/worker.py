@@ -16,7 +16,7 @@ from app.service.answers import Resuming, RunCreated, State, Status, flat
 from app.service.comparison import Comparison
 from app.service.disk import DiskGuard
 from app.service.errors import ServiceStoppingError, StateConflictError
-from app.service.inference import infer
+from app.service.inference import Inference
 from app.service.live import Live
 from app.service.opening import Opening
 from app.service.requests import (
@@ -26,6 +26,7 @@ from app.service.requests import (
     DeleteRun,
     Fork,
     Infer,
+    InferStream,
     Init,
     LiveText,
     Open,
@@ -40,13 +41,16 @@ from app.service.requests import (
     Twin,
 )
 from app.service.stepping import DISK_INTERVAL_S, Stepping
+from app.service.streaming import Streams
 from bitlm.errors import BitLMError
 from bitlm.history.branching import delete_checkpoint
 from bitlm.session import (
     Anneal,
     CheckpointPolicy,
+    Command,
     RunRecord,
     RunStore,
+    ScheduleSamples,
     Session,
     SetAlertAction,
     SetTelemetry,
@@ -74,6 +78,7 @@ class Worker:
             store, torch_threads=torch_threads, policy=policy, progress=self._note_resuming
         )
         self._stepping = Stepping(self._live, store, guard)
+        self._streams = Streams(self._live)
         self._tickets: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._stopping = Flag()
         self._thread = Thread(target=self._run, name="bitlm-worker")
@@ -131,6 +136,7 @@ class Worker:
             self._answer_waiting()
             if self._stopping.is_set():
                 break
+            self._streams.advance()
             if self._live.is_training:
                 self._stepping.train()
                 self._roll_back_if_due()
@@ -139,8 +145,8 @@ class Worker:
         self._end()
 
     def _answer_waiting(self) -> None:
-        """Answer what has been asked so far; when not training, wait for more, or for room."""
-        first = self._next_ticket(wait=not self._live.is_training)
+        """Answer what has been asked so far; with nothing else to do, wait for more, or for room."""
+        first = self._next_ticket(wait=not self._live.is_training and not self._streams.are_open)
         for ticket in [first, *(self._next_ticket(wait=False) for _ in range(self._tickets.qsize()))]:
             if self._stopping.is_set():
                 self._refuse(ticket)
@@ -180,7 +186,8 @@ class Worker:
             DeleteCheckpoint: self._delete_checkpoint,
             TrashRun: self._trash_run,
             DeleteRun: self._delete_run,
-            Infer: lambda request, source: infer(self._live.require(), request, source),
+            Infer: lambda request, source: Inference(self._live.require(), request, source).answer(),
+            InferStream: self._streams.begin,
             ReadText: self._read_text,
             Apply: self._apply,
             Control: self._control,
@@ -223,6 +230,7 @@ class Worker:
     def _end(self) -> None:
         """Leave nothing unsaved and nobody waiting."""
         try:
+            self._streams.abandon(ServiceStoppingError())
             self._stepping.abandon()
             if self._live.is_training:
                 self._live.require().record("training_paused", {})
@@ -360,10 +368,7 @@ class Worker:
     def _apply(self, request: Apply, source: Source) -> TelemetrySettings:
         command = request.command
         session = self._live.require_steppable() if isinstance(command, Anneal) else self._live.require()
-        changes_nothing = (
-            isinstance(command, SetTelemetry) and command.changed(session.telemetry) == session.telemetry
-        ) or (isinstance(command, SetAlertAction) and command.action == session.alert_action)
-        if not changes_nothing:
+        if not _changes_nothing(command, session):
             session.apply(command, source=source)
         return session.telemetry
 
@@ -372,6 +377,15 @@ class Worker:
             self._stepping.start(source)
         else:
             self._stepping.stop(request.action, source)
+
+
+def _changes_nothing(command: Command, session: Session) -> bool:
+    """Whether all is as the command wants it already."""
+    if isinstance(command, SetTelemetry):
+        return command.changed(session.telemetry) == session.telemetry
+    if isinstance(command, ScheduleSamples):
+        return command.schedule == session.sample_schedule
+    return isinstance(command, SetAlertAction) and command.action == session.alert_action
 
 
 def _created(record: RunRecord, step: int = 0) -> RunCreated:

@@ -4,8 +4,9 @@ from http import HTTPStatus
 
 from app.service import ModelManager
 from app.service.requests import DeleteCheckpoint, SaveCheckpoint
+from app.web.answers import CheckpointList, CheckpointSummary
 from app.web.routes import Route, asked_by
-from app.web.schemas import CheckpointList, CheckpointRequest, CheckpointSummary, Empty
+from app.web.schemas import CheckpointRequest, Empty
 from bitlm.errors import CheckpointNotFoundError
 from bitlm.session.checkpoint_table import CheckpointRecord
 

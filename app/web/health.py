@@ -4,8 +4,8 @@ from http import HTTPStatus
 
 from app.service import ModelManager, ServiceStoppingError
 from app.service.errors import NotReadyError
+from app.web.answers import Health
 from app.web.routes import Route
-from app.web.schemas import Health
 from bitlm.version import VERSION
 
 

@@ -3,8 +3,8 @@
 from http import HTTPStatus
 
 from app.service import InferAnswer, ModelManager
-from app.service.requests import Infer
-from app.web.routes import Route, asked_by
+from app.service.requests import Infer, InferStream
+from app.web.routes import Lines, Route, asked_by
 from app.web.schemas import InferRequest
 
 
@@ -22,8 +22,8 @@ class InferenceRoutes:
             ),
         ]
 
-    def infer(self, body: InferRequest) -> InferAnswer:
-        """Emit bytes after a prompt, with the gate's verdict on them."""
+    def infer(self, body: InferRequest) -> InferAnswer | Lines:
+        """Emit bytes after a prompt, with the gate's verdict on them: at once, or as they come."""
         request = Infer(
             prompt=body.prompt or "",
             bits=None if body.bits is None else tuple(body.bits),
@@ -34,5 +34,9 @@ class InferenceRoutes:
             strict=body.strict,
             c_floor=body.c_floor,
             s_floor=body.s_floor,
+            details=body.details,
         )
+        if body.stream:
+            stream = self._manager.ask(InferStream(request), asked_by())
+            return Lines(stream, stream.close)
         return self._manager.ask(request, asked_by())

@@ -166,7 +166,7 @@ def _http_problem(error: HTTPException) -> Problem:
 def _members(error: Exception) -> dict[str, Any]:
     """Return the members that some errors have beside the common ones."""
     if isinstance(error, SafetyGateError):
-        return {"gate": GateReport.of(error.verdict, error.attempts)}
+        return {"gate": GateReport.of(error.verdict, error.attempts, are_told=False)}
     if isinstance(error, InvalidRequestError):
         return {"errors": error.errors}
     if isinstance(error, ConfigError):

@@ -1,7 +1,7 @@
 """The route table: what each route takes and answers, said once and held to in one place."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
@@ -12,7 +12,13 @@ from flask import Flask, Response, g, request
 from pydantic import BaseModel, ValidationError
 
 from app.service.requests import IdempotencyKey
-from app.web.problems import InvalidRequestError, MalformedHeaderError, MalformedJSONError
+from app.web.problems import (
+    InvalidRequestError,
+    MalformedHeaderError,
+    MalformedJSONError,
+    Problem,
+    problem_of,
+)
 from app.web.schemas import Body, Query
 from bitlm.session.events import Source
 
@@ -21,19 +27,40 @@ LONGEST_KEY = 255
 
 
 @dataclass(frozen=True)
+class Lines:
+    """An answer that comes line by line, each a JSON object; what goes wrong on the way is its last line.
+
+    Attributes:
+        lines: What there is to say; may raise.
+        close: Called when nobody listens any more, even if nobody ever did.
+    """
+
+    lines: Iterable[BaseModel]
+    close: Callable[[], None]
+
+
+class ProblemLine(BaseModel):
+    """What went wrong after the first line; nothing follows."""
+
+    kind: Literal["problem"] = "problem"
+    problem: Problem
+
+
+@dataclass(frozen=True)
 class Route:
     """One method on one path.
 
     Attributes:
         path: In Flask's notation, `<name>` for what the handler takes by that name.
-        handler: Takes `body` and `query` where there are such, and answers with a `response`.
+        handler: Takes `body` and `query` where there are such, and answers with a `response`, or with `Lines`
+            that end in one.
         status: Of the answer when all goes well.
         errors: Statuses of the problems it may answer, beside those of every route.
     """
 
     method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
-    handler: Callable[..., BaseModel]
+    handler: Callable[..., BaseModel | Lines]
     response: type[BaseModel]
     body: type[Body] | None = None
     query: type[Query] | None = None
@@ -100,10 +127,28 @@ def log_requests(app: Flask) -> None:
 def _view(route: Route) -> Callable[..., Response]:
     def view(**arguments: str) -> Response:
         answer = route.handler(**arguments, **_parsed(route))
+        if isinstance(answer, Lines):
+            return _line_by_line(answer)
         assert isinstance(answer, route.response), f"{route.name} promises {route.response.__name__}"
         return Response(answer.model_dump_json(), route.status, content_type="application/json")
 
     return view
+
+
+def _line_by_line(answer: Lines) -> Response:
+    """Return lines that are sent as they come."""
+
+    def written() -> Iterator[str]:
+        try:
+            for line in answer.lines:
+                yield line.model_dump_json() + "\n"
+        except Exception as error:  # noqa: BLE001 - the status is sent, so whoever reads is told in a line
+            yield ProblemLine(problem=problem_of(error)).model_dump_json(exclude_none=True) + "\n"
+
+    response = Response(written(), content_type="application/x-ndjson")
+    response.headers["Cache-Control"] = "no-store"
+    response.call_on_close(answer.close)
+    return response
 
 
 def _parsed(route: Route) -> dict[str, BaseModel]:

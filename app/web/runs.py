@@ -6,6 +6,16 @@ from app.service import ModelManager, Status
 from app.service.answers import flat
 from app.service.replays import ReplayReport
 from app.service.requests import DeleteRun, TrashRun
+from app.web.answers import (
+    EventsAnswer,
+    JournalAnswer,
+    MetricsAnswer,
+    MilestonesAnswer,
+    RunDeleted,
+    RunList,
+    RunSummary,
+    SamplesAnswer,
+)
 from app.web.routes import Route, asked_by
 from app.web.schemas import (
     CompareQuery,
@@ -13,17 +23,11 @@ from app.web.schemas import (
     DifferenceQuery,
     EffectQuery,
     Empty,
-    EventsAnswer,
     EventsQuery,
-    JournalAnswer,
     LabelRequest,
-    MetricsAnswer,
     MetricsQuery,
-    MilestonesAnswer,
-    RunDeleted,
-    RunList,
     RunsQuery,
-    RunSummary,
+    SamplesQuery,
 )
 from bitlm.errors import ConfigError
 from bitlm.history.comparison import Comparison, Difference
@@ -95,6 +99,7 @@ class RunRoutes:
             Route("GET", f"{one}/milestones", self.milestones, MilestonesAnswer, errors=missing),
             Route("GET", f"{one}/metrics", self.metrics, MetricsAnswer, query=MetricsQuery, errors=missing),
             Route("GET", f"{one}/events", self.events, EventsAnswer, query=EventsQuery, errors=missing),
+            Route("GET", f"{one}/samples", self.samples, SamplesAnswer, query=SamplesQuery, errors=missing),
         ]
 
     def status(self) -> Status:
@@ -180,6 +185,12 @@ class RunRoutes:
         events = self._manager.events(run_id, since=query.since)
         cursor = events[-1].event_id if events else query.since
         return EventsAnswer(run_id=run_id, events=events, cursor=cursor)
+
+    def samples(self, run_id: str, query: SamplesQuery) -> SamplesAnswer:
+        """Return what was drawn along a run's training, in order of step, a hundred at a time."""
+        samples = self._manager.samples(run_id, since=query.since)
+        cursor = samples[-1].step if samples else query.since
+        return SamplesAnswer(run_id=run_id, samples=samples, cursor=cursor)
 
     def _summary(self, record: RunRecord) -> RunSummary:
         return RunSummary(

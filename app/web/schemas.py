@@ -1,12 +1,11 @@
-"""What requests may say, and the answers that only the web gives."""
+"""What requests may say."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from bitlm.calibration.floors import FALSE_REJECT_RATE, HIGHEST_RATE
-from bitlm.history.milestones import Milestone
-from bitlm.session import AlertAction, Event, Origin
+from bitlm.session import AlertAction, SampleSchedule
 from bitlm.session.presets import DEFAULT_SIZE
 
 Bit = Annotated[int, Field(strict=True, ge=0, le=1)]
@@ -132,6 +131,10 @@ class InferRequest(Body):
     """A prompt and how to go on from it; `strict` refuses a sample below a floor instead of marking it.
 
     Floors are the run's unless given.
+
+    Attributes:
+        stream: Answer line by line while it is generated.
+        details: Tell of each character its bytes, the probabilities of their bits, and alternatives.
     """
 
     prompt: Annotated[str, Field(max_length=LONGEST_PROMPT)] | None = None
@@ -143,6 +146,8 @@ class InferRequest(Body):
     strict: bool = False
     c_floor: Share | None = None
     s_floor: Share | None = None
+    stream: bool = False
+    details: bool = False
 
     @model_validator(mode="after")
     def _one_prompt(self) -> Self:
@@ -165,6 +170,12 @@ class AlertSettings(Body):
     """What an alert about the live run leads to."""
 
     action: AlertAction
+
+
+class SampleSettings(Body):
+    """What is drawn along training; null for nothing."""
+
+    schedule: SampleSchedule | None
 
 
 class AnnealRequest(Body):
@@ -243,6 +254,12 @@ class MetricsQuery(Query):
     max_points: Annotated[int, Field(ge=2, le=3000)] = 1000
 
 
+class SamplesQuery(Query):
+    """Which samples along training to return: those of steps above `since`."""
+
+    since: Annotated[int, Field(ge=-1)] = -1
+
+
 class EventsQuery(Query):
     """Which events: those with ids above `since`."""
 
@@ -278,106 +295,3 @@ class EffectQuery(Query):
     """The event to look before and after."""
 
     event: Annotated[int, Field(ge=1)]
-
-
-class RunSummary(BaseModel):
-    """A run as the list shows it.
-
-    Attributes:
-        created_at: Unix time in seconds.
-        step: The last step that has metrics.
-        config: The run's settings, flat.
-        origin: Where it branched off, if it did.
-        trashed_at: When it was thrown away, in Unix seconds; None for a run that was not.
-        live: Whether it is the run the service holds.
-    """
-
-    run_id: str
-    created_at: float
-    parameters: int
-    step: int
-    bits_per_byte: float | None
-    validation_bits_per_byte: float | None
-    config: dict[str, Any]
-    name: str | None
-    tags: tuple[str, ...]
-    archived: bool
-    origin: Origin | None
-    trashed_at: float | None
-    live: bool
-
-
-class RunDeleted(BaseModel):
-    """The run that is no more."""
-
-    run_id: str
-
-
-class JournalAnswer(BaseModel):
-    """Every command a run was given, the oldest first."""
-
-    run_id: str
-    entries: list[Event]
-
-
-class CheckpointSummary(BaseModel):
-    """A checkpoint as the list shows it.
-
-    Attributes:
-        bytes: Size of its files.
-        validation_bits_per_byte: The quick estimate on held-out text at this very step, if one was made.
-        state: "damaged" once its files were found to be other than recorded.
-        is_best: Whether its estimate is the lowest of those kept.
-    """
-
-    step: int
-    at: float
-    name: str | None
-    bytes: int
-    validation_bits_per_byte: float | None
-    state: Literal["good", "damaged"]
-    weights_sha256: str
-    is_best: bool
-
-
-class CheckpointList(BaseModel):
-    """A run's checkpoints, the newest first."""
-
-    run_id: str
-    checkpoints: list[CheckpointSummary]
-
-
-class RunList(BaseModel):
-    """All runs in the data folder, the newest first."""
-
-    runs: list[RunSummary]
-
-
-class MetricsAnswer(BaseModel):
-    """Metrics by column; `cursor` is the `since` of the next request."""
-
-    run_id: str
-    columns: dict[str, list[float | int | list[float] | list[list[float]] | None]]
-    cursor: int
-
-
-class MilestonesAnswer(BaseModel):
-    """The baselines that a run has passed, the earliest first."""
-
-    run_id: str
-    milestones: list[Milestone]
-
-
-class EventsAnswer(BaseModel):
-    """Events, the oldest first; `cursor` is the `since` of the next request."""
-
-    run_id: str
-    events: list[Event]
-    cursor: int
-
-
-class Health(BaseModel):
-    """Whether requests are being answered."""
-
-    status: Literal["ok"]
-    version: str

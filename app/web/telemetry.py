@@ -1,12 +1,12 @@
-"""The λ, the floors and what alerts lead to, read and set, and floors that fit the text."""
+"""The λ, the floors, what alerts lead to and what is drawn along training; and floors that fit the text."""
 
 from http import HTTPStatus
 
 from app.service import CalibrationAnswer, ModelManager
 from app.service.requests import Apply
 from app.web.routes import Route, asked_by
-from app.web.schemas import AlertSettings, CalibrationQuery, TelemetryRequest
-from bitlm.session import SetAlertAction, SetTelemetry, TelemetrySettings
+from app.web.schemas import AlertSettings, CalibrationQuery, SampleSettings, TelemetryRequest
+from bitlm.session import ScheduleSamples, SetAlertAction, SetTelemetry, TelemetrySettings
 
 
 class TelemetryRoutes:
@@ -17,7 +17,8 @@ class TelemetryRoutes:
 
     def table(self) -> list[Route]:
         """Return these routes."""
-        path, alerts, conflict = "/config/telemetry", "/config/alerts", (HTTPStatus.CONFLICT,)
+        path, alerts, samples = "/config/telemetry", "/config/alerts", "/config/samples"
+        conflict = (HTTPStatus.CONFLICT,)
         return [
             Route("GET", path, self.read, TelemetrySettings),
             Route("POST", path, self.change, TelemetrySettings, body=TelemetryRequest, errors=conflict),
@@ -31,6 +32,8 @@ class TelemetryRoutes:
             ),
             Route("GET", alerts, self.read_alerts, AlertSettings),
             Route("POST", alerts, self.change_alerts, AlertSettings, body=AlertSettings, errors=conflict),
+            Route("GET", samples, self.read_samples, SampleSettings),
+            Route("POST", samples, self.schedule, SampleSettings, body=SampleSettings, errors=conflict),
         ]
 
     def read(self) -> TelemetrySettings:
@@ -54,3 +57,12 @@ class TelemetryRoutes:
         """Change what every alert leads to from now on."""
         self._manager.ask(Apply(SetAlertAction(action=body.action)), asked_by())
         return self.read_alerts()
+
+    def read_samples(self) -> SampleSettings:
+        """Return what is drawn along training."""
+        return SampleSettings(schedule=self._manager.status().sample_schedule)
+
+    def schedule(self, body: SampleSettings) -> SampleSettings:
+        """Change what is drawn along training from the next step on."""
+        self._manager.ask(Apply(ScheduleSamples(schedule=body.schedule)), asked_by())
+        return self.read_samples()

@@ -15,6 +15,7 @@ from bitlm.cli.export import export
 from bitlm.cli.generate import generate
 from bitlm.cli.replay import replay
 from bitlm.cli.runs import runs
+from bitlm.cli.samples import samples
 from bitlm.cli.train import train
 from bitlm.errors import BitLMError
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command()(generate)
+app.command()(samples)
 app.command()(evaluate)
 app.command()(calibrate)
 app.command()(journal)

@@ -19,7 +19,17 @@ from bitlm.errors import HaltedError
 from bitlm.history.branching import roll_back
 from bitlm.history.milestones import milestones
 from bitlm.history.narration import duration
-from bitlm.session import AlertAction, Anneal, RunStore, Session, SetAlertAction, StepEvent, preset
+from bitlm.session import (
+    AlertAction,
+    Anneal,
+    RunStore,
+    SampleSchedule,
+    ScheduleSamples,
+    Session,
+    SetAlertAction,
+    StepEvent,
+    preset,
+)
 
 DEFAULT_MINUTES = 5.0
 ANNEAL_SHARE = 0.5
@@ -79,6 +89,10 @@ def train(
     on_alert: Annotated[
         AlertAction | None, typer.Option(help="What an alert leads to; a run remembers it (first: notify).")
     ] = None,
+    sample_every: Annotated[
+        int | None, typer.Option(min=0, help="Steps between samples along training; 0 ends them.")
+    ] = None,
+    sample_prompt: Annotated[str, typer.Option(help="What these samples go on from.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Key of every random draw.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: cores - 1).")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -97,7 +111,7 @@ def train(
 
       python -m bitlm train --set mixing=none --set batch_size=8
 
-      python -m bitlm train --run latest --minutes 5
+      python -m bitlm train --run latest --minutes 5 --sample-every 500 --sample-prompt "The "
     """
     if minutes is not None and steps is not None:
         raise typer.BadParameter("give --minutes or --steps, not both.")
@@ -111,8 +125,7 @@ def train(
             store, model=model, training=training, corpus=Corpus.load(corpus), seed=seed,
             threads=threads or default_threads(), source="cli",
         )  # fmt: skip
-    if on_alert is not None and on_alert != session.alert_action:
-        session.apply(SetAlertAction(action=on_alert), source="cli")
+    _tell(session, on_alert, sample_every, sample_prompt)
     plan = Plan(steps, seconds, session.step_count, session.elapsed_s)
     console = Console(stderr=as_json, quiet=as_json)
     started = time.monotonic()
@@ -121,10 +134,27 @@ def train(
     result = _measure(session)
     session.close()
     store.close()
+    _tell_result(console, result, time.monotonic() - started, as_json=as_json)
+
+
+def _tell_result(console: Console, result: dict[str, object], seconds: float, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result))
     else:
-        _print_result(console, result, time.monotonic() - started)
+        _print_result(console, result, seconds)
+
+
+def _tell(
+    session: Session, on_alert: AlertAction | None, sample_every: int | None, sample_prompt: str
+) -> None:
+    """Give the run what was asked for beside training, where that is not so already."""
+    if on_alert is not None and on_alert != session.alert_action:
+        session.apply(SetAlertAction(action=on_alert), source="cli")
+    if sample_every is None:
+        return
+    schedule = SampleSchedule(every=sample_every, prompt=sample_prompt) if sample_every else None
+    if schedule != session.sample_schedule:
+        session.apply(ScheduleSamples(schedule=schedule), source="cli")
 
 
 def _train_to_end(session: Session, plan: Plan, console: Console) -> Session:

@@ -111,7 +111,15 @@ def _ended(payload: Payload) -> str:
     return f"Ended after {payload['done']} of {payload['requested']} steps: {payload['reason']}"
 
 
+def _scheduled(payload: Payload) -> str:
+    new = payload["new"]
+    return f"Samples along training: every {new['every']:,} steps" if new else "Samples along training: none"
+
+
 def _thinned(payload: Payload) -> str:
+    if "sample_interval" in payload:
+        kept = f"below {50 * payload['budget']:.3g} % of the time"
+        return f"Samples along training are kept {kept}: every {payload['sample_interval']:,} steps"
     every = f"C and S every {payload['probe_interval']:,} steps, attention and reversibility every"
     return (
         f"Telemetry is kept below {100 * payload['budget']:.3g} % of the time: "
@@ -155,6 +163,7 @@ _SENTENCES: dict[str, Callable[[Payload], str]] = {
     "drift_alert": _drifted,
     "spike_alert": _spiked,
     "alert_action_changed": lambda payload: f"On an alert: {payload['old']} → {payload['new']}",
+    "samples_scheduled": _scheduled,
     "nonfinite_alert": lambda payload: f"Halted: {payload['detail']}",
     "disk_alert": _disk,
     "training_started": lambda _: "Training started",
@@ -165,6 +174,7 @@ _SENTENCES: dict[str, Callable[[Payload], str]] = {
 }
 _LABELS = {
     "alert_action_changed": "on alert",
+    "samples_scheduled": "samples",
     "anneal_started": "anneal",
     "steps_requested": "steps",
     "steps_ended": "steps end",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from bitlm.errors import HaltedError
 from bitlm.session.drift_monitor import Alert
 from bitlm.session.events import EventKind
+from bitlm.training import StepResult
 
 if TYPE_CHECKING:
     from bitlm.session.session import Session
@@ -49,6 +50,17 @@ def respond(session: "Session", alert: Alert) -> None:
         )
     elif action in {"pause", "rollback"}:
         session.interruption = Interruption(action, alert.payload["since"], reason)
+
+
+def require_finite(session: "Session", result: StepResult) -> None:
+    """Halt a run whose update was not done, as its loss or gradient is not finite.
+
+    Raises:
+        HaltedError: That is so; the weights are those of the last good step.
+    """
+    if not result.finite:
+        norm = result.gradient_norm
+        halt(session, f"the loss ({result.loss}) or its gradient ({norm}) is not finite.", session.step_count)
 
 
 def halt(session: "Session", cause: str, good: int) -> NoReturn:

@@ -81,4 +81,35 @@ class SetAlertAction(BaseModel):
     action: AlertAction
 
 
-Command = Annotated[SetTelemetry | Anneal | SetAlertAction, Field(discriminator="kind")]
+class SampleSchedule(BaseModel):
+    """The same prompt gone on from every so many steps, so that texts along training can be compared.
+
+    Attributes:
+        every: Steps between two samples; more of them where telemetry would take too much of the time.
+        prompt: What is gone on from.
+        max_new_bytes: How many bytes.
+        temperature: As for `generate`.
+        top_p: As for `generate`.
+        seed: As for `generate`; the same at every step.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+    prompt: Annotated[str, Field(max_length=4096)] = ""
+    max_new_bytes: Annotated[int, Field(strict=True, ge=1, le=1024)] = 128
+    temperature: Annotated[float, Field(ge=0.0, le=5.0, allow_inf_nan=False)] = 0.8
+    top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
+
+
+class ScheduleSamples(BaseModel):
+    """Draw samples along training from now on; None to draw no more."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["schedule_samples"] = "schedule_samples"
+    schedule: SampleSchedule | None
+
+
+Command = Annotated[SetTelemetry | Anneal | SetAlertAction | ScheduleSamples, Field(discriminator="kind")]

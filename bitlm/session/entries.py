@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bitlm.session.commands import Anneal, Command, SetAlertAction, SetTelemetry
+from bitlm.session.commands import Anneal, Command, ScheduleSamples, SetAlertAction, SetTelemetry
 from bitlm.session.events import EventKind
 from bitlm.session.learner import require_text
 from bitlm.session.store import RunStore
@@ -18,6 +18,9 @@ def entry_of(command: Command, session: "Session") -> tuple[EventKind, dict[str,
         return "telemetry_changed", {"changes": changes}
     if isinstance(command, SetAlertAction):
         return "alert_action_changed", {"old": session.alert_action, "new": command.action}
+    if isinstance(command, ScheduleSamples):
+        old, new = (one and one.model_dump() for one in (session.sample_schedule, command.schedule))
+        return "samples_scheduled", {"old": old, "new": new}
     assert isinstance(command, Anneal), "a command is one of the union"
     return "anneal_started", {"steps": command.steps, "from_learning_rate": session.learning_rate}
 
@@ -40,8 +43,9 @@ def request_of(
 def changes_course(kind: EventKind, payload: dict[str, Any]) -> bool:
     """Return whether what a run measures is expected to move after such an entry.
 
-    What alerts lead to moves nothing, and steps on the run's own text are the same steps unasked.
+    What alerts lead to and what is looked at move nothing, and steps on the run's own text are the same
+    steps unasked.
     """
     if kind == "steps_requested":
         return "sha256" in payload
-    return kind != "alert_action_changed"
+    return kind not in {"alert_action_changed", "samples_scheduled"}

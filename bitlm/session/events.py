@@ -17,6 +17,7 @@ EventKind = Literal[
     "telemetry_changed",
     "telemetry_thinned",
     "alert_action_changed",
+    "samples_scheduled",
     "anneal_started",
     "anneal_finished",
     "steps_requested",

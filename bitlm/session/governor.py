@@ -53,6 +53,7 @@ class Governor:
 
     Attributes:
         stretch: How many times the interval asked for lies between two looks, at least.
+        share: Of the budget that is for these looks, in (0, 1]; the rest is somebody else's.
     """
 
     def __init__(self, budget: float, intervals: Mapping[str, int]) -> None:
@@ -63,6 +64,7 @@ class Governor:
             intervals: Steps between two looks, by the name of what is looked at.
         """
         self.stretch = 1
+        self.share = 1.0
         self._budget = budget
         self._intervals = dict(intervals)
         self._looked_at = dict.fromkeys(intervals, 0)
@@ -129,7 +131,7 @@ class Governor:
 
     def _needed(self) -> float:
         """Return the least stretch at which looks and recording keep to what is aimed at."""
-        aim = AIM * self._budget
+        aim = AIM * self.share * self._budget
         allowed = max(aim - self._recording_share(), LOOKS_SHARE * aim)
         return self._looks_per_update() * (1 - allowed) / allowed
 

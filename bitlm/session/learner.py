@@ -23,7 +23,7 @@ from bitlm.model import BitTransformer, MemoryChoice, choose_memory, cpu_autocas
 from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
 from bitlm.session.checkpoint import Checkpoint
-from bitlm.session.commands import AlertAction, TelemetrySettings
+from bitlm.session.commands import AlertAction, SampleSchedule, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.events import EventKind
 from bitlm.training import Annealing, StepResult, Trainer, bits_per_byte, learning_rate_factor
@@ -32,11 +32,13 @@ from bitlm.version import VERSION
 JOURNAL_KINDS: tuple[EventKind, ...] = (
     "telemetry_changed",
     "alert_action_changed",
+    "samples_scheduled",
     "anneal_started",
     "steps_requested",
     "steps_ended",
 )
-"""The events that decide what the next steps compute and what alerts lead to; other kinds only tell."""
+"""The events that decide what the next steps compute, what alerts lead to and what is drawn beside the
+steps; other kinds only tell."""
 
 Texts = Callable[[str], bytes]
 """Returns a kept text by its SHA-256."""
@@ -85,6 +87,7 @@ class Learner:
     Attributes:
         telemetry: λ and floors in force from the next step on.
         alert_action: What an alert leads to.
+        sample_schedule: What is drawn along training, or None.
         step_count: Updates done.
         bytes_seen: Bytes trained on.
         annealing: The decay in progress or finished, if one was asked for.
@@ -97,6 +100,7 @@ class Learner:
         self.corpus = corpus
         self.telemetry = TelemetrySettings()
         self.alert_action: AlertAction = "notify"
+        self.sample_schedule: SampleSchedule | None = None
         self.step_count = 0
         self.bytes_seen = 0
         self.annealing: Annealing | None = None
@@ -128,6 +132,8 @@ class Learner:
             self.telemetry = self.telemetry.model_copy(update=update)
         elif kind == "alert_action_changed":
             self.alert_action = payload["new"]
+        elif kind == "samples_scheduled":
+            self.sample_schedule = _schedule(payload["new"])
         elif kind == "anneal_started":
             self.annealing = Annealing(self.step_count, payload["steps"], self.rate_factor())
         elif kind == "steps_requested":
@@ -221,6 +227,7 @@ class Learner:
             "bytes_seen": self.bytes_seen,
             "telemetry": self.telemetry.model_dump(),
             "alert_action": self.alert_action,
+            "sample_schedule": self.sample_schedule and self.sample_schedule.model_dump(),
             "annealing": vars(annealing) if annealing else None,
         }
         if request is not None and self.has_request:
@@ -241,6 +248,7 @@ class Learner:
         self.bytes_seen = state["bytes_seen"]
         self.telemetry = TelemetrySettings.model_validate(state["telemetry"])
         self.alert_action = state.get("alert_action", "notify")  # earlier versions had none
+        self.sample_schedule = _schedule(state.get("sample_schedule"))
         self.annealing = Annealing(**state["annealing"]) if state["annealing"] else None
         request = state.get("request")
         self.request = _request(**request, texts=texts) if request else None
@@ -262,6 +270,10 @@ def require_fitting(weights: Mapping[str, Tensor], model: BitTransformer, versio
             f"the run was made by BitLM {version}, whose model has other weights than that of {VERSION}; "
             "go on with it in that version, or make a new run. Its figures can still be read."
         )
+
+
+def _schedule(record: dict[str, Any] | None) -> SampleSchedule | None:
+    return SampleSchedule(**record) if record else None
 
 
 def _request(began: int, until: int, sha256: str | None, texts: Texts) -> StepsRequest:

@@ -13,9 +13,12 @@ from bitlm.generation import collect, generate
 from bitlm.machine import resident_bytes
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
+from bitlm.session.commands import SampleSchedule
 from bitlm.session.config import RunConfig
 from bitlm.session.governor import Governor, Thinning
 from bitlm.session.inspection import attention, gradient_norms, meter
+from bitlm.session.learner import Learner
+from bitlm.session.scheduled_samples import ScheduledSample, draw
 from bitlm.telemetry import lz_complexity, symbiosis_kl, symbiosis_score
 from bitlm.training import StepResult, TrainingConfig, validation_bits_per_bit
 
@@ -28,8 +31,11 @@ RESIDENT_INTERVAL_S = 1.0
 HEAD_DECIMALS = 3
 """Of a head's entropy in bits: there may be hundreds of heads, and a row keeps them all."""
 
-PROBE, DIAGNOSTICS = "probe_interval", "diagnostics_interval"
+PROBE, DIAGNOSTICS, SAMPLE = "probe_interval", "diagnostics_interval", "sample_interval"
 """What is looked at, by the settings that say how often."""
+
+SAMPLES_SHARE = 0.5
+"""Of the budget, while samples along training are scheduled: asking for many must not starve the rest."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +44,30 @@ class Observed:
 
     Attributes:
         figures: By the names they have in a StepEvent.
-        thinning: The intervals from now on, where they have changed.
+        sample: What the schedule of samples had drawn, if its turn had come.
+        thinnings: The intervals from now on, where they have changed.
     """
 
     figures: dict[str, Any]
-    thinning: Thinning | None
+    sample: ScheduledSample | None
+    thinnings: tuple[Thinning, ...]
 
 
 class Observer:
     """Looks at a run between its updates, at the steps whose turn it is, and minds what that takes."""
 
-    def __init__(
-        self, model: BitTransformer, config: RunConfig, corpus: Corpus, clock: Callable[[], float]
-    ) -> None:
-        training = config.training
-        self._model = model
-        self._config = config
-        self._corpus = corpus
+    def __init__(self, learner: Learner, clock: Callable[[], float]) -> None:
+        training = learner.config.training
+        self._learner = learner
+        self._model = learner.model
+        self._config = learner.config
+        self._corpus = learner.corpus
         self._clock = clock
         self._governor = Governor(
             training.telemetry_budget,
             {PROBE: training.probe_interval, DIAGNOSTICS: training.diagnostics_interval},
         )
+        self._sampling = Sampling(training.telemetry_budget, clock)
         self._recording_s = 0.0
         self._resident: int | None = None
         self._resident_until = -inf
@@ -76,11 +84,14 @@ class Observer:
         began = self._clock()
         figures = validation(self._model, self._corpus, self._config.training, step)
         validated = self._clock()
-        thinning = self._governor.reconsider(step)
+        self._sampling.follow(self._learner.sample_schedule)
+        self._governor.share = 1 - SAMPLES_SHARE if self._sampling.is_on else 1.0
+        thinnings = (self._governor.reconsider(step), self._sampling.reconsider(step))
         if probe_now or self._governor.is_due(PROBE, step):
             figures |= self._timed(PROBE, step, lambda: probe(self._model, self._config, step))
         if self._governor.is_due(DIAGNOSTICS, step):
             figures |= self._timed(DIAGNOSTICS, step, lambda: self._diagnostics(step, result))
+        sample = self._sampling.sample(self._model, step, update_s=update_s)
         figures["resident_bytes"] = self._resident_bytes()
         figures["telemetry_share"] = self._governor.note_step(
             update_s=update_s,
@@ -89,7 +100,7 @@ class Observer:
             recording_s=self._recording_s,
         )
         self._recording_s = 0.0
-        return Observed(figures, thinning)
+        return Observed(figures, sample, tuple(filter(None, thinnings)))
 
     def note_recording(self, seconds: float) -> None:
         """Take in what recording a step took; it counts as the next step's."""
@@ -124,6 +135,49 @@ class Observer:
         autocast = self._config.training.autocast
         found = meter(self._model, self._corpus.held_out, autocast=autocast, dropout_seed=key)
         return seen | (vars(found) if found else {})
+
+
+class Sampling:
+    """Draws the samples of a schedule, within its own share of the budget."""
+
+    def __init__(self, budget: float, clock: Callable[[], float]) -> None:
+        self._budget = budget
+        self._clock = clock
+        self._schedule: SampleSchedule | None = None
+        self._governor = self._governed(1)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a schedule."""
+        return self._schedule is not None
+
+    def follow(self, schedule: SampleSchedule | None) -> None:
+        """Draw by this schedule from now on; None for not at all."""
+        if schedule != self._schedule:
+            self._schedule = schedule
+            self._governor = self._governed(schedule.every if schedule else 1)
+
+    def reconsider(self, step: int) -> Thinning | None:
+        """Stretch the interval, or shorten it again; return what changed."""
+        return self._governor.reconsider(step) if self.is_on else None
+
+    def sample(self, model: BitTransformer, step: int, *, update_s: float) -> ScheduledSample | None:
+        """Return what is to be drawn after `step`, or None; `update_s` is what the step's update took."""
+        if self._schedule is None:
+            return None
+        began, drawn = self._clock(), None
+        if self._governor.is_due(SAMPLE, step):
+            drawn = draw(model, self._schedule, step=step, at=began)
+        took = self._clock() - began
+        if drawn is not None:
+            self._governor.note_look(SAMPLE, step, took)
+        self._governor.note_step(update_s=update_s, other_s=0.0, looks_s=took, recording_s=0.0)
+        return drawn
+
+    def _governed(self, every: int) -> Governor:
+        governor = Governor(self._budget, {SAMPLE: every})
+        governor.share = SAMPLES_SHARE
+        return governor
 
 
 def validation(model: BitTransformer, corpus: Corpus, config: TrainingConfig, step: int) -> dict[str, Any]:

@@ -74,6 +74,12 @@ ALTER TABLE metrics ADD COLUMN attention_entropy_heads TEXT;
 """
 
 TRASH = "ALTER TABLE runs ADD COLUMN trashed_at REAL;"
+SAMPLES = """
+CREATE TABLE samples (
+    run_id TEXT NOT NULL, step INTEGER NOT NULL, at REAL NOT NULL, schedule TEXT NOT NULL, text TEXT NOT NULL,
+    surprise_bits TEXT NOT NULL, bits_per_byte REAL NOT NULL,
+    K REAL NOT NULL, C REAL NOT NULL, S REAL NOT NULL, PRIMARY KEY (run_id, step)) WITHOUT ROWID;
+"""
 
 EXTREMES_OF_ALL = """
 INSERT INTO metric_extremes
@@ -151,5 +157,10 @@ def _fifth(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG
     _run(connection, TRASH)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third, _fourth, _fifth)
+def _sixth(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG001 - the folder is not needed
+    """Add samples along training; runs before have none."""
+    _run(connection, SAMPLES)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third, _fourth, _fifth, _sixth)
 """Each leads from the layout of its index to the next; never changed once released, only added to."""

@@ -13,15 +13,15 @@ from typing import Any
 from bitlm.data import Corpus
 from bitlm.errors import GridOverflowError, HaltedError
 from bitlm.model import ModelConfig
-from bitlm.session.alerts import Interruption, halt, respond
+from bitlm.session.alerts import Interruption, halt, require_finite, respond
 from bitlm.session.choices import settled, tell_choices
-from bitlm.session.commands import AlertAction, Command, TelemetrySettings
+from bitlm.session.commands import AlertAction, Command, SampleSchedule, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.drift_monitor import DriftMonitor
 from bitlm.session.durability import Reached, unobserved
 from bitlm.session.entries import changes_course, entry_of, request_of
 from bitlm.session.events import Event, EventKind, Source, StepEvent
-from bitlm.session.learner import Learner, Update
+from bitlm.session.learner import Learner
 from bitlm.session.observation import Observer
 from bitlm.session.plan import Plan, payload_from
 from bitlm.session.policy import DEFAULT_POLICY, CheckpointPolicy, new_run_id
@@ -72,7 +72,7 @@ class Session:
             policy=policy, clock=clock, reached=reached,
         )  # fmt: skip
         self._plan = Plan(store, run_id, origin.until if origin else None)
-        self._observer = Observer(self.model, self.config, self.corpus, clock)
+        self._observer = Observer(learner, clock)
         self._drift = DriftMonitor()
         self._recorder = Recorder(store, run_id, clock)
         self._clock = clock
@@ -201,6 +201,11 @@ class Session:
         return self._learner.alert_action
 
     @property
+    def sample_schedule(self) -> SampleSchedule | None:
+        """What is drawn along training, or None."""
+        return self._learner.sample_schedule
+
+    @property
     def learning_rate(self) -> float:
         """AdamW's, as the next update uses it."""
         return self._learner.rate_factor() * self.config.training.learning_rate
@@ -308,7 +313,8 @@ class Session:
             self.request_steps(1, data, source=source)
         began, good = self._clock(), self.step_count
         try:
-            update = self._update()
+            update = self._learner.update()
+            require_finite(self, update.result)
             took = self._clock() - began
             seen = self._observer.observe(self.step_count, update.result, update_s=took, probe_now=probe_now)
         except GridOverflowError as error:
@@ -321,20 +327,12 @@ class Session:
         )  # fmt: skip
         self.last_step = event
         self._note(event)
-        if seen.thinning is not None:
-            self.announce("telemetry_thinned", seen.thinning.payload)
-        self.store.add_metrics(self.run_id, event)
+        for thinning in seen.thinnings:
+            self.announce("telemetry_thinned", thinning.payload)
+        self.store.add_metrics(self.run_id, event, seen.sample)
         self._observer.note_recording(self._clock() - observed)
         self.settle()
         return event
-
-    def _update(self) -> Update:
-        """Update the weights, or halt with the weights of the last good step."""
-        update = self._learner.update()
-        if not update.result.finite:
-            loss, norm = update.result.loss, update.result.gradient_norm
-            halt(self, f"the loss ({loss}) or its gradient ({norm}) is not finite.", self.step_count)
-        return update
 
     def _follow_plan(self) -> None:
         """Give the run the commands that are planned for this step."""

@@ -20,6 +20,8 @@ from bitlm.session.events import Event, EventKind, Source, StepEvent
 from bitlm.session.metric_pairs import MetricPairs
 from bitlm.session.metric_table import MetricTable
 from bitlm.session.records import Origin, Planned, RunRecord
+from bitlm.session.sample_table import SampleTable
+from bitlm.session.scheduled_samples import ScheduledSample
 from bitlm.session.thinning import LAST_STEP
 
 ROWS_AT_ONCE = 10_000
@@ -44,6 +46,7 @@ class RunStore:
     Attributes:
         checkpoints: What is known of the checkpoints of all runs.
         pairs: What two runs measured at the same steps.
+        samples: What was drawn along training, on the disk within moments like metrics.
     """
 
     FILE_NAME = FILE_NAME
@@ -58,6 +61,7 @@ class RunStore:
         self._flushed_at = time.monotonic()
         self._wait_s = FLUSH_INTERVAL_S
         self.pairs = MetricPairs(self._database)
+        self.samples = SampleTable(self._database)
         self.checkpoints = CheckpointTable(self._database, self._writing, self.run_dir)
 
     def close(self) -> None:
@@ -67,17 +71,18 @@ class RunStore:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One durable transaction, which also carries the metric rows that wait."""
+        """One durable transaction, which also carries the metric rows and samples that wait."""
         with self._lock:  # until the rows are let go of, or another thread would write them again
             with self._database.writing() as writer:
-                rows = self._metrics.write_waiting(writer)
+                rows, samples = self._metrics.write_waiting(writer), self.samples.write_waiting(writer)
                 yield writer
             self._metrics.forget(rows)
+            self.samples.forget(samples)
             self._flushed_at = time.monotonic()
 
     def flush(self) -> None:
-        """Write the metric rows that wait."""
-        if self._metrics.waits:
+        """Write the metric rows and samples that wait."""
+        if self._metrics.waits or self.samples.waits:
             began = time.monotonic()
             with self._writing():
                 pass
@@ -126,6 +131,7 @@ class RunStore:
             said = origin.model_dump(exclude_none=True)
             event_id = _insert_event(writer, run_id, origin.step, created_at, "run_forked", source, said)
             self._metrics.copy(writer, parent.run_id, run_id, until=origin.step)
+            self.samples.copy(writer, parent.run_id, run_id, until=origin.step)
             CheckpointTable.insert(writer, event_id, run_id, created_at, checkpoint)
             writer.executemany(
                 "INSERT INTO plans (run_id, step, kind, source, payload) VALUES (?, ?, ?, ?, ?)",
@@ -195,15 +201,17 @@ class RunStore:
         """Forget a run for good, its rows first and then its files; texts stay, others may use them."""
         with self._writing() as writer:
             self._metrics.delete(writer, run_id)
-            for table in ("events", "plans", "checkpoints", "runs"):
+            for table in ("events", "plans", "checkpoints", "samples", "runs"):
                 writer.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))  # noqa: S608 # our own names
         shutil.rmtree(self.run_dir(run_id), ignore_errors=True)
 
     # Metrics
 
-    def add_metrics(self, run_id: str, step: StepEvent) -> None:
-        """Keep one step's metrics, on the disk within moments."""
+    def add_metrics(self, run_id: str, step: StepEvent, sample: ScheduledSample | None = None) -> None:
+        """Keep one step's metrics, and the sample drawn after it, on the disk within moments."""
         self._metrics.add(run_id, step)
+        if sample is not None:
+            self.samples.add(run_id, sample)
         if time.monotonic() - self._flushed_at >= self._wait_s:
             self.flush()
 
@@ -230,9 +238,10 @@ class RunStore:
         return self._metrics.values(run_id, column, after=after, until=until, most=most, newest=newest)
 
     def drop_metrics_after(self, run_id: str, step: int) -> None:
-        """Forget the metrics of steps that turned out otherwise."""
+        """Forget the metrics and samples of steps that turned out otherwise."""
         with self._writing() as writer:
             self._metrics.drop_after(writer, run_id, step)
+            self.samples.drop_after(writer, run_id, step)
 
     # Events
 

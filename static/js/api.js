@@ -1,5 +1,7 @@
 // The service's REST routes, and its errors as sentences.
 
+import { jsonLines } from "./json_lines.js";
+
 /** What the service refused or could not do, in words for people. */
 export class ProblemError extends Error {
   /**
@@ -21,16 +23,41 @@ const UNREACHABLE = {
 async function reach(path, options) {
   try {
     return await fetch(path, { headers: { Accept: "application/json" }, cache: "no-store", ...options });
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new ProblemError(UNREACHABLE);
   }
 }
+
+const refusal = (response, answer) =>
+  new ProblemError(answer ?? { title: `BitLM answered ${response.status}`, detail: response.statusText });
 
 async function request(path, options = {}) {
   const response = await reach(path, options);
   const answer = await response.json().catch(() => null);
   if (response.ok && answer !== null) return answer;
-  throw new ProblemError(answer ?? { title: `BitLM answered ${response.status}`, detail: response.statusText });
+  throw refusal(response, answer);
+}
+
+const posting = (body, method = "POST") => ({
+  method,
+  headers: { Accept: "application/json", "Content-Type": "application/json" },
+  body: JSON.stringify(body),
+});
+
+/** What comes line by line; a problem among the lines is thrown like any other, and so is a line that is missing. */
+async function* lines(path, body, signal) {
+  const response = await reach(path, { ...posting(body), signal });
+  if (!response.ok) throw refusal(response, await response.json().catch(() => null));
+  try {
+    for await (const line of jsonLines(response.body)) {
+      if (line.kind === "problem") throw new ProblemError(line.problem);
+      yield line;
+    }
+  } catch (error) {
+    if (error instanceof ProblemError || error.name === "AbortError") throw error;
+    throw new ProblemError(UNREACHABLE);
+  }
 }
 
 const get = (path) => request(path);
@@ -38,15 +65,10 @@ const get = (path) => request(path);
 async function getText(path) {
   const response = await reach(path, {});
   if (response.ok) return response.text();
-  throw new ProblemError(await response.json().catch(() => ({ title: `BitLM answered ${response.status}` })));
+  throw refusal(response, await response.json().catch(() => null));
 }
 
-const send = (method) => (path, body = {}) =>
-  request(path, {
-    method,
-    headers: { Accept: "application/json", "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
+const send = (method) => (path, body = {}) => request(path, posting(body, method));
 const [post, patch, remove] = ["POST", "PATCH", "DELETE"].map(send);
 
 const run = (runId) => `/runs/${encodeURIComponent(runId)}`;
@@ -124,6 +146,10 @@ export const api = {
   setTelemetry: (changes) => post("/config/telemetry", changes),
   /** @param {number} rate Share of real text to reject. @returns {Promise<object>} Floors that do, by length. */
   calibration: (rate) => get(`/calibration?false_reject_rate=${rate}`),
-  /** @param {object} question @returns {Promise<object>} The sample and its verdict. */
-  infer: (question) => post("/infer", question),
+  /** @param {?object} schedule What to draw along training; null for nothing. @returns {Promise<object>} The same. */
+  scheduleSamples: (schedule) => post("/config/samples", { schedule }),
+  /** @param {string} runId @param {number} since Only samples of steps above it. @returns {Promise<object>} */
+  samples: (runId, since) => get(`${run(runId)}/samples?since=${since}`),
+  /** @param {object} question @param {AbortSignal} signal @returns {AsyncGenerator<object>} Lines; the answer is the last. */
+  infer: (question, signal) => lines("/infer", { ...question, stream: true }, signal),
 };

@@ -54,7 +54,12 @@ function requestSentence({ steps, bytes }) {
   return bytes === undefined ? asked : `${asked} on a text handed in (${prefixed(bytes, "B")})`;
 }
 
-function thinnedSentence({ budget, probe_interval: probe, diagnostics_interval: diagnostics }) {
+function scheduledSentence({ new: now }) {
+  return now ? `Samples along training: every ${whole(now.every)} steps` : "Samples along training: none";
+}
+
+function thinnedSentence({ budget, probe_interval: probe, diagnostics_interval: diagnostics, sample_interval: sample }) {
+  if (sample) return `Samples along training are kept below ${setting(50 * budget)} % of the time: every ${whole(sample)} steps`;
   const every = `C and S every ${whole(probe)} steps, attention and reversibility every ${whole(diagnostics)}`;
   return `Telemetry is kept below ${setting(100 * budget)} % of the time: ${every}`;
 }
@@ -80,6 +85,7 @@ const SENTENCES = {
   spike_alert: ({ metric, before, value }) =>
     `Spike: ${metric.replaceAll("_", " ")} went from ${fixed(before)} to ${fixed(value)} in one step`,
   alert_action_changed: ({ old, new: now }) => `On an alert: ${old} → ${now}`,
+  samples_scheduled: scheduledSentence,
   nonfinite_alert: ({ detail }) => `Halted: ${detail}`,
   checkpoint_saved: ({ name }) => (name ? `Checkpoint saved: ${name}` : "Checkpoint saved"),
   checkpoint_deleted: ({ step }) => `Checkpoint of step ${whole(step)} deleted`,

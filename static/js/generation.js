@@ -1,17 +1,13 @@
-// Asking the model for text, and showing it: surprise by character, and the gate's verdict.
+// Asking the model for text: the form, the stream, and what can be done with the answer.
 
-import { fixed, setting, whole } from "./format.js";
+import { connectTabs } from "./checkpoints.js";
+import { placeBeside } from "./popover.js";
+import { CharacterPanel } from "./inside_character.js";
 import { permit } from "./run_controls.js";
 import { obstacles } from "./run_state.js";
-
-/** Lower edges in bits of the colours a character can have; the legend shows the same. */
-export const SURPRISE_EDGES = [0, 1, 2, 4, 6, 8, 11, 15];
-
-/**
- * @param {number} bits
- * @returns {number} Which of the colours, from 0.
- */
-export const surpriseLevel = (bits) => SURPRISE_EDGES.findLastIndex((edge) => bits >= edge);
+import { SampleHistory } from "./sample_history.js";
+import { curlCommand, SampleView } from "./sample_view.js";
+import { SurpriseText } from "./surprise_text.js";
 
 /**
  * The question a filled-in form asks; without a seed the service draws one.
@@ -30,65 +26,29 @@ export function question(form) {
   };
 }
 
-function characterSpans(characters) {
-  return characters.map(({ text, surprise_bits: bits }) => {
-    const span = document.createElement("span");
-    span.className = `surprise-${surpriseLevel(bits)}`;
-    span.dataset.bits = fixed(bits, 1);
-    span.textContent = text;
-    return span;
-  });
-}
-
-function showVerdict(place, gate) {
-  place.dataset.verdict = gate.passed ? "passed" : "failed";
-  place.querySelector("[data-verdict-word]").textContent = gate.passed ? "Gate passed" : "Gate failed";
-  for (const name of ["K", "C", "S"]) place.querySelector(`[data-gate="${name}"]`).textContent = fixed(gate[name]);
-  const floors = { C: gate.c_floor, S: gate.s_floor };
-  for (const [name, floor] of Object.entries(floors)) {
-    place.querySelector(`[data-floor="${name}"]`).textContent = `floor ${setting(floor)}`;
-  }
-  place.querySelector("[data-reasons]").replaceChildren(
-    ...(gate.reasons ?? []).map((reason) => {
-      const item = document.createElement("li");
-      item.textContent = reason;
-      return item;
-    }),
-  );
-}
-
-function showSample(output, { request, response }) {
-  const prompt = document.createElement("span");
-  prompt.className = "prompt";
-  prompt.textContent = request.prompt ?? "";
-  output.querySelector("[data-text]").replaceChildren(prompt, ...characterSpans(response.characters ?? []));
-  const { attempts } = response.gate;
-  const facts = [
-    attempts === 1 ? "1 attempt" : `${whole(attempts)} attempts`,
-    `step ${whole(response.step)}`,
-    `seed ${response.seed}`,
-    `temperature ${setting(request.temperature ?? 1)}`,
-    `top-p ${setting(request.top_p ?? 1)}`,
-  ];
-  output.querySelector("[data-facts]").textContent = facts.join(" · ");
-  showVerdict(output.querySelector("[data-verdict]"), response.gate);
-  output.dataset.output = "sample";
-}
-
-function connectSurpriseHover(output) {
-  const reading = output.querySelector("[data-hovered]");
-  const idle = reading.textContent;
-  const show = (character) => {
-    const shown = { " ": "space", "\n": "line break", "\t": "tab" }[character.textContent] ?? character.textContent;
-    reading.textContent = `${shown}: ${character.dataset.bits} bits`;
+function connectCopying(output, view, toasts) {
+  const copied = {
+    text: ({ request, response }) => `${request.prompt ?? ""}${response.text}`,
+    curl: ({ request, response }) => curlCommand(window.location.origin, request, response.seed),
   };
-  output.querySelector("[data-text]").addEventListener("pointerover", ({ target }) => {
-    if (target.dataset.bits) show(target);
-    else reading.textContent = idle;
-  });
-  output.querySelector("[data-text]").addEventListener("pointerleave", () => {
-    reading.textContent = idle;
-  });
+  for (const button of output.querySelectorAll("[data-copy]")) {
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(copied[button.dataset.copy](view.shown));
+        toasts.note(button.dataset.copy === "text" ? "The text is copied, with its prompt" : "The command is copied");
+      } catch {
+        toasts.problem({ title: "Nothing was copied", detail: "The browser does not let this page write to the clipboard; allow it, or mark the text and copy it." });
+      }
+    });
+  }
+}
+
+function connectHistory(page, context, form) {
+  const place = page.querySelector("[data-along]");
+  const panel = new CharacterPanel(page.querySelector("[data-inside]"), placeBeside,
+    "Of samples along training the surprise of each character is kept, not its bits.");
+  const text = new SurpriseText(place.querySelector(".sample"), page.querySelector("[data-hovered]"), panel);
+  return new SampleHistory(place, context, text, () => question(form), page.querySelector("[data-along-count]"));
 }
 
 /**
@@ -99,31 +59,47 @@ function connectSurpriseHover(output) {
  * @param {import("./run_feed.js").RunFeed} context.feed
  * @param {import("./toasts.js").Toasts} context.toasts
  */
-export function connectGeneration(page, { store, api, feed, toasts }) {
+export function connectGeneration(page, context) {
+  const { store, api, feed, toasts } = context;
   const form = page.querySelector("[data-generate]");
   const output = page.querySelector("[data-output]");
   const button = form.querySelector("[type=submit]");
-  let isAsking = false;
+  const stop = form.querySelector("[data-stop]");
+  const panel = new CharacterPanel(page.querySelector("[data-inside]"), placeBeside,
+    "Its bits are told of texts that this page has seen come: generate again.");
+  const text = new SurpriseText(output.querySelector("[data-text]"), page.querySelector("[data-hovered]"), panel);
+  const view = new SampleView(output, text, page.querySelector("#attempts"));
+  let asking = null;
   let shownEvent = null;
 
   const showPermission = () => {
-    permit(button, isAsking ? "The model is writing" : obstacles(store.get()).generate);
-    button.querySelector("[data-label]").textContent = isAsking ? "Generating …" : "Generate";
-    output.setAttribute("aria-busy", String(isAsking));
+    permit(button, asking ? "The model is writing" : obstacles(store.get()).generate);
+    button.hidden = asking !== null;
+    stop.hidden = asking === null;
+    output.setAttribute("aria-busy", String(asking !== null));
   };
 
   async function ask() {
     const request = question(form);
-    isAsking = true;
+    const hadFocus = document.activeElement === button;
+    asking = new AbortController();
     showPermission();
+    if (hadFocus) stop.focus();
     try {
-      showSample(output, { request, response: await api.infer(request) });
+      for await (const line of api.infer({ ...request, details: true }, asking.signal)) {
+        if (line.kind === "start") view.begin(request);
+        if (line.kind === "answer") view.show({ request, response: line.answer });
+        view.accept(line);
+      }
       feed.refresh();
     } catch (error) {
-      toasts.problem(error);
+      if (output.dataset.output === "writing") view.stop();
+      if (error.name !== "AbortError") toasts.problem(error);
     } finally {
-      isAsking = false;
+      const wasStop = document.activeElement === stop;
+      asking = null;
       showPermission();
+      if (wasStop) button.focus();
     }
   }
 
@@ -134,15 +110,21 @@ export function connectGeneration(page, { store, api, feed, toasts }) {
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(button.disabled ? null : button);
   });
-  connectSurpriseHover(output);
+  stop.addEventListener("click", () => asking?.abort());
+  connectCopying(output, view, toasts);
+  connectTabs(page.querySelector(".generation"));
+  const history = connectHistory(page, context, form);
+  form.addEventListener("input", () => history.compare());
 
   store.subscribe((state, previous) => {
     showPermission();
-    if (state.status?.run_id !== previous.status?.run_id) output.dataset.output = "none";
+    if (state.status?.run_id !== previous.status?.run_id && !asking) output.dataset.output = "none";
     const latest = state.events.findLast(({ kind }) => kind === "sample");
-    if (latest && latest.event_id !== shownEvent && !isAsking) {
+    if (latest && latest.event_id !== shownEvent && !asking) {
       shownEvent = latest.event_id;
-      if (latest.payload.response?.gate) showSample(output, latest.payload);
+      const isShown = view.shown?.response.seed === latest.payload.response?.seed && view.shown.response.step === latest.payload.response.step
+        && view.shown.response.text === latest.payload.response.text;
+      if (latest.payload.response?.gate && !(isShown && output.dataset.output === "sample")) view.show(latest.payload);
     }
   });
 }

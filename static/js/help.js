@@ -13,7 +13,7 @@ export function connectHelp(page) {
   for (const button of page.querySelectorAll("[popovertarget]")) {
     button.addEventListener("click", () => openers.set(button.getAttribute("popovertarget"), button));
   }
-  for (const popover of page.querySelectorAll('[popover][id^="help-"]')) {
+  for (const popover of page.querySelectorAll(".help[popover][id]")) {
     popover.addEventListener("toggle", (event) => {
       const button = openers.get(popover.id);
       button.setAttribute("aria-expanded", String(event.newState === "open"));

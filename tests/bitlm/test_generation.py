@@ -306,3 +306,24 @@ def test_the_characters_of_a_sample_spell_its_text_and_carry_all_its_surprise(da
     total = sum(surprise for _, surprise in sample.characters)
     assert total == pytest.approx(sum(sample.surprises_bits))
     assert Sample(b"\xc3\xa9\xe2\x82!", torch.zeros(40).double(), parity=False).text == "é\ufffd\ufffd!"
+
+
+def test_the_likeliest_bytes_are_told_with_the_models_probabilities() -> None:
+    model = lively_model()
+    told = list(generate(model, NOTHING, max_new_bytes=6, temperature=0.0, alternatives=256))
+    plain = list(generate(model, NOTHING, max_new_bytes=6, temperature=0.0))
+    for one, other in zip(told, plain, strict=True):
+        assert (one.value, one.probabilities) == (other.value, other.probabilities)
+        values, probabilities = zip(*one.alternatives, strict=True)
+        assert sorted(values) == list(range(256))
+        assert sum(probabilities) == pytest.approx(1.0)
+        assert list(probabilities) == sorted(probabilities, reverse=True)
+        assert values[0] == one.value, "at temperature 0 it is the likeliest"
+        assert probabilities[0] == pytest.approx(2**-one.surprise_bits)
+        assert other.alternatives == ()
+
+
+def test_a_model_that_decides_bit_by_bit_tells_no_alternatives() -> None:
+    assert [
+        one.alternatives for one in generate(lively_model(1), NOTHING, max_new_bytes=2, alternatives=4)
+    ] == [(), ()]

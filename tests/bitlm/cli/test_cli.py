@@ -27,7 +27,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(data_dir: Path) -> dict[str, Any]:
     text = data_dir / "text.txt"
     text.write_bytes(Corpus.embedded().data[:30_000])
-    options = ("--corpus", str(text), "--size", "tiny", "--steps", "30", "--seed", "4", "--json")
+    sampling = ("--sample-every", "10", "--sample-prompt", "The ")
+    options = ("--corpus", str(text), "--size", "tiny", "--steps", "30", "--seed", "4", *sampling, "--json")
     answer: dict[str, Any] = json.loads(bitlm(data_dir, "train", *options).stdout.splitlines()[-1])
     return answer
 
@@ -38,6 +39,16 @@ def test_train_measures_the_held_out_part_beside_its_baselines(trained: dict[str
     assert trained["bytes_seen"] == 30 * 4 * 128
     assert 2.0 < trained["bits_per_byte"] < 7.5
     assert list(trained["baselines"]) == ["gzip", "bzip2", "xz", *(f"order-{order}" for order in range(6))]
+
+
+def test_samples_along_training_are_listed(data_dir: Path, trained: dict[str, Any]) -> None:
+    listed = json.loads(bitlm(data_dir, "samples", trained["run_id"], "--json").stdout)
+    first = listed["samples"][0]
+    assert (listed["run_id"], first["step"]) == (trained["run_id"], 1)
+    assert first["schedule"]["prompt"] == "The "
+    assert first["schedule"]["every"] == 10
+    text = bitlm(data_dir, "samples", trained["run_id"]).stdout
+    assert f"step 1  {first['bits_per_byte']:.2f} bpb" in text
 
 
 def test_generate_answers_with_text_bits_and_verdict_and_repeats_itself_by_seed(

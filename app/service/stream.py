@@ -1,0 +1,103 @@
+"""A text on its way from the worker to whoever reads it, line by line."""
+
+from collections.abc import Iterator
+from queue import SimpleQueue
+from threading import Event as Flag
+from typing import Literal
+
+from app.service.answers import Answered, AttemptReport, CharacterInside, CharacterSurprise, InferAnswer
+
+
+class StreamStart(Answered):
+    """The first line: what the text is of.
+
+    Attributes:
+        step: The weights are those of this step to the end, whatever is trained meanwhile.
+        seed: As in the answer.
+    """
+
+    kind: Literal["start"] = "start"
+    run_id: str
+    step: int
+    seed: int
+
+
+class AttemptStart(Answered):
+    """The text that follows is of this attempt.
+
+    Attributes:
+        attempt: From 1.
+        resumed: Whether it was given up before and goes on from there, being the best there is.
+    """
+
+    kind: Literal["attempt"] = "attempt"
+    attempt: int
+    resumed: bool
+    seed: int
+    temperature: float
+    top_p: float
+
+
+class TextPiece(Answered):
+    """The next characters of the attempt."""
+
+    kind: Literal["text"] = "text"
+    characters: tuple[CharacterInside | CharacterSurprise, ...]
+
+
+class AttemptVerdict(Answered):
+    """What the gate says of the attempt: of a whole text, or of one that was given up."""
+
+    kind: Literal["verdict"] = "verdict"
+    attempt: int
+    report: AttemptReport
+
+
+class StreamAnswer(Answered):
+    """The last line: the very answer that comes without streaming."""
+
+    kind: Literal["answer"] = "answer"
+    answer: InferAnswer
+
+
+Line = StreamStart | AttemptStart | TextPiece | AttemptVerdict | StreamAnswer
+
+
+class TextStream:
+    """Lines from one thread to another; the writer ends it or fails it, the reader may close it before."""
+
+    def __init__(self) -> None:
+        self._lines: SimpleQueue[Line | Exception | None] = SimpleQueue()
+        self._closed = Flag()
+
+    # The reader
+
+    def __iter__(self) -> Iterator[Line]:
+        """Wait for each line; raise what went wrong in its place."""
+        while (line := self._lines.get()) is not None:
+            if isinstance(line, Exception):
+                raise line
+            yield line
+
+    def close(self) -> None:
+        """Read no more: nothing further is generated."""
+        self._closed.set()
+
+    # The writer
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody reads it any more."""
+        return self._closed.is_set()
+
+    def write(self, line: Line) -> None:
+        """Hand over a line."""
+        self._lines.put(line)
+
+    def end(self) -> None:
+        """Say that all has been said."""
+        self._lines.put(None)
+
+    def fail(self, error: Exception) -> None:
+        """Say what went wrong; nothing follows."""
+        self._lines.put(error)

@@ -1,0 +1,133 @@
+// What the model wrote and what the gate said of it, while it comes and once it is there.
+
+import { outcome, showAttempts } from "./attempts.js";
+import { element } from "./dom.js";
+import { fixed, setting, whole } from "./format.js";
+
+/**
+ * A command for a shell that asks the same again.
+ * @param {string} origin Of the service.
+ * @param {object} request The body of POST /infer.
+ * @param {number} seed The one that was drawn with.
+ * @returns {string}
+ */
+export function curlCommand(origin, { stream: _stream, details: _details, ...request }, seed) {
+  const given = Object.fromEntries(Object.entries(request).filter(([, value]) => value !== null));
+  const body = JSON.stringify({ ...given, seed }).replaceAll("'", "'\\''");
+  return `curl -sS -X POST ${origin}/infer -H 'Content-Type: application/json' -d '${body}'`;
+}
+
+/**
+ * A reason as far as its colon; what follows explains it.
+ * @param {string} reason A sentence of the gate.
+ * @returns {string}
+ */
+export const shortReason = (reason) => reason.split(": ")[0];
+
+/** The output below the form. */
+export class SampleView {
+  /**
+   * @param {HTMLElement} output
+   * @param {import("./surprise_text.js").SurpriseText} text
+   * @param {HTMLElement} attempts Where every attempt is listed.
+   */
+  constructor(output, text, attempts) {
+    this.output = output;
+    this.text = text;
+    this.attempts = attempts;
+    this.past = output.querySelector("[data-past]");
+    this.verdict = output.querySelector("[data-verdict]");
+    this.seen = new Map(); // by attempt, its characters
+    this.attempt = 0;
+    this.shown = null;
+  }
+
+  /** @param {object} request The text that is asked for now. */
+  begin(request) {
+    this.shown = null;
+    this.seen.clear();
+    this.past.replaceChildren();
+    this.#showPrompt(request);
+    this.text.show([]);
+    this.#say("writing", "Writing …", []);
+    this.#show(`[data-facts]`, "");
+    this.#permit(false);
+    this.output.dataset.output = "writing";
+  }
+
+  /** @param {object} line Of any kind that a stream has before its answer. */
+  accept(line) {
+    const kinds = { attempt: (one) => this.#turn(one), text: (one) => this.#append(one), verdict: (one) => this.#judge(one) };
+    kinds[line.kind]?.(line);
+  }
+
+  /** The text was not waited for: what there is stays, without a verdict. */
+  stop() {
+    this.#say("stopped", "Stopped", ["The text was not waited for: it has no verdict and is not kept."]);
+  }
+
+  /** @param {{request: object, response: object}} sample As an answer has it, or an event. */
+  show({ request, response }) {
+    this.shown = { request, response };
+    this.past.replaceChildren();
+    this.#showPrompt(request);
+    this.text.show(response.characters ?? []);
+    this.output.querySelector("[data-whole]").textContent = response.text ?? "";
+    const { gate } = response;
+    this.#say(gate.passed ? "passed" : "failed", gate.passed ? "Gate passed" : "Gate failed", gate.reasons ?? []);
+    for (const name of ["K", "C", "S"]) this.#show(`[data-gate="${name}"]`, fixed(gate[name]));
+    for (const [name, floor] of [["C", gate.c_floor], ["S", gate.s_floor]]) this.#show(`[data-floor="${name}"]`, `floor ${setting(floor)}`);
+    this.#show("[data-facts]", `step ${whole(response.step)} · seed ${response.seed}`);
+    this.#show("[data-attempts]", gate.attempts === 1 ? "1 attempt" : `${whole(gate.attempts)} attempts`);
+    showAttempts(this.attempts, gate.log ?? []);
+    this.#permit(true);
+    this.output.dataset.output = "sample";
+  }
+
+  #turn({ attempt, resumed }) {
+    this.attempt = attempt;
+    if (resumed) {
+      this.past.replaceChildren();
+      this.text.show(this.seen.get(attempt) ?? []);
+    }
+    const refused = this.past.querySelector(".refusal:last-child")?.textContent;
+    const which = resumed ? `Attempt ${attempt} again, to its end` : attempt === 1 ? "Writing …" : `Attempt ${attempt}`;
+    this.#say("writing", which, refused ? [refused] : []);
+  }
+
+  #append({ characters }) {
+    this.seen.set(this.attempt, [...(this.seen.get(this.attempt) ?? []), ...characters]);
+    this.text.append(characters);
+  }
+
+  /** A refused attempt stays where it is, struck through, until the answer is there. */
+  #judge({ attempt, report }) {
+    if (report.passed) return;
+    const characters = this.seen.get(attempt) ?? [];
+    this.past.append(
+      element("span", { className: "refused", textContent: characters.map(({ text }) => text).join("") }),
+      element("span", { className: "refusal", textContent: `Attempt ${attempt} ${outcome(report)}: ${shortReason(report.reasons[0])}` }),
+    );
+    this.text.show([]);
+    this.text.box.scrollTop = this.text.box.scrollHeight;
+  }
+
+  #showPrompt(request) {
+    this.#show(".prompt", request.prompt ?? "");
+  }
+
+  #say(verdict, word, reasons) {
+    this.verdict.dataset.verdict = verdict;
+    this.#show("[data-verdict-word]", word);
+    this.output.querySelector("[data-reasons]").replaceChildren(
+      ...reasons.map((reason) => element("li", { textContent: verdict === "failed" ? shortReason(reason) : reason, title: reason })));
+  }
+
+  #show(selector, text) {
+    this.output.querySelector(selector).textContent = text;
+  }
+
+  #permit(isThere) {
+    for (const one of this.output.querySelectorAll(".sample-end button")) one.hidden = !isThere;
+  }
+}
