@@ -167,9 +167,12 @@ def test_every_attempt_is_logged_with_what_was_against_it_and_without_its_text(
     attempts = [line for line in lines if line["event"] == "sample_attempt"]
     assert [line["attempt"] for line in attempts] == [1, 2, 3, 4] * 2
     assert len({line["seed"] for line in attempts}) == 4
-    figures = ("temperature", "top_p", "passed", "K", "C", "S", "repetition", "reasons", "stopped_at")
+    figures = ("seed", "temperature", "top_p", "passed", "K", "C", "S", "repetition", "reasons", "stopped_at")
     logged = [{name: line[name] for name in figures} for line in attempts]
-    assert logged[:4] == answer["gate"]["log"]
+    told = answer["gate"]["log"]
+    assert logged[:4] == [{name: attempt[name] for name in figures} for attempt in told]
+    assert all(attempt["text"] for attempt in told)
+    assert not any("text" in line for line in attempts)
     assert all(line["reasons"] for line in logged)
     assert [line["stopped_at"] for line in logged[:4]].count(None) == 1
     assert None not in [line["stopped_at"] for line in logged[4:]]
