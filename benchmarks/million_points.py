@@ -124,14 +124,21 @@ def step_events(first: int, training: TrainingConfig, began_at: float) -> Iterat
         )
 
 
-def make_folder(folder: Path, points: int) -> LongRun:
-    """Fill a data folder with some short runs and a last one of `points` steps."""
-    store = RunStore(folder)
+def begin_run(store: RunStore) -> tuple[Session, list[StepEvent]]:
+    """Make a run of the tiny size and do its real steps; the session is closed."""
     model, training = preset("tiny")
     session = Session.create(store, model=model, training=training, corpus=Corpus.embedded())
     real = [session.step() for _ in range(REAL_STEPS)]
     session.checkpoint()
     session.close()
+    return session, real
+
+
+def make_folder(folder: Path, points: int) -> LongRun:
+    """Fill a data folder with some short runs and a last one of `points` steps."""
+    store = RunStore(folder)
+    session, real = begin_run(store)
+    training = session.config.training
     _add_other_runs(store, session)
     spent, values = 0.0, [event.bits_per_byte for event in real]
     made = islice(step_events(REAL_STEPS + 1, training, real[-1].at), points - REAL_STEPS)
@@ -142,7 +149,7 @@ def make_folder(folder: Path, points: int) -> LongRun:
         store.flush()
         spent += time.perf_counter() - began
         values += [event.bits_per_byte for event in events]
-    _add_events(store, session, points)
+    add_events(store, session, points)
     store.close()
     return LongRun(
         run_id=session.run_id,
@@ -166,7 +173,7 @@ def _add_other_runs(store: RunStore, session: Session) -> None:
         store.flush()
 
 
-def _add_events(store: RunStore, session: Session, points: int) -> None:
+def add_events(store: RunStore, session: Session, points: int) -> None:
     """Add what so long a run tells of itself: its checkpoints, all but the last pruned, and some alerts."""
     began_at, interval = (
         session.last_step.at if session.last_step else 0.0,
