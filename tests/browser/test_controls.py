@@ -85,7 +85,7 @@ def test_the_form_says_while_one_types_what_is_wrong_and_what_the_run_would_take
     form = page.locator("[data-setup]")
     form.get_by_role("radio", name="tiny").check()
     parameters = form.locator('[data-foresight="parameters"]')
-    expect(parameters).to_have_text("309 k")
+    expect(parameters).to_have_text("310 k")
     expect(form.locator('[data-foresight="bytes_per_s"]')).to_have_text(re.compile(r"^≈ [\d.]+ k?B/s$"))
     expect(form.locator('[data-foresight="training_bytes"]')).to_have_text(re.compile(r"^≈ [\d.]+ MB$"))
     expect(form.locator("[data-basis]")).to_have_text("tried just now on this machine, memory store")
