@@ -14,6 +14,7 @@ import { placed } from "./x_axis.js";
 const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput", "attention", "depth",
   "compressor", "order", "marker", "alert", "beside"];
 const FRAME_INTERVAL_MS = 250;
+const REST = 4; // times as long as drawing took, the page is left to whoever uses it
 const PLOT_CONFIG = { displayModeBar: false, doubleClick: false, responsive: false, showTips: false };
 
 /**
@@ -56,6 +57,7 @@ export class ChartPanel {
     this.drawn = new Map(); // what those in sight show
     this.colours = themeColours();
     this.lastFrame = -Infinity;
+    this.frameMs = 0; // what the last one took
     this.cursor = new ChartCursor(this.elements, this.drawn, page.querySelector("[data-cursor-status]"));
     plotly.then((library) => this.#start(library));
   }
@@ -66,14 +68,16 @@ export class ChartPanel {
     this.draw();
   }
 
-  /** Draw soon, but not sooner than a frame's interval after the last time. */
+  /** Draw soon, but not sooner than a frame's interval after the last time; on a busy machine, than a multiple of what that took. */
   draw() {
     if (this.timer || !this.plotly) return;
-    const wait = Math.max(0, this.lastFrame + FRAME_INTERVAL_MS - performance.now());
+    const interval = Math.max(FRAME_INTERVAL_MS, (1 + REST) * this.frameMs);
+    const wait = Math.max(0, this.lastFrame + interval - performance.now());
     this.timer = setTimeout(() => {
       this.timer = null;
       this.lastFrame = performance.now();
       this.#drawVisible();
+      this.frameMs = performance.now() - this.lastFrame;
     }, wait);
   }
 

@@ -21,7 +21,11 @@ export function byteName(value) {
  * @param {string} text One character.
  * @returns {string} It, or what it is called if it cannot be seen.
  */
-export const characterName = (text) => NAMES[text.codePointAt(0)] ?? text;
+export function characterName(text) {
+  const point = text.codePointAt(0);
+  const isSeen = !/^[\p{C}\p{M}\p{Z}]/u.test(text);
+  return NAMES[point] ?? (isSeen ? text : `U+${point.toString(16).toUpperCase().padStart(4, "0")}`);
+}
 
 /**
  * A probability as a percentage that tells rare ones apart.

@@ -79,7 +79,7 @@ export class SurpriseText {
     this.list.append(...characters.map(({ text, surprise_bits: bits }, offset) =>
       element("span", {
         className: `surprise-${surpriseLevel(bits)}`, textContent: text, id: `${this.list.dataset.characters}-${first + offset}`,
-        role: "option", "aria-selected": "false", dataset: { bits: fixed(bits, 1), index: first + offset },
+        role: "option", "aria-selected": "false", "aria-label": characterName(text), dataset: { bits: fixed(bits, 1), index: first + offset },
       })));
     this.characters = [...this.characters, ...characters];
     if (isAtEnd) this.box.scrollTop = this.box.scrollHeight;
