@@ -180,7 +180,7 @@ export class SampleHistory {
     }
     const step = `step ${whole(sample.step)}`;
     this.slider.setAttribute("aria-valuetext", `${step}, ${this.index + 1} of ${this.samples.length}`);
-    this.place.querySelector("[data-step]").textContent = step;
+    this.place.querySelector("[data-sample-step]").textContent = step;
     const figures = [`${fixed(sample.bits_per_byte)} bits per byte`, ...["K", "C", "S"].map((name) => `${name} ${fixed(sample[name])}`)];
     this.place.querySelector("[data-figures]").textContent = figures.join(" · ");
     if (this.shown === sample) return;

@@ -164,7 +164,7 @@ def test_attempts_are_told_with_reasons_and_the_answer_can_be_copied(
     page.get_by_role("button", name="curl").click()
     assert '"seed":3' in page.evaluate("() => navigator.clipboard.readText()")
     expect(page.get_by_role("radio", name="diffusion")).to_be_disabled()
-    assert "no diffusion yet" in (page.get_by_text("diffusion").get_attribute("title") or "")
+    assert "no diffusion yet" in (page.get_by_text("diffusion", exact=True).get_attribute("title") or "")
     assert window.console_errors == []
 
 
@@ -241,14 +241,14 @@ def test_one_prompt_is_followed_along_training(server: RunningServer, open_windo
     page.get_by_role("button", name="Pause").click()
     expect(state(page)).to_have_text("paused")
     expect(page.get_by_role("button", name="Newer sample")).to_be_disabled()
-    newest = page.locator("[data-step]").inner_text()
+    newest = page.locator("[data-sample-step]").inner_text()
     page.get_by_role("slider", name="Sample along training").press("ArrowLeft")
-    expect(page.locator("[data-step]")).not_to_have_text(newest)
+    expect(page.locator("[data-sample-step]")).not_to_have_text(newest)
     expect(page.locator("#along-panel .prompt")).to_have_text("The ")
     assert page.locator("#along-panel [data-bits]").count() > 8
     expect(page.locator("[data-figures]").last).to_have_text(re.compile(r"bits per byte · K .* · C .* · S "))
     page.get_by_role("button", name="Newer sample").click()
-    expect(page.locator("[data-step]")).to_have_text(newest)
+    expect(page.locator("[data-sample-step]")).to_have_text(newest)
     again = page.get_by_role("button", name="Use this prompt")
     expect(again).to_be_hidden()
     panel(page).get_by_label("Prompt").fill("A ")
@@ -258,4 +258,4 @@ def test_one_prompt_is_followed_along_training(server: RunningServer, open_windo
     expect(page.get_by_role("list", name="Events")).to_contain_text("Samples along training: none")
     page.reload()
     page.get_by_role("tab", name="Along training").click()
-    expect(page.locator("[data-step]")).to_have_text(newest)
+    expect(page.locator("[data-sample-step]")).to_have_text(newest)

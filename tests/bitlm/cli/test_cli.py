@@ -34,7 +34,7 @@ def trained(data_dir: Path) -> dict[str, Any]:
 
 
 def test_train_measures_the_held_out_part_beside_its_baselines(trained: dict[str, Any]) -> None:
-    assert set(trained) == {"run_id", "steps", "bytes_seen", "bits_per_byte", "baselines"}
+    assert set(trained) == {"run_id", "steps", "bytes_seen", "bits_per_byte", "baselines", "milestones"}
     assert trained["steps"] == 30
     assert trained["bytes_seen"] == 30 * 4 * 128
     assert 2.0 < trained["bits_per_byte"] < 7.5
