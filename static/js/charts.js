@@ -14,6 +14,7 @@ import { placed } from "./x_axis.js";
 const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput", "attention", "depth",
   "compressor", "order", "marker", "alert", "beside"];
 const FRAME_INTERVAL_MS = 250;
+const FRAME_BUDGET_MS = 25; // begun charts are finished
 const REST = 4; // times as long as drawing took, the page is left to whoever uses it
 const PLOT_CONFIG = { displayModeBar: false, doubleClick: false, responsive: false, showTips: false };
 
@@ -152,21 +153,34 @@ export class ChartPanel {
     };
   }
 
+  /**
+   * Draw charts in sight, those longest out of date first, as long as a frame may take; the others have their turn in the
+   * next. What was never drawn, or as somebody no longer wants it, does not wait for that.
+   */
   #drawVisible() {
     if (document.hidden) return;
+    const began = performance.now();
     const shared = this.#input();
-    const visible = this.elements.filter((one) => this.visible.has(one));
-    const fresh = visible.filter((one) => !one.dataset.drawn);
-    if (fresh.length > 1) setTimeout(() => this.#drawVisible()); // a first draw is slow: show each when it is done
-    for (const element of fresh.length ? fresh.slice(0, 1) : visible) {
-      const size = { width: element.clientWidth, height: element.clientHeight };
-      const input = { ...shared, size, chart: element.dataset.chart };
-      const { data, layout } = CHARTS[element.dataset.chart].figure(input);
-      this.plotly.react(element, data.map(withoutLabel), layout, PLOT_CONFIG);
-      this.drawn.set(element, { input, data, layout });
-      this.#listen(element);
-    }
+    const { view } = this.store.get();
+    const isUrgent = (element) => {
+      const { input, view: drawnView } = this.drawn.get(element) ?? {};
+      return drawnView !== view || input.colours !== this.colours || input.size.width !== element.clientWidth || input.size.height !== element.clientHeight;
+    };
+    const age = (element) => (isUrgent(element) ? -Infinity : this.drawn.get(element).at);
+    const waiting = this.elements.filter((one) => this.visible.has(one)).sort((one, other) => age(one) - age(other));
+    while (waiting.length && performance.now() - began < FRAME_BUDGET_MS) this.#drawOne(waiting.shift(), shared, view);
     this.cursor.show();
+    if (waiting.some(isUrgent)) setTimeout(() => this.#drawVisible());
+    else if (waiting.length) this.draw();
+  }
+
+  #drawOne(element, shared, view) {
+    const size = { width: element.clientWidth, height: element.clientHeight };
+    const input = { ...shared, size, chart: element.dataset.chart };
+    const { data, layout } = CHARTS[element.dataset.chart].figure(input);
+    this.plotly.react(element, data.map(withoutLabel), layout, PLOT_CONFIG);
+    this.drawn.set(element, { input, data, layout, view, at: performance.now() });
+    this.#listen(element);
   }
 
   #listen(element) {
