@@ -161,25 +161,26 @@ export class ChartPanel {
     if (document.hidden) return;
     const began = performance.now();
     const shared = this.#input();
-    const { view } = this.store.get();
+    const state = this.store.get();
     const isUrgent = (element) => {
-      const { input, view: drawnView } = this.drawn.get(element) ?? {};
-      return drawnView !== view || input.colours !== this.colours || input.size.width !== element.clientWidth || input.size.height !== element.clientHeight;
+      const { input, state: shown } = this.drawn.get(element) ?? {};
+      return shown?.view !== state.view || input.colours !== this.colours || input.size.width !== element.clientWidth || input.size.height !== element.clientHeight;
     };
+    const isDue = (element) => this.visible.has(element) && (this.drawn.get(element)?.state !== state || isUrgent(element));
     const age = (element) => (isUrgent(element) ? -Infinity : this.drawn.get(element).at);
-    const waiting = this.elements.filter((one) => this.visible.has(one)).sort((one, other) => age(one) - age(other));
-    while (waiting.length && performance.now() - began < FRAME_BUDGET_MS) this.#drawOne(waiting.shift(), shared, view);
+    const waiting = this.elements.filter(isDue).sort((one, other) => age(one) - age(other));
+    while (waiting.length && performance.now() - began < FRAME_BUDGET_MS) this.#drawOne(waiting.shift(), shared, state);
     this.cursor.show();
     if (waiting.some(isUrgent)) setTimeout(() => this.#drawVisible());
     else if (waiting.length) this.draw();
   }
 
-  #drawOne(element, shared, view) {
+  #drawOne(element, shared, state) {
     const size = { width: element.clientWidth, height: element.clientHeight };
     const input = { ...shared, size, chart: element.dataset.chart };
     const { data, layout } = CHARTS[element.dataset.chart].figure(input);
     this.plotly.react(element, data.map(withoutLabel), layout, PLOT_CONFIG);
-    this.drawn.set(element, { input, data, layout, view, at: performance.now() });
+    this.drawn.set(element, { input, data, layout, state, at: performance.now() });
     this.#listen(element);
   }
 
