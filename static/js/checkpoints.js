@@ -26,6 +26,7 @@ export class CheckpointList {
     this.saveButton = panel.querySelector("[data-save]");
     this.count = panel.querySelector("[data-checkpoint-count]");
     this.checkpoints = [];
+    this.asked = 0; // times, for the list
     this.saveButton.addEventListener("click", () => this.#ask((id) => this.api.saveCheckpoint(id)));
     store.subscribe((state, previous) => this.#notice(state, previous));
   }
@@ -46,11 +47,12 @@ export class CheckpointList {
     } else if (isBranchable !== (obstacles(previous).branch === null)) this.#show();
   }
 
-  /** @returns {Promise<void>} */
+  /** Of several answers the one asked for last is shown, whichever comes last. @returns {Promise<void>} */
   async refresh() {
+    const asked = (this.asked += 1);
     const { runId } = this;
     const { checkpoints } = runId ? await this.api.checkpoints(runId).catch(() => ({ checkpoints: [] })) : { checkpoints: [] };
-    if (runId !== this.runId) return;
+    if (asked !== this.asked) return;
     this.checkpoints = checkpoints;
     this.store.update({ checkpoints });
     this.#show();

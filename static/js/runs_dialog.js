@@ -37,6 +37,7 @@ export class RunsDialog {
     this.query = dialog.querySelector("[data-search]");
     this.trash = dialog.querySelector("[data-trash]");
     this.runs = [];
+    this.asked = 0; // times, for the list
     this.order = { column: "run", isDescending: true };
     this.replays = new Replays(api, toasts, () => this.#showReplays());
     dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
@@ -74,10 +75,13 @@ export class RunsDialog {
     return this.trash.getAttribute("aria-pressed") === "true";
   }
 
-  /** @returns {Promise<void>} */
+  /** Ask for the list; of several answers the one asked for last is shown, whichever comes last. @returns {Promise<void>} */
   async refresh() {
+    const asked = (this.asked += 1);
     try {
-      ({ runs: this.runs } = await this.api.runs(this.isTrash));
+      const { runs } = await this.api.runs(this.isTrash);
+      if (asked !== this.asked) return;
+      this.runs = runs;
     } catch (error) {
       this.toasts.problem(error);
     }
@@ -100,6 +104,7 @@ export class RunsDialog {
     if (this.comparison.hidden) return;
     try {
       const found = await this.api.compare([runId, ...beside]);
+      if (beside.join() !== this.overlays.shown.join()) return; // then it was asked again
       this.comparison.replaceChildren(...comparisonTables(found));
     } catch (error) {
       this.toasts.problem(error);

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import EvaluateModule, OpenWindow
 from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
@@ -174,9 +174,17 @@ def test_runs_are_found_sorted_thrown_away_and_taken_back_after_a_reload(
     expect(page.locator(f'[data-run="{second}"]')).to_have_count(0)
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
     page.reload()
+    late: list[Route] = []
+    page.route("**/runs", lambda route: late.append(route))  # noqa: PLW0108 - Playwright marks what it is given
     page.locator('.masthead [data-action="runs"]').click()
     page.get_by_role("button", name="Trash").click()
-    page.get_by_role("button", name=f"Restore run {second}").click()
+    restore = page.get_by_role("button", name=f"Restore run {second}")
+    expect(restore).to_be_visible()
+    with page.expect_response("**/runs"):  # to what was asked before
+        late[0].continue_()
+    page.unroute("**/runs")
+    expect(page.get_by_role("button", name=f"Delete run {first}", exact=True)).to_have_count(0)
+    restore.click()
     expect(page.locator("[data-no-runs]")).to_have_text("The trash is empty.")
     page.get_by_role("button", name="Trash").click()
     expect(page.locator("[data-runs] tr")).to_have_count(3)
