@@ -87,7 +87,10 @@ export class Calibration {
       event.preventDefault();
       if (!this.button.disabled) this.#apply();
     });
-    store.subscribe((state) => this.#follow(state));
+    store.subscribe((state, previous) => {
+      if (state.status?.run_id !== previous.status?.run_id) this.#say(""); // the floors are another run's
+      this.#follow(state);
+    });
   }
 
   /** @param {function(): void} listener Called when other floors fit, or another length is asked for. */

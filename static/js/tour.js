@@ -41,8 +41,9 @@ export function connectTour(page, store) {
 
   next.addEventListener("click", () => (at + 1 < steps.length ? show(at + 1) : dismiss()));
   tour.querySelector("[data-tour-skip]").addEventListener("click", dismiss);
-  tour.addEventListener("keydown", ({ key }) => {
-    if (key === "Escape") dismiss();
+  page.addEventListener("keydown", ({ key }) => {
+    const isOnTop = !page.querySelector("dialog[open], [popover]:popover-open");
+    if (key === "Escape" && !tour.hidden && isOnTop) dismiss();
   });
   store.subscribe((state) => {
     const isFirst = stateName(state) === "empty" && localStorage.getItem(REMEMBERED) === null;

@@ -173,6 +173,8 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
         "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
     assert widths[0] == widths[1]
+    head = [page.locator(f".masthead {part}").bounding_box() for part in (".identity", ".masthead-end")]
+    assert head[0] and head[1] and head[0]["y"] + head[0]["height"] > head[1]["y"] + 5, "one row"
 
 
 def test_the_chosen_theme_is_remembered(server: RunningServer, open_window: OpenWindow) -> None:
