@@ -11,6 +11,7 @@ from app.service.webhook import Webhook
 from app.settings import Settings
 from app.web.branches import BranchRoutes
 from app.web.checkpoints import CheckpointRoutes
+from app.web.compression import compress
 from app.web.exports import Exports
 from app.web.gate import Gate
 from app.web.health import HealthRoutes
@@ -92,6 +93,7 @@ def create_app(settings: Settings) -> Flask:
     add_routes(app, routes)
     app.register_blueprint(Pages(settings.max_body_bytes).blueprint())
     app.register_blueprint(Exports(manager).blueprint())
+    app.after_request(compress)
     app.after_request(harden)
     handle_errors(app)
     app.wsgi_app = Gate(  # type: ignore[method-assign] # Flask's own way to add middleware

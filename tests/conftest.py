@@ -18,6 +18,7 @@ import jaxtyping
 import pytest
 import structlog
 from flask import Flask
+from flask.testing import FlaskClient
 
 from app.settings import Settings
 
@@ -86,6 +87,13 @@ def tiny_run(corpus_file: Path) -> dict[str, Any]:
         "batch_size": 2,
         "corpus": str(corpus_file),
     }
+
+
+@pytest.fixture
+def ready(client: FlaskClient, tiny_run: dict[str, Any]) -> FlaskClient:
+    """A client of a service that has a model."""
+    assert client.post("/init", json=tiny_run).status_code == 201
+    return client
 
 
 @pytest.fixture

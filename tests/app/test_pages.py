@@ -5,7 +5,10 @@ import re
 from importlib.metadata import version
 from importlib.resources import files
 
+import pytest
 from flask.testing import FlaskClient
+
+from app.web.compression import SMALLEST_BYTES
 
 PLOTLY = f"/static-vendor/plotly-{version('plotly')}.min.js"
 
@@ -50,3 +53,31 @@ def test_no_other_vendored_name_is_served(client: FlaskClient) -> None:
 
 def test_answers_are_not_kept_by_the_browser(client: FlaskClient) -> None:
     assert client.get("/status").headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/", "/static/js/main.js", "/static/css/page.css", "/calibration"])
+def test_text_is_compressed_for_who_takes_it_so_and_is_the_same(ready: FlaskClient, path: str) -> None:
+    plain = ready.get(path, buffered=True)
+    answer = ready.get(path, headers={"Accept-Encoding": "gzip, deflate"}, buffered=True)
+    assert "Content-Encoding" not in plain.headers
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert int(answer.headers["Content-Length"]) == len(answer.data) < len(plain.data) / 2
+    assert gzip.decompress(answer.data) == plain.data
+    assert "Accept-Encoding" in answer.headers["Vary"]
+    assert "Accept-Encoding" in plain.headers["Vary"]
+
+
+def test_a_browser_that_has_the_compressed_text_is_told_to_keep_it(client: FlaskClient) -> None:
+    gzipped = {"Accept-Encoding": "gzip"}
+    etag = client.get("/static/js/main.js", headers=gzipped, buffered=True).headers["ETag"]
+    again = client.get("/static/js/main.js", headers=gzipped | {"If-None-Match": etag}, buffered=True)
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_a_short_answer_and_one_that_comes_by_and_by_are_not_compressed(ready: FlaskClient) -> None:
+    gzipped = {"Accept-Encoding": "gzip"}
+    assert "Content-Encoding" not in ready.get("/healthz", headers=gzipped).headers
+    body = {"max_new_bytes": 64, "stream": True, "details": True}
+    lines = ready.post("/infer", json=body, headers=gzipped)
+    assert "Content-Encoding" not in lines.headers
+    assert len(lines.data) > SMALLEST_BYTES

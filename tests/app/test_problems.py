@@ -24,13 +24,6 @@ def assert_problem(answer: TestResponse, status: int, sentence: str) -> dict[str
     return problem
 
 
-@pytest.fixture
-def ready(client: FlaskClient, tiny_run: dict[str, Any]) -> FlaskClient:
-    """A client of a service that has a model."""
-    assert client.post("/init", json=tiny_run).status_code == 201
-    return client
-
-
 @pytest.mark.parametrize(
     "path", ["/train-step", "/infer", "/config/telemetry", "/train/start", "/train/pause", "/train/stop"]
 )

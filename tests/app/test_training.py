@@ -11,13 +11,6 @@ if TYPE_CHECKING:
     from tests.conftest import WaitUntil
 
 
-@pytest.fixture
-def ready(client: FlaskClient, tiny_run: dict[str, Any]) -> FlaskClient:
-    """A client of a service that has a model."""
-    assert client.post("/init", json=tiny_run).status_code == 201
-    return client
-
-
 def status(client: FlaskClient) -> dict[str, Any]:
     answer: dict[str, Any] | None = client.get("/status").json
     assert answer is not None
