@@ -45,6 +45,7 @@ export class RunFeed {
     this.api = api;
     this.socket = socket;
     this.onError = onError;
+    this.runId = undefined; // whose past the store holds; the page came with a status, but without a past
     this.working = Promise.resolve();
     this.isThinningOut = false;
   }
@@ -79,8 +80,9 @@ export class RunFeed {
     const status = await this.api.status();
     const { run_id: runId } = status;
     const before = this.store.get();
-    const isSameRun = before.status?.run_id === runId;
+    const isSameRun = this.runId === runId;
     if (!runId) {
+      this.runId = runId;
       this.store.update({ status, ...NOTHING });
       return;
     }
@@ -91,8 +93,9 @@ export class RunFeed {
     const past = isSameRun ? [] : await this.#past(runId);
     const events = [...past, ...(await this.#eventsSince(runId, known.events.at(-1)?.event_id ?? 0))];
     const now = isSameRun ? this.store.get() : NOTHING;
+    this.runId = runId;
     this.store.update({
-      status: newerStatus(now.status ?? null, status),
+      status: newerStatus(this.store.get().status, status),
       metrics: mergeColumns(wentBack ? kept : now.metrics, metrics.columns),
       events: mergeEvents(now.events, events),
     });
@@ -119,7 +122,7 @@ export class RunFeed {
 
   #accept(update) {
     const { status, metrics, events } = this.store.get();
-    if (update.run_id !== status?.run_id) {
+    if (update.run_id !== this.runId) {
       this.refresh();
       return;
     }

@@ -72,9 +72,9 @@ def page(open_page: Page) -> Page:
 
 
 def drawn(page: Page) -> Page:
-    """Wait until every chart in sight has been drawn."""
+    """Wait until every chart in sight has been drawn, with what was measured."""
     page.wait_for_function(DRAWN)
-    expect(page.locator('[data-figure="step"]')).not_to_have_text("–")
+    page.wait_for_function("() => document.querySelector('[data-chart=loss]').data[0].x.length > 0")
     return page
 
 
