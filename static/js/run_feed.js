@@ -5,6 +5,9 @@ import { dropAfter, lastStep, mergeColumns, rowCount, rowsAfter } from "./metric
 const MOST_ROWS = 6000;
 const NOTHING = { metrics: {}, events: [] };
 
+/** The last step and the last event of what is known. */
+const cursorsOf = ({ metrics, events }) => ({ step: lastStep(metrics), event: events.at(-1)?.event_id ?? 0 });
+
 /**
  * Events of both lists, each once, oldest first.
  * @param {Array<{event_id: number}>} known
@@ -46,6 +49,7 @@ export class RunFeed {
     this.socket = socket;
     this.onError = onError;
     this.runId = undefined; // whose past the store holds; the page came with a status, but without a past
+    this.gap = null; // the cursors of when the socket came up, until a refresh has filled what was pushed to nobody
     this.working = Promise.resolve();
     this.isThinningOut = false;
   }
@@ -55,6 +59,7 @@ export class RunFeed {
     this.socket
       .on("connect", () => {
         this.store.update({ connection: "connected" });
+        this.gap = { ...(this.gap ?? cursorsOf(this.store.get())) };
         this.refresh();
       })
       .on("disconnect", () => this.store.update({ connection: "disconnected" }))
@@ -79,6 +84,7 @@ export class RunFeed {
   async #refresh() {
     const status = await this.api.status();
     const { run_id: runId } = status;
+    const { gap } = this;
     const before = this.store.get();
     const isSameRun = this.runId === runId;
     if (!runId) {
@@ -89,11 +95,13 @@ export class RunFeed {
     const known = isSameRun ? before : NOTHING;
     const kept = dropAfter(known.metrics, status.metrics_cursor ?? status.step);
     const wentBack = rowCount(kept) < rowCount(known.metrics);
-    const metrics = await this.api.metrics(runId, lastStep(kept));
+    const since = cursorsOf({ ...known, metrics: kept });
+    const metrics = await this.api.metrics(runId, Math.min(since.step, gap?.step ?? Infinity));
     const past = isSameRun ? [] : await this.#past(runId);
-    const events = [...past, ...(await this.#eventsSince(runId, known.events.at(-1)?.event_id ?? 0))];
+    const events = [...past, ...(await this.#eventsSince(runId, Math.min(since.event, gap?.event ?? Infinity)))];
     const now = isSameRun ? this.store.get() : NOTHING;
     this.runId = runId;
+    if (this.gap === gap) this.gap = null;
     this.store.update({
       status: newerStatus(this.store.get().status, status),
       metrics: mergeColumns(wentBack ? kept : now.metrics, metrics.columns),

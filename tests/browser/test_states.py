@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from tests.browser.conftest import OpenWindow
 from tests.browser.pages import state
-from tests.conftest import RunningServer
+from tests.conftest import RunningServer, WaitUntil
 
 WATCH_WELCOME = """() => {
     window.welcomed = [];
@@ -19,6 +19,8 @@ WATCH_WELCOME = """() => {
     look();
 }"""
 
+LOSS_STEPS = "() => document.querySelector('[data-chart=loss]').data[0].x"
+
 
 def make_run(page: Page, url: str, text: str, **settings: Any) -> str:
     """Make a run over REST whose steps take milliseconds; return its id."""
@@ -26,6 +28,42 @@ def make_run(page: Page, url: str, text: str, **settings: Any) -> str:
     answer = page.request.post(f"{url}/init", data={**small, "batch_size": 2, "text": text, **settings})
     assert answer.ok, answer.text()
     return str(answer.json()["run_id"])
+
+
+class Line:
+    """From a page, once it is loaded again, to the server: its socket can be cut off; REST goes on."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._page, self._url = page, url
+        self._is_cut = False
+        self._sockets: list[WebSocketRoute] = []
+        page.route_web_socket("**/socket.io/**", self._connect)
+
+    def _connect(self, socket: WebSocketRoute) -> None:
+        self._sockets.append(socket)
+        if self._is_cut:
+            socket.close()
+        else:
+            socket.connect_to_server()
+
+    def cut(self) -> None:
+        """Close the socket, and every further one."""
+        self._is_cut = True
+        self._sockets[-1].close()
+
+    def mend(self) -> None:
+        """Let the next one through."""
+        self._is_cut = False
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> None:
+        """Tell the server something."""
+        answer = self._page.request.post(self._url + path, data=body or {})
+        assert answer.ok, answer.text()
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Ask the server something."""
+        answer: dict[str, Any] = self._page.request.get(self._url + path).json()
+        return answer
 
 
 def figure(page: Page, name: str) -> str:
@@ -65,3 +103,40 @@ def test_a_page_is_right_before_any_script_and_before_any_answer(
     expect(page.get_by_role("list", name="Events")).to_contain_text("3 steps")
     page.wait_for_function("() => document.querySelector('[data-chart=loss]').data?.[0].x.join() === '1,2,3'")
     assert set(page.evaluate("() => window.welcomed")) == {False}
+
+
+def test_after_the_socket_was_cut_no_step_is_missing_and_no_event(
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path, wait_until: WaitUntil
+) -> None:
+    page = open_window(server.url).page
+    line = Line(page, server.url)
+    run_id = make_run(page, server.url, corpus_file.read_text())
+    line.post("/train/start")
+    page.reload()
+    page.wait_for_function("() => Number(document.querySelector('[data-figure=step]').textContent) > 9")
+    line.cut()
+    expect(state(page)).to_have_text("disconnected")
+    expect(page.locator("[data-banner]")).to_have_text("The connection to BitLM is lost; trying again.")
+    shown = int(figure(page, "step"))
+    line.post("/config/telemetry", {"lambda_K": 0.25})
+    wait_until(lambda: line.get("/status")["step"] > shown + 20)
+    line.post("/train/pause")
+    assert int(figure(page, "step")) == shown
+
+    held: list[Route] = []
+    page.route("**/status", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it is given
+    line.mend()
+    expect(state(page)).not_to_have_text("disconnected")
+    line.post("/train-step", {"steps": 5})  # told by the socket before the page knows what it missed
+    last = line.get("/status")["step"]
+    expect(page.locator('[data-figure="step"]')).to_have_text(str(last))
+    assert held
+    for route in held:
+        route.continue_()
+    page.unroute("**/status")
+    expect(page.get_by_role("list", name="Events").get_by_text("λK 0 → 0.25")).to_have_count(1)
+    page.wait_for_function(f"(last) => ({LOSS_STEPS})().at(-1) === last", arg=last)
+    page.wait_for_function(f"(first) => ({LOSS_STEPS})().includes(first)", arg=shown + 1)
+    assert page.evaluate(LOSS_STEPS) == list(range(1, last + 1))
+    events = line.get(f"/runs/{run_id}/events")["events"]
+    expect(page.get_by_role("list", name="Events").get_by_role("listitem")).to_have_count(len(events))
