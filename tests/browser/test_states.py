@@ -1,13 +1,15 @@
 """What the page says of each state that the service can be in: in a real browser, of real runs."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from tests.browser.conftest import OpenWindow
-from tests.browser.pages import state
-from tests.conftest import RunningServer, WaitUntil
+from tests.browser.pages import start_tiny_run, state
+from tests.conftest import RunningServer, Serve, WaitUntil
 
 WATCH_WELCOME = """() => {
     window.welcomed = [];
@@ -20,6 +22,10 @@ WATCH_WELCOME = """() => {
 }"""
 
 LOSS_STEPS = "() => document.querySelector('[data-chart=loss]').data[0].x"
+
+PLAIN = "The cat sat on the mat. " * 400
+RARE_NOISE = PLAIN + "".join(chr(0x4E00 + 97 * place) for place in range(60)) + PLAIN
+"""Text that is learned in a moment, with a passage that no batch holds for a while; then the loss jumps."""
 
 
 def make_run(page: Page, url: str, text: str, **settings: Any) -> str:
@@ -140,3 +146,86 @@ def test_after_the_socket_was_cut_no_step_is_missing_and_no_event(
     assert page.evaluate(LOSS_STEPS) == list(range(1, last + 1))
     events = line.get(f"/runs/{run_id}/events")["events"]
     expect(page.get_by_role("list", name="Events").get_by_role("listitem")).to_have_count(len(events))
+
+
+def test_a_run_that_was_stopped_can_go_on(
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    page = open_window(server.url).page
+    start_tiny_run(page, corpus_file)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(state(page)).to_have_text("stopped")
+    expect(page.locator("[data-banner]")).to_be_hidden()
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_attribute(
+        "title", "Training has stopped"
+    )
+    page.get_by_role("button", name="Resume", exact=True).click()
+    expect(state(page)).to_have_text("training")
+    page.get_by_role("button", name="Pause").click()
+    expect(state(page)).to_have_text("paused")
+
+
+def test_a_run_whose_text_was_lost_has_failed_and_gives_way_to_another(
+    serve: Serve, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    first = serve()
+    page = open_window(first.url).page
+    make_run(page, first.url, corpus_file.read_text())
+    first.stop()
+    for text in first.data_dir.glob("data/*"):
+        text.write_text("another text")
+    url = serve(first.data_dir).url
+    page.goto(url)
+    expect(state(page)).to_have_text("failed")
+    expect(page.locator("[data-banner]")).to_have_text(re.compile(r"^Failed: .*POST /init makes a new one"))
+    expect(page.locator("[data-welcome]")).to_be_hidden()
+    train = page.locator('.run [data-action="train"]')
+    expect(train).to_have_attribute("title", "Training failed")
+    expect(page.get_by_role("button", name="New run …")).to_be_enabled()
+    make_run(page, url, corpus_file.read_text())
+    expect(state(page)).to_have_text("ready")
+    expect(page.locator("[data-banner]")).to_be_hidden()
+
+
+def test_a_run_that_halted_itself_says_why_and_is_rolled_back(
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    page = open_window(server.url).page
+    far = {"learning_rate": 1, "matrix_learning_rate": 1, "warmup_steps": 0, "gradient_clip": 1e6}
+    halted = make_run(page, server.url, corpus_file.read_text(), **far)
+    assert page.request.post(f"{server.url}/train-step", data={"steps": 100}).status == 409
+    expect(state(page)).to_have_text("halted")
+    expect(page.locator("[data-banner]")).to_have_text(re.compile(r"^Halted: step \d+ failed: .*exact range"))
+    train = page.locator('.run [data-action="train"]')
+    expect(train).to_have_attribute("title", re.compile("roll it back or start a new run"))
+    page.get_by_role("button", name="Roll back").click()
+    expect(state(page)).to_have_text("ready")
+    expect(page.get_by_role("button", name="Roll back")).to_be_hidden()
+    expect(page.locator("[data-banner]")).to_be_hidden()
+    expect(page.locator("[data-overlays]")).to_contain_text(halted)
+    assert figure(page, "run") != halted
+
+
+@pytest.mark.parametrize("action", ["pause", "roll back"])
+def test_an_alert_leads_to_what_was_chosen_and_says_so(
+    server: RunningServer, open_window: OpenWindow, action: str
+) -> None:
+    page = open_window(server.url).page
+    run_id = make_run(page, server.url, RARE_NOISE)
+    expect(page.locator('[data-figure="run"]')).to_have_text(run_id)
+    with page.expect_response("**/config/alerts"):
+        page.get_by_label("On alert").select_option(action)
+    with page.expect_response("**/train-step") as answer:
+        page.get_by_label("Steps to do").fill("2000")
+        page.get_by_label("Steps to do").press("Enter")
+        expect(state(page)).to_have_text("training")
+    assert answer.value.json()["step"] < 2000
+    expect(page.get_by_role("list", name="Events").get_by_text("Spike: loss went from")).to_have_count(1)
+    if action == "pause":
+        expect(state(page)).to_have_text("paused")
+        assert figure(page, "run") == run_id
+    else:
+        expect(page.locator("[data-overlays]")).to_contain_text(run_id)
+        expect(state(page)).to_have_text("ready")
+        assert figure(page, "run") != run_id
+        expect(page.get_by_role("list", name="Events")).to_contain_text("Branched off")
