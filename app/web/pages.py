@@ -1,17 +1,21 @@
 """The page and what it loads that is not ours: plotly.js, from the installed package."""
 
 import gzip
+import json
 from importlib.metadata import version
 from importlib.resources import files
 from threading import Lock
 
 from flask import Blueprint, Response, abort, render_template, request
 
+from app.service import ModelManager
 from bitlm.session import SIZES, preset
 from bitlm.session.presets import DEFAULT_SIZE
 
 PLOTLY_FILE = f"plotly-{version('plotly')}.min.js"
 ONE_YEAR_S = 31_536_000
+CHANGING = {"application/json", "application/problem+json", "text/html"}
+"""Media types of what says how things are now: another moment's is not to be shown again."""
 
 
 class Vendored:
@@ -34,7 +38,8 @@ class Vendored:
 class Pages:
     """The page itself, and the one foreign script it uses."""
 
-    def __init__(self, max_body_bytes: int) -> None:
+    def __init__(self, manager: ModelManager, max_body_bytes: int) -> None:
+        self._manager = manager
         self._max_body_bytes = max_body_bytes
         self._vendored = Vendored()
 
@@ -46,13 +51,14 @@ class Pages:
         return pages
 
     def dashboard(self) -> str:
-        """Return the page, with the settings that each size stands for."""
+        """Return the page, with the status and the settings that each size stands for."""
         presets = {size: _settings_of(size) for size in SIZES}
         return render_template(
             "dashboard.html",
             plotly_url=f"/static-vendor/{PLOTLY_FILE}",
             default_size=DEFAULT_SIZE,
             presets=presets,
+            status=json.loads(self._manager.status().model_dump_json()),
             max_body_bytes=self._max_body_bytes,
         )
 
@@ -88,7 +94,7 @@ def harden(response: Response) -> Response:
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
-    if response.mimetype in {"application/json", "application/problem+json"}:
+    if response.mimetype in CHANGING:
         response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -1,13 +1,16 @@
-// One place of the x axis on all charts at once: a line and what each chart says there. Follows the pointer and the arrow keys.
+// One place of the x axis on all charts at once: a line and what each chart says there. Follows the pointer and the keys.
 
 import { element } from "./dom.js";
+import { markerNear } from "./markers.js";
 import { eventsAt, nearestPlace, placeAlong, readingsAt } from "./readout.js";
-import { xPixels } from "./plot.js";
+import { stepToPixel, stepToPlace, xPixels, xRange } from "./plot.js";
 import { X_AXES } from "./x_axis.js";
 
 const REACH_PX = 8;
 const STRIDE = 10; // points, with shift held down
-const KEYS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
+const POINTS = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
+const MARKERS = { PageUp: 1, PageDown: -1 };
+const ZOOMS = { "+": 0.5, "-": 2 };
 
 /**
  * @typedef {object} Drawn What a chart shows at the moment.
@@ -22,8 +25,12 @@ export class ChartCursor {
    * @param {HTMLElement[]} charts
    * @param {Map<HTMLElement, Drawn>} drawn What those that are in sight show.
    * @param {HTMLElement} status Where the focused chart's values are read out.
+   * @param {{open: function(object, DOMRect, string): void, near: function(object): void,
+   *   zoom: function(HTMLElement, ?number, number): ?[number, number], reset: function(): void}} acts What keys do: with a
+   *   marker as the pointer does, to the x axis (it returns what is shown then), and to all axes.
    */
-  constructor(charts, drawn, status) {
+  constructor(charts, drawn, status, acts) {
+    this.acts = acts;
     this.drawn = drawn;
     this.status = status;
     this.place = null;
@@ -47,19 +54,58 @@ export class ChartCursor {
       this.#moveTo(nearestPlace(shown.data, place), chart);
     });
     chart.addEventListener("mouseleave", () => this.#moveTo(null, null));
-    chart.addEventListener("blur", () => this.#moveTo(null, null));
+    chart.addEventListener("blur", ({ relatedTarget }) => {
+      if (!relatedTarget?.closest("[popover]")) this.#moveTo(null, null); // who closes a marker's menu goes on from there
+    });
     chart.addEventListener("keydown", (event) => this.#obey(event, chart));
   }
 
   #obey(event, chart) {
     const shown = this.drawn.get(chart);
     if (!shown || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (event.key === "Escape") this.#moveTo(null, null);
-    if (!(event.key in KEYS)) return;
+    const { key } = event;
+    if (key === "Escape") this.#moveTo(null, null);
+    if (key in POINTS) {
+      this.#moveTo(placeAlong(shown.data, this.place, POINTS[key] * (event.shiftKey ? STRIDE : 1)), chart);
+      this.status.textContent = this.#story(chart);
+    } else if (key in MARKERS) this.#jump(chart, shown, MARKERS[key]);
+    else if (key in ZOOMS) this.#zoom(chart, shown, ZOOMS[key]);
+    else if (key === "0") this.acts.reset();
+    else if (key === "Enter") this.#open(chart, shown);
+    else return;
     event.preventDefault();
-    const points = KEYS[event.key] * (event.shiftKey ? STRIDE : 1);
-    this.#moveTo(placeAlong(shown.data, this.place, points), chart);
+  }
+
+  /** To the next marker that is in view, or the one before. */
+  #jump(chart, { input }, way) {
+    const toPlace = stepToPlace(input);
+    const [low, high] = xRange(input);
+    const from = this.place ?? (way > 0 ? -Infinity : Infinity);
+    const ahead = input.markers.filter(({ step }) => toPlace(step) >= low && toPlace(step) <= high && way * (toPlace(step) - from) > 0);
+    const marker = ahead.at(way > 0 ? 0 : -1);
+    if (!marker) {
+      this.status.textContent = way > 0 ? "No later event in view." : "No earlier event in view.";
+      return;
+    }
+    this.#moveTo(toPlace(marker.step), chart);
+    this.acts.near(marker);
     this.status.textContent = this.#story(chart);
+  }
+
+  #zoom(chart, { input }, factor) {
+    const range = this.acts.zoom(chart, this.place, factor);
+    const { say } = X_AXES[input.xAxis];
+    this.status.textContent = range ? `Shown: ${range.map(say).join(" to ")}.` : "All is shown.";
+  }
+
+  /** As a click there would. */
+  #open(chart, { input }) {
+    if (this.place === null) return;
+    const pixel = xPixels(input).toPixel(this.place);
+    const marker = markerNear(input.markers, stepToPixel(input), pixel);
+    const { left, top, height } = chart.getBoundingClientRect();
+    if (marker) this.acts.open(marker, new DOMRect(left + pixel, top + height / 2, 0, 0), chart.dataset.chart);
+    else this.status.textContent = "No event here.";
   }
 
   #moveTo(place, leader) {

@@ -6,7 +6,7 @@ import { CHARTS } from "./chart_table.js";
 import { readings } from "./figures.js";
 import { insideReadings } from "./inside_figures.js";
 import { markerNear, markersOf } from "./markers.js";
-import { stepToPixel } from "./plot.js";
+import { stepToPixel, zoomedAbout } from "./plot.js";
 import { rateReadings } from "./rate_figures.js";
 import { SMOOTHING } from "./view.js";
 import { placed } from "./x_axis.js";
@@ -59,7 +59,11 @@ export class ChartPanel {
     this.colours = themeColours();
     this.lastFrame = -Infinity;
     this.frameMs = 0; // what the last one took
-    this.cursor = new ChartCursor(this.elements, this.drawn, page.querySelector("[data-cursor-status]"));
+    this.cursor = new ChartCursor(this.elements, this.drawn, page.querySelector("[data-cursor-status]"), {
+      ...onMarker,
+      zoom: (element, place, factor) => this.#zoomAbout(element, place, factor),
+      reset: () => this.#setZoom({ x: null, y: {} }),
+    });
     plotly.then((library) => this.#start(library));
   }
 
@@ -215,6 +219,14 @@ export class ChartPanel {
     });
     const { zoom } = this.store.get().view;
     if (x || y) this.#setZoom({ x: x ?? zoom.x, y: y ? { ...zoom.y, [element.dataset.chart]: y } : zoom.y });
+  }
+
+  /** Somebody pressed a key, perhaps before the last one is drawn. */
+  #zoomAbout(element, place, factor) {
+    const { zoom } = this.store.get().view;
+    const x = zoomedAbout({ ...this.drawn.get(element).input, zoom }, place, factor);
+    this.#setZoom({ ...zoom, x });
+    return x;
   }
 
   /** All charts share what is shown of the x axis; each has its own heights. */

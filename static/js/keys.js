@@ -13,7 +13,15 @@ const KEYS = [
   { key: "?", words: "these keys", presses: ["[data-open-keys]"] },
 ];
 
-const OTHERS = [["Ctrl + Enter", "in the prompt: generate"], ["Esc", "close what is open"]];
+const OTHERS = [
+  ["Ctrl + Enter", "in the prompt: generate"],
+  ["Esc", "close what is open"],
+  ["← →", "on a chart: to the point before or after"],
+  ["Page ↑ ↓", "on a chart: to the event after or before"],
+  ["Enter", "on a chart: what the event there did, and what to do from it"],
+  ["+ −", "on a chart: show half or twice as much about the cursor"],
+  ["0", "on a chart: show all"],
+];
 
 const QUIET_INPUTS = new Set(["range", "checkbox", "radio", "button", "submit"]);
 

@@ -24,7 +24,7 @@ import { RunFeed } from "./run_feed.js";
 import { RunsDialog } from "./runs_dialog.js";
 import { connectSetupForm } from "./setup_form.js";
 import { SocketClient } from "./socket_client.js";
-import { createStore, emptyState } from "./store.js";
+import { createStore, firstState } from "./store.js";
 import { connectTelemetryControls } from "./telemetry_controls.js";
 import { connectThemeSwitch } from "./theme.js";
 import { createToasts } from "./toasts.js";
@@ -47,7 +47,7 @@ function loadPlotly(url) {
 const page = document.body;
 const pageData = JSON.parse(document.getElementById("page-data").textContent);
 const { view, complaints } = readAddress();
-const store = createStore(emptyState(view));
+const store = createStore(firstState(view, pageData.status));
 const toasts = createToasts(page.querySelector("[data-toasts]"));
 const feed = new RunFeed(store, api, new SocketClient(window.location.origin), toasts.problem);
 const context = { store, api, feed, toasts };

@@ -100,6 +100,25 @@ export function xPixels(input) {
   };
 }
 
+/**
+ * The x axis after a zoom that keeps `place` where it is; not finer than a tenth of what a short run shows.
+ * @param {ChartInput} input
+ * @param {?number} place Null for the middle.
+ * @param {number} factor By which more is shown.
+ * @returns {?[number, number]} Null where all is shown.
+ */
+export function zoomedAbout(input, place, factor) {
+  const { toPixel, toPlace } = xPixels(input);
+  const whole = xRange({ ...input, zoom: { ...input.zoom, x: null } });
+  const [low, high] = xRange(input).map(toPixel);
+  const fixed = place === null ? (low + high) / 2 : Math.max(low, Math.min(toPixel(place), high));
+  const ends = [low, high].map((end) => fixed + factor * (end - fixed));
+  const [first, last] = whole.map(toPixel);
+  if (ends[0] < first + 1 && ends[1] > last - 1) return null;
+  const range = [Math.max(whole[0], toPlace(ends[0])), Math.min(whole[1], toPlace(ends[1]))];
+  return factor < 1 && range[1] - range[0] < axisOf(input).least / 10 ? input.zoom.x : range;
+}
+
 /** From a step to its place; a logarithmic axis has none for the beginning, so it is at its edge there. */
 export function stepToPlace(input) {
   const toPlace = placeOf(input.metrics);

@@ -67,15 +67,16 @@ export function nearestPlace(traces, place) {
 /**
  * The place some points farther along the chart's fullest line, and not beyond its ends.
  * @param {object[]} traces As drawn.
- * @param {?number} place Null for the last one.
- * @param {number} points Negative for backwards.
+ * @param {?number} place Null for none yet: the first step leads to the last point.
+ * @param {number} points Negative for backwards, infinite for an end.
  * @returns {?number} Null where nothing is drawn.
  */
 export function placeAlong(traces, place, points) {
   const x = fullest(traces);
   if (x.length === 0) return null;
-  const from = place === null ? x.length - 1 : nearest(x, place) + points;
-  return x[Math.max(0, Math.min(x.length - 1, from))];
+  const isNew = place === null && Number.isFinite(points);
+  const to = isNew ? x.length - 1 : nearest(x, place ?? 0) + points;
+  return x[Math.max(0, Math.min(x.length - 1, to))];
 }
 
 const fullest = (traces) =>

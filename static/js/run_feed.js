@@ -5,6 +5,9 @@ import { dropAfter, lastStep, mergeColumns, rowCount, rowsAfter } from "./metric
 const MOST_ROWS = 6000;
 const NOTHING = { metrics: {}, events: [] };
 
+/** The last step and the last event of what is known. */
+const cursorsOf = ({ metrics, events }) => ({ step: lastStep(metrics), event: events.at(-1)?.event_id ?? 0 });
+
 /**
  * Events of both lists, each once, oldest first.
  * @param {Array<{event_id: number}>} known
@@ -45,6 +48,8 @@ export class RunFeed {
     this.api = api;
     this.socket = socket;
     this.onError = onError;
+    this.runId = undefined; // whose past the store holds; the page came with a status, but without a past
+    this.gap = null; // the cursors of when the socket came up, until a refresh has filled what was pushed to nobody
     this.working = Promise.resolve();
     this.isThinningOut = false;
   }
@@ -54,6 +59,7 @@ export class RunFeed {
     this.socket
       .on("connect", () => {
         this.store.update({ connection: "connected" });
+        this.gap = { ...(this.gap ?? cursorsOf(this.store.get())) };
         this.refresh();
       })
       .on("disconnect", () => this.store.update({ connection: "disconnected" }))
@@ -78,21 +84,26 @@ export class RunFeed {
   async #refresh() {
     const status = await this.api.status();
     const { run_id: runId } = status;
+    const { gap } = this;
     const before = this.store.get();
-    const isSameRun = before.status?.run_id === runId;
+    const isSameRun = this.runId === runId;
     if (!runId) {
+      this.runId = runId;
       this.store.update({ status, ...NOTHING });
       return;
     }
     const known = isSameRun ? before : NOTHING;
     const kept = dropAfter(known.metrics, status.metrics_cursor ?? status.step);
     const wentBack = rowCount(kept) < rowCount(known.metrics);
-    const metrics = await this.api.metrics(runId, lastStep(kept));
+    const since = cursorsOf({ ...known, metrics: kept });
+    const metrics = await this.api.metrics(runId, Math.min(since.step, gap?.step ?? Infinity));
     const past = isSameRun ? [] : await this.#past(runId);
-    const events = [...past, ...(await this.#eventsSince(runId, known.events.at(-1)?.event_id ?? 0))];
+    const events = [...past, ...(await this.#eventsSince(runId, Math.min(since.event, gap?.event ?? Infinity)))];
     const now = isSameRun ? this.store.get() : NOTHING;
+    this.runId = runId;
+    if (this.gap === gap) this.gap = null;
     this.store.update({
-      status: newerStatus(now.status ?? null, status),
+      status: newerStatus(this.store.get().status, status),
       metrics: mergeColumns(wentBack ? kept : now.metrics, metrics.columns),
       events: mergeEvents(now.events, events),
     });
@@ -119,7 +130,7 @@ export class RunFeed {
 
   #accept(update) {
     const { status, metrics, events } = this.store.get();
-    if (update.run_id !== status?.run_id) {
+    if (update.run_id !== this.runId) {
       this.refresh();
       return;
     }

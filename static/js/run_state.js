@@ -2,20 +2,6 @@
 
 import { prefixed, whole } from "./format.js";
 
-const NAMES = {
-  loading: "loading",
-  empty: "empty",
-  initializing: "initializing",
-  resuming: "resuming",
-  ready: "ready",
-  training: "training",
-  paused: "paused",
-  stopped: "stopped",
-  halted: "halted",
-  failed: "failed",
-  disconnected: "disconnected",
-};
-
 const ANNOUNCEMENTS = {
   empty: () => "There is no run yet.",
   initializing: () => "A run is being taken live …",
@@ -32,12 +18,9 @@ const ANNOUNCEMENTS = {
 
 /**
  * @param {import("./store.js").PageState} state
- * @returns {string} One of the names above.
+ * @returns {string} The service's own word for it, or "disconnected".
  */
-export function stateName({ connection, status }) {
-  if (connection === "disconnected") return NAMES.disconnected;
-  return NAMES[status?.state] ?? NAMES.loading;
-}
+export const stateName = ({ connection, status }) => (connection === "disconnected" ? connection : status.state);
 
 /** @param {string} name @param {?object} status @returns {string} The state as a sentence to be read out. */
 export const announcement = (name, status) => ANNOUNCEMENTS[name]?.(status ?? {}) ?? "";
@@ -60,10 +43,9 @@ export function banner(state) {
 
 const RESUMABLE = new Set(["ready", "paused", "stopped"]);
 
-const OCCUPIED = new Set(["training", "initializing", "resuming", "loading", "disconnected"]);
+const OCCUPIED = new Set(["training", "initializing", "resuming", "disconnected"]);
 
 const WHY_NOT = {
-  loading: "The page is still loading",
   empty: "There is no run yet: start one first",
   initializing: "The run is being taken live; this takes a few seconds",
   resuming: "The run is being computed up to where it was",

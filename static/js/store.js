@@ -3,7 +3,7 @@
 /**
  * @typedef {object} PageState
  * @property {"connecting"|"connected"|"disconnected"} connection
- * @property {?object} status The service's Status, or null before the first answer.
+ * @property {object} status The service's Status; at first that of the moment the page was made.
  * @property {Object<string, Array<?number>>} metrics Columns of equal length, ordered by step.
  * @property {Array<object>} events Oldest first, each once.
  * @property {?{id: string, title: string}} busy A command that waits for its answer.
@@ -16,10 +16,10 @@
  * @property {import("./view.js").View} view How the charts are shown; the address says the same.
  */
 
-/** @param {import("./view.js").View} view @returns {PageState} */
-export const emptyState = (view) => ({
+/** @param {import("./view.js").View} view @param {object} status @returns {PageState} */
+export const firstState = (view, status) => ({
   connection: "connecting",
-  status: null,
+  status,
   metrics: {},
   events: [],
   busy: null,

@@ -1,9 +1,11 @@
 """The page, the script it loads, and what the browser is told about both."""
 
 import gzip
+import json
 import re
 from importlib.metadata import version
 from importlib.resources import files
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -21,6 +23,34 @@ def test_the_page_loads_scripts_from_here_alone(client: FlaskClient) -> None:
     scripts = re.findall(r"<script[^>]*>", page.text)
     assert scripts
     assert not [tag for tag in scripts if re.search(r'src="(?!/)', tag)]
+
+
+def test_the_page_itself_says_which_run_there_is_how_it_is_and_how_far(
+    client: FlaskClient, tiny_run: dict[str, Any]
+) -> None:
+    assert shown(client)["run"] == "no run"
+    assert re.search(r'data-welcome="empty"(?! hidden)', client.get("/").text)
+    run_id = client.post("/init", json=tiny_run).json["run_id"]  # type: ignore[index] # it answers with JSON
+    client.post("/train-step", json={"steps": 3})
+    assert shown(client) == {"run": run_id, "state": "ready", "step": "3", "title": "BitLM: ready"}
+    assert re.search(r'data-welcome="ready" hidden', client.get("/").text)
+    client.patch(f"/runs/{run_id}", json={"name": "</script><b>"})
+    assert shown(client)["run"] == "&lt;/script&gt;&lt;b&gt;"
+    (data,) = re.findall(r'id="page-data">(.*?)</script>', client.get("/").text, re.DOTALL)
+    assert json.loads(data)["status"] == client.get("/status").json
+    assert json.loads(data)["status"]["name"] == "</script><b>"
+
+
+def shown(client: FlaskClient) -> dict[str, str]:
+    """What the page shows before any script has run."""
+    places = {
+        "run": r'data-figure="run">(.*?)<',
+        "step": r'data-figure="step">(.*?)<',
+        "state": r'data-state="(.*?)".*<span data-label>\1<',
+        "title": r"<title>(.*?)<",
+    }
+    page = client.get("/").text
+    return {name: re.findall(place, page)[0] for name, place in places.items()}
 
 
 def test_the_browser_is_told_to_run_nothing_foreign(client: FlaskClient) -> None:
@@ -52,7 +82,8 @@ def test_no_other_vendored_name_is_served(client: FlaskClient) -> None:
 
 
 def test_answers_are_not_kept_by_the_browser(client: FlaskClient) -> None:
-    assert client.get("/status").headers["Cache-Control"] == "no-store"
+    for path in ("/status", "/"):
+        assert client.get(path).headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("path", ["/", "/static/js/main.js", "/static/css/page.css", "/calibration"])

@@ -209,7 +209,11 @@ def post(server: RunningServer, path: str, body: dict[str, Any]) -> dict[str, An
 
 
 def drawn(page: Page, chart: str = "telemetry") -> Page:
-    page.locator(f'[data-chart="{chart}"] .main-svg').first.wait_for()
+    page.wait_for_function(
+        """(chart) => document.querySelector(`[data-chart=${chart}]`)
+            .data?.some(({ yaxis, x }) => yaxis === "y2" && x.length > 0)""",
+        arg=chart,
+    )
     return page
 
 

@@ -72,9 +72,9 @@ def page(open_page: Page) -> Page:
 
 
 def drawn(page: Page) -> Page:
-    """Wait until every chart in sight has been drawn."""
+    """Wait until every chart in sight has been drawn, with what was measured."""
     page.wait_for_function(DRAWN)
-    expect(page.locator('[data-figure="step"]')).not_to_have_text("–")
+    page.wait_for_function("() => document.querySelector('[data-chart=loss]').data[0].x.length > 0")
     return page
 
 
@@ -214,6 +214,63 @@ def test_the_cursor_is_moved_and_read_with_the_keyboard(page: Page) -> None:
     expect(page.locator(".charts .chart-cursor:visible")).to_have_count(7)
     chart.press("Escape")
     expect(page.locator(".chart-cursor:visible")).to_have_count(0)
+
+
+def test_events_are_reached_and_asked_about_with_the_keyboard(page: Page) -> None:
+    page.evaluate("() => (location.hash = 'beside=')")
+    chart = page.get_by_role("application", name="Bits per byte")
+    chart.focus()
+    read = page.locator("[data-cursor-status]")
+    menu = page.get_by_role("dialog", name="What if not?")
+    chart.press("Home")
+    chart.press("Enter")
+    expect(read).to_have_text("No event here.")
+    chart.press("PageUp")
+    expect(read).to_have_text(re.compile(rf"^step {STEPS // 2}: .*λK 0 → 0\.25"))
+    chart.press("PageUp")
+    expect(read).to_have_text(re.compile(rf"^step {STEPS}: "))
+    chart.press("PageDown")
+    expect(read).to_contain_text("λK 0 → 0.25")
+    chart.press("Enter")
+    expect(menu).to_contain_text("λK 0 → 0.25")
+    assert menu.bounding_box() is not None
+    page.keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    expect(chart).to_be_focused()
+    chart.press("ArrowLeft")
+    expect(read).to_contain_text(f"step {STEPS // 2 - 1}: ")
+    chart.press("PageDown")
+    expect(read).to_have_text("No earlier event in view.")
+
+
+def test_charts_are_zoomed_about_the_cursor_with_the_keyboard(page: Page) -> None:
+    page.evaluate("() => (location.hash = 'beside=')")
+    chart = page.get_by_role("application", name="Telemetry", exact=True)
+    chart.focus()
+    chart.press("Home")
+    for _ in range(19):
+        chart.press("ArrowRight")
+    shown = "() => document.querySelector('[data-chart=memory]').layout.xaxis.range"
+    page.wait_for_function(f"() => ({shown})()[0] === 0")
+    low, high = page.evaluate(shown)
+    for _ in range(2):  # the second before the first is drawn
+        chart.press("+")
+    page.wait_for_function(f"() => ({shown})()[0] > 14")
+    assert page.evaluate(shown) == pytest.approx([20 - 20 / 4, 20 + (high - 20) / 4])
+    assert re.search(r"zoom=x:15\.\.", fragment(page))
+    expect(page.locator("[data-cursor-status]")).to_have_text(re.compile(r"^Shown: step 15 to step \d\d\.$"))
+    expect(page.locator(".chart-telemetry .chart-cursor-label")).to_contain_text("step 20")
+    chart.press("-")
+    page.wait_for_function(f"() => ({shown})()[0] < 14")
+    assert page.evaluate(shown) == pytest.approx([20 - 20 / 2, 20 + (high - 20) / 2])
+    chart.press("-")
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_hidden()
+    expect(page.locator("[data-cursor-status]")).to_have_text("All is shown.")
+    choose_range(page, "loss", 0.2, 0.6)
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_visible()
+    chart.press("0")
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_hidden()
+    assert low == 0
 
 
 def test_a_chart_is_saved_as_picture_and_as_figures(

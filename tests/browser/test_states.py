@@ -1,0 +1,231 @@
+"""What the page says of each state that the service can be in: in a real browser, of real runs."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
+
+from tests.browser.conftest import OpenWindow
+from tests.browser.pages import start_tiny_run, state
+from tests.conftest import RunningServer, Serve, WaitUntil
+
+WATCH_WELCOME = """() => {
+    window.welcomed = [];
+    const look = () => {
+        const welcome = document.querySelector("[data-welcome]");
+        if (welcome) window.welcomed.push(!welcome.hidden);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+LOSS_STEPS = "() => document.querySelector('[data-chart=loss]').data[0].x"
+
+PLAIN = "The cat sat on the mat. " * 400
+RARE_NOISE = PLAIN + "".join(chr(0x4E00 + 97 * place) for place in range(60)) + PLAIN
+"""Text that is learned in a moment, with a passage that no batch holds for a while; then the loss jumps."""
+
+
+def make_run(page: Page, url: str, text: str, **settings: Any) -> str:
+    """Make a run over REST whose steps take milliseconds; return its id."""
+    small = {"size": "tiny", "d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 256}
+    answer = page.request.post(f"{url}/init", data={**small, "batch_size": 2, "text": text, **settings})
+    assert answer.ok, answer.text()
+    return str(answer.json()["run_id"])
+
+
+class Line:
+    """From a page, once it is loaded again, to the server: its socket can be cut off; REST goes on."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self._page, self._url = page, url
+        self._is_cut = False
+        self._sockets: list[WebSocketRoute] = []
+        page.route_web_socket("**/socket.io/**", self._connect)
+
+    def _connect(self, socket: WebSocketRoute) -> None:
+        self._sockets.append(socket)
+        if self._is_cut:
+            socket.close()
+        else:
+            socket.connect_to_server()
+
+    def cut(self) -> None:
+        """Close the socket, and every further one."""
+        self._is_cut = True
+        self._sockets[-1].close()
+
+    def mend(self) -> None:
+        """Let the next one through."""
+        self._is_cut = False
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> None:
+        """Tell the server something."""
+        answer = self._page.request.post(self._url + path, data=body or {})
+        assert answer.ok, answer.text()
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Ask the server something."""
+        answer: dict[str, Any] = self._page.request.get(self._url + path).json()
+        return answer
+
+
+def figure(page: Page, name: str) -> str:
+    return page.locator(f'[data-figure="{name}"]').inner_text()
+
+
+def test_a_page_is_right_before_any_script_and_before_any_answer(
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    page = open_window(server.url).page
+    expect(state(page)).to_have_text("empty")
+    without = open_window(server.url, java_script_enabled=False).page
+    expect(without.locator("[data-welcome]")).to_be_visible()
+    run_id = make_run(page, server.url, corpus_file.read_text())
+    assert page.request.post(f"{server.url}/train-step", data={"steps": 3}).ok
+
+    without.reload()
+    held: list[Route] = []
+    for path in ("status", "runs/**", "calibration**"):
+        page.route(f"{server.url}/{path}", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it is given
+    page.route_web_socket("**/socket.io/**", lambda socket: None)  # noqa: ARG005 - left without an answer
+    page.add_init_script(f"({WATCH_WELCOME})()")
+    page.reload()
+    expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
+    for one in (without, page):
+        expect(state(one)).to_have_text("ready")
+        assert (figure(one, "run"), figure(one, "step")) == (run_id, "3")
+        assert one.title() == "BitLM: ready"
+        expect(one.locator("[data-welcome]")).to_be_hidden()
+    expect(page.locator('[data-figure="summary"]')).to_contain_text("2 layers")
+    assert held
+    expect(page.locator("[data-toasts] > *")).to_have_count(0)
+
+    for route in held:
+        route.continue_()
+    page.unroute_all()
+    expect(page.get_by_role("list", name="Events")).to_contain_text("3 steps")
+    page.wait_for_function("() => document.querySelector('[data-chart=loss]').data?.[0].x.join() === '1,2,3'")
+    assert set(page.evaluate("() => window.welcomed")) == {False}
+
+
+def test_after_the_socket_was_cut_no_step_is_missing_and_no_event(
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path, wait_until: WaitUntil
+) -> None:
+    page = open_window(server.url).page
+    line = Line(page, server.url)
+    run_id = make_run(page, server.url, corpus_file.read_text())
+    line.post("/train/start")
+    page.reload()
+    page.wait_for_function("() => Number(document.querySelector('[data-figure=step]').textContent) > 9")
+    line.cut()
+    expect(state(page)).to_have_text("disconnected")
+    expect(page.locator("[data-banner]")).to_have_text("The connection to BitLM is lost; trying again.")
+    shown = int(figure(page, "step"))
+    line.post("/config/telemetry", {"lambda_K": 0.25})
+    wait_until(lambda: line.get("/status")["step"] > shown + 20)
+    line.post("/train/pause")
+    assert int(figure(page, "step")) == shown
+
+    held: list[Route] = []
+    page.route("**/status", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it is given
+    line.mend()
+    expect(state(page)).not_to_have_text("disconnected")
+    line.post("/train-step", {"steps": 5})  # told by the socket before the page knows what it missed
+    last = line.get("/status")["step"]
+    expect(page.locator('[data-figure="step"]')).to_have_text(str(last))
+    assert held
+    for route in held:
+        route.continue_()
+    page.unroute("**/status")
+    expect(page.get_by_role("list", name="Events").get_by_text("λK 0 → 0.25")).to_have_count(1)
+    page.wait_for_function(f"(last) => ({LOSS_STEPS})().at(-1) === last", arg=last)
+    page.wait_for_function(f"(first) => ({LOSS_STEPS})().includes(first)", arg=shown + 1)
+    assert page.evaluate(LOSS_STEPS) == list(range(1, last + 1))
+    events = line.get(f"/runs/{run_id}/events")["events"]
+    expect(page.get_by_role("list", name="Events").get_by_role("listitem")).to_have_count(len(events))
+
+
+def test_a_run_that_was_stopped_can_go_on(
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    page = open_window(server.url).page
+    start_tiny_run(page, corpus_file)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(state(page)).to_have_text("stopped")
+    expect(page.locator("[data-banner]")).to_be_hidden()
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_have_attribute(
+        "title", "Training has stopped"
+    )
+    page.get_by_role("button", name="Resume", exact=True).click()
+    expect(state(page)).to_have_text("training")
+    page.get_by_role("button", name="Pause").click()
+    expect(state(page)).to_have_text("paused")
+
+
+def test_a_run_whose_text_was_lost_has_failed_and_gives_way_to_another(
+    serve: Serve, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    first = serve()
+    page = open_window(first.url).page
+    make_run(page, first.url, corpus_file.read_text())
+    first.stop()
+    for text in first.data_dir.glob("data/*"):
+        text.write_text("another text")
+    url = serve(first.data_dir).url
+    page.goto(url)
+    expect(state(page)).to_have_text("failed")
+    expect(page.locator("[data-banner]")).to_have_text(re.compile(r"^Failed: .*POST /init makes a new one"))
+    expect(page.locator("[data-welcome]")).to_be_hidden()
+    train = page.locator('.run [data-action="train"]')
+    expect(train).to_have_attribute("title", "Training failed")
+    expect(page.get_by_role("button", name="New run …")).to_be_enabled()
+    make_run(page, url, corpus_file.read_text())
+    expect(state(page)).to_have_text("ready")
+    expect(page.locator("[data-banner]")).to_be_hidden()
+
+
+def test_a_run_that_halted_itself_says_why_and_is_rolled_back(
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    page = open_window(server.url).page
+    far = {"learning_rate": 1, "matrix_learning_rate": 1, "warmup_steps": 0, "gradient_clip": 1e6}
+    halted = make_run(page, server.url, corpus_file.read_text(), **far)
+    assert page.request.post(f"{server.url}/train-step", data={"steps": 100}).status == 409
+    expect(state(page)).to_have_text("halted")
+    expect(page.locator("[data-banner]")).to_have_text(re.compile(r"^Halted: step \d+ failed: .*exact range"))
+    train = page.locator('.run [data-action="train"]')
+    expect(train).to_have_attribute("title", re.compile("roll it back or start a new run"))
+    page.get_by_role("button", name="Roll back").click()
+    expect(state(page)).to_have_text("ready")
+    expect(page.get_by_role("button", name="Roll back")).to_be_hidden()
+    expect(page.locator("[data-banner]")).to_be_hidden()
+    expect(page.locator("[data-overlays]")).to_contain_text(halted)
+    assert figure(page, "run") != halted
+
+
+@pytest.mark.parametrize("action", ["pause", "roll back"])
+def test_an_alert_leads_to_what_was_chosen_and_says_so(
+    server: RunningServer, open_window: OpenWindow, action: str
+) -> None:
+    page = open_window(server.url).page
+    run_id = make_run(page, server.url, RARE_NOISE)
+    expect(page.locator('[data-figure="run"]')).to_have_text(run_id)
+    with page.expect_response("**/config/alerts"):
+        page.get_by_label("On alert").select_option(action)
+    with page.expect_response("**/train-step") as answer:
+        page.get_by_label("Steps to do").fill("2000")
+        page.get_by_label("Steps to do").press("Enter")
+        expect(state(page)).to_have_text("training")
+    assert answer.value.json()["step"] < 2000
+    expect(page.get_by_role("list", name="Events").get_by_text("Spike: loss went from")).to_have_count(1)
+    if action == "pause":
+        expect(state(page)).to_have_text("paused")
+        assert figure(page, "run") == run_id
+    else:
+        expect(page.locator("[data-overlays]")).to_contain_text(run_id)
+        expect(state(page)).to_have_text("ready")
+        assert figure(page, "run") != run_id
+        expect(page.get_by_role("list", name="Events")).to_contain_text("Branched off")
