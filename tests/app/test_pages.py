@@ -86,7 +86,7 @@ def test_answers_are_not_kept_by_the_browser(client: FlaskClient) -> None:
         assert client.get(path).headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", ["/", "/static/js/main.js", "/static/css/page.css", "/calibration"])
+@pytest.mark.parametrize("path", ["/static/js/main.js", "/static/css/page.css", "/calibration"])
 def test_text_is_compressed_for_who_takes_it_so_and_is_the_same(ready: FlaskClient, path: str) -> None:
     plain = ready.get(path, buffered=True)
     answer = ready.get(path, headers={"Accept-Encoding": "gzip, deflate"}, buffered=True)
