@@ -101,12 +101,18 @@ export class RunFeed {
     const events = [...past, ...(await this.#eventsSince(runId, Math.min(since.event, gap?.event ?? Infinity)))];
     const now = isSameRun ? this.store.get() : NOTHING;
     this.runId = runId;
-    if (this.gap === gap) this.gap = null;
+    this.#narrow(gap, cursorsOf({ metrics: metrics.columns, events }));
     this.store.update({
       status: newerStatus(this.store.get().status, status),
       metrics: mergeColumns(wentBack ? kept : now.metrics, metrics.columns),
       events: mergeEvents(now.events, events),
     });
+  }
+
+  /** A gap that was there is filled; one that opened meanwhile begins where the answers ended, and not before. */
+  #narrow(filled, told) {
+    if (this.gap === filled) this.gap = null;
+    else this.gap = { step: Math.max(this.gap.step, told.step), event: Math.max(this.gap.event, told.event) };
   }
 
   /** What a branch was told as another run, before it was one: part of its curves, so part of its story. */

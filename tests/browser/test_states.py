@@ -111,6 +111,19 @@ def test_a_page_is_right_before_any_script_and_before_any_answer(
     assert set(page.evaluate("() => window.welcomed")) == {False}
 
 
+def test_the_past_of_a_run_is_asked_for_once(
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    page = open_window(server.url).page
+    make_run(page, server.url, corpus_file.read_text())
+    assert page.request.post(f"{server.url}/train-step", data={"steps": 3}).ok
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with page.expect_request("**/metrics?since=3*"):  # the socket is up: what came since?
+        page.reload()
+    assert sum("metrics?since=-1" in url for url in asked) == 1
+
+
 def test_after_the_socket_was_cut_no_step_is_missing_and_no_event(
     server: RunningServer, open_window: OpenWindow, corpus_file: Path, wait_until: WaitUntil
 ) -> None:
