@@ -1,10 +1,13 @@
 """What a run would be, over REST."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask.testing import FlaskClient
+
+if TYPE_CHECKING:
+    from tests.conftest import WaitUntil
 
 REFUSED: list[dict[str, Any]] = [
     {"nhead": 3},
@@ -18,8 +21,9 @@ REFUSED: list[dict[str, Any]] = [
 
 
 def test_an_estimate_is_of_the_run_that_init_would_make(
-    client: FlaskClient, tiny_run: dict[str, Any]
+    client: FlaskClient, tiny_run: dict[str, Any], wait_until: "WaitUntil"
 ) -> None:
+    wait_until(lambda: client.get("/status").get_json()["state"] == "empty")
     estimate = client.post("/estimate", json=tiny_run)
     assert estimate.status_code == 200
     told = estimate.json

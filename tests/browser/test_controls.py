@@ -235,6 +235,7 @@ def test_one_key_does_what_is_done_most_but_not_while_one_types(
     expect(figure(page, "step")).to_have_text("1")
     page.keyboard.press("t")
     expect(state(page)).to_have_text("training")
+    expect(page.get_by_role("button", name="Pause")).to_be_enabled()
     page.keyboard.press("t")
     expect(state(page)).to_have_text("paused")
     page.get_by_label("Prompt").press_sequentially("rst?/")
