@@ -48,7 +48,7 @@ INTERACTIVE = """(step) => {
         && one.getBoundingClientRect().top < innerHeight);
     const train = document.querySelector('[data-action="train"]');
     const drawn = charts.every((one) => one.querySelector(".scatterlayer path.js-line")?.getAttribute("d"));
-    const isDone = drawn && !train.disabled && charts[0].data[0].x.at(-1) >= step;
+    const isDone = train?.disabled === false && drawn && charts[0].data[0].x.at(-1) >= step;
     return isDone && performance.now();
 }"""
 WATCH_TASKS = """() => {
