@@ -8,6 +8,8 @@ const NOTHING = { metrics: {}, events: [] };
 /** The last step and the last event of what is known. */
 const cursorsOf = ({ metrics, events }) => ({ step: lastStep(metrics), event: events.at(-1)?.event_id ?? 0 });
 
+const ofBoth = (choose, one, other) => ({ step: choose(one.step, other.step), event: choose(one.event, other.event) });
+
 /**
  * Events of both lists, each once, oldest first.
  * @param {Array<{event_id: number}>} known
@@ -95,24 +97,20 @@ export class RunFeed {
     const known = isSameRun ? before : NOTHING;
     const kept = dropAfter(known.metrics, status.metrics_cursor ?? status.step);
     const wentBack = rowCount(kept) < rowCount(known.metrics);
-    const since = cursorsOf({ ...known, metrics: kept });
-    const metrics = await this.api.metrics(runId, Math.min(since.step, gap?.step ?? Infinity));
+    const cursors = cursorsOf({ ...known, metrics: kept });
+    const since = gap ? ofBoth(Math.min, cursors, gap) : cursors;
+    const metrics = await this.api.metrics(runId, since.step);
     const past = isSameRun ? [] : await this.#past(runId);
-    const events = [...past, ...(await this.#eventsSince(runId, Math.min(since.event, gap?.event ?? Infinity)))];
+    const events = [...past, ...(await this.#eventsSince(runId, since.event))];
     const now = isSameRun ? this.store.get() : NOTHING;
     this.runId = runId;
-    this.#narrow(gap, cursorsOf({ metrics: metrics.columns, events }));
+    const isFilled = this.gap === gap; // one that opened meanwhile begins where the answers ended
+    this.gap = isFilled ? null : ofBoth(Math.max, since, cursorsOf({ metrics: metrics.columns, events }));
     this.store.update({
       status: newerStatus(this.store.get().status, status),
       metrics: mergeColumns(wentBack ? kept : now.metrics, metrics.columns),
       events: mergeEvents(now.events, events),
     });
-  }
-
-  /** A gap that was there is filled; one that opened meanwhile begins where the answers ended, and not before. */
-  #narrow(filled, told) {
-    if (this.gap === filled) this.gap = null;
-    else this.gap = { step: Math.max(this.gap.step, told.step), event: Math.max(this.gap.event, told.event) };
   }
 
   /** What a branch was told as another run, before it was one: part of its curves, so part of its story. */

@@ -30,7 +30,7 @@ def test_the_page_itself_says_which_run_there_is_how_it_is_and_how_far(
 ) -> None:
     assert shown(client)["run"] == "no run"
     assert re.search(r'data-welcome="empty"(?! hidden)', client.get("/").text)
-    run_id = client.post("/init", json=tiny_run).json["run_id"]  # type: ignore[index] # it answers with JSON
+    run_id = client.post("/init", json=tiny_run).get_json()["run_id"]
     client.post("/train-step", json={"steps": 3})
     assert shown(client) == {"run": run_id, "state": "ready", "step": "3", "title": "BitLM: ready"}
     assert re.search(r'data-welcome="ready" hidden', client.get("/").text)

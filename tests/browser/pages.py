@@ -1,8 +1,9 @@
 """What several browser tests do on the page."""
 
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 
 def state(page: Page) -> Locator:
@@ -30,7 +31,27 @@ def start_tiny_run(page: Page, corpus: Path) -> None:
     expect(state(page)).to_have_text("training")
 
 
+def make_run(page: Page, url: str, text: str, **settings: Any) -> str:
+    """Make a run over REST whose steps take milliseconds; return its id."""
+    small = {"size": "tiny", "d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 256}
+    answer = page.request.post(f"{url}/init", data={**small, "batch_size": 2, "text": text, **settings})
+    assert answer.ok, answer.text()
+    return str(answer.json()["run_id"])
+
+
 def set_exactly(page: Page, name: str, value: str) -> None:
     field = page.get_by_label(f"{name}, exact value")
     field.fill(value)
     field.press("Enter")
+
+
+def hold(page: Page, *addresses: str) -> list[Route]:
+    """Leave requests to these addresses unanswered; return where they wait, to be continued."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:  # list.append itself will not do: Playwright marks what it is given
+        held.append(route)
+
+    for address in addresses:
+        page.route(address, keep)
+    return held

@@ -2,13 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import EvaluateModule, OpenWindow
-from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
+from tests.browser.pages import hold, make_run, open_form, set_exactly, start_tiny_run, state
 from tests.conftest import RunningServer, Serve
 
 REPLAY_PATIENCE_MS = 180_000
@@ -21,14 +20,6 @@ PLACES = """() => [...document.querySelectorAll(".steering *, .run *, .generatio
 
 def figure(page: Page, name: str) -> Locator:
     return page.locator(f'[data-figure="{name}"]')
-
-
-def make_run(page: Page, url: str, **settings: Any) -> str:
-    """Make a run over REST, for tests that are not about the form; return its id."""
-    tiny = {"size": "tiny", "max_seq_len": 256, "text": Path(__file__).read_text() * 2}
-    answer = page.request.post(f"{url}/init", data={**tiny, **settings})
-    assert answer.ok, answer.text()
-    return str(answer.json()["run_id"])
 
 
 def test_step_does_so_many_steps_and_no_more(
@@ -53,10 +44,10 @@ def test_step_does_so_many_steps_and_no_more(
 
 
 def test_beside_the_charts_everything_fits_and_nothing_moves_when_a_setting_is_told_or_refused(
-    server: RunningServer, open_window: OpenWindow
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     page = open_window(server.url).page
-    make_run(page, server.url)
+    make_run(page, server.url, corpus_file.read_text())
     expect(state(page)).to_have_text("ready")
     expect(page.locator('[data-setting="s_floor"] [data-note]')).to_have_text(re.compile("rejects"))
     assert page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")
@@ -144,11 +135,14 @@ def drop(page: Page, name: str, content: list[int]) -> None:
 
 
 def test_runs_are_found_sorted_thrown_away_and_taken_back_after_a_reload(
-    serve: Serve, open_window: OpenWindow
+    serve: Serve, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     url = serve().url
     page = open_window(url).page
-    first, second, third = (make_run(page, url, seed=seed, text_name=f"text-{seed}") for seed in range(3))
+    text = corpus_file.read_text()
+    first, second, third = (
+        make_run(page, url, text, seed=seed, text_name=f"text-{seed}") for seed in range(3)
+    )
     assert page.request.post(f"{url}/train-step", data={"steps": 2}).ok
     label = {"name": "Long one", "tags": ["alpha"]}
     assert page.request.patch(f"{url}/runs/{first}", data=label).ok
@@ -174,8 +168,7 @@ def test_runs_are_found_sorted_thrown_away_and_taken_back_after_a_reload(
     expect(page.locator(f'[data-run="{second}"]')).to_have_count(0)
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
     page.reload()
-    late: list[Route] = []
-    page.route("**/runs", lambda route: late.append(route))  # noqa: PLW0108 - Playwright marks what it is given
+    late = hold(page, "**/runs")
     page.locator('.masthead [data-action="runs"]').click()
     page.get_by_role("button", name="Trash").click()
     restore = page.get_by_role("button", name=f"Restore run {second}")
@@ -226,10 +219,10 @@ def test_two_people_see_what_the_other_does(
 
 
 def test_one_key_does_what_is_done_most_but_not_while_one_types(
-    server: RunningServer, open_window: OpenWindow
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     page = open_window(server.url).page
-    make_run(page, server.url)
+    make_run(page, server.url, corpus_file.read_text())
     expect(state(page)).to_have_text("ready")
     page.keyboard.press("s")
     expect(figure(page, "step")).to_have_text("1")

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, WebSocketRoute, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import OpenWindow
-from tests.browser.pages import start_tiny_run, state
+from tests.browser.pages import hold, make_run, start_tiny_run, state
 from tests.conftest import RunningServer, Serve, WaitUntil
 
 WATCH_WELCOME = """() => {
@@ -26,14 +26,6 @@ LOSS_STEPS = "() => document.querySelector('[data-chart=loss]').data[0].x"
 PLAIN = "The cat sat on the mat. " * 400
 RARE_NOISE = PLAIN + "".join(chr(0x4E00 + 97 * place) for place in range(60)) + PLAIN
 """Text that is learned in a moment, with a passage that no batch holds for a while; then the loss jumps."""
-
-
-def make_run(page: Page, url: str, text: str, **settings: Any) -> str:
-    """Make a run over REST whose steps take milliseconds; return its id."""
-    small = {"size": "tiny", "d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 256}
-    answer = page.request.post(f"{url}/init", data={**small, "batch_size": 2, "text": text, **settings})
-    assert answer.ok, answer.text()
-    return str(answer.json()["run_id"])
 
 
 class Line:
@@ -87,10 +79,8 @@ def test_a_page_is_right_before_any_script_and_before_any_answer(
     assert page.request.post(f"{server.url}/train-step", data={"steps": 3}).ok
 
     without.reload()
-    held: list[Route] = []
-    for path in ("status", "runs/**", "calibration**"):
-        page.route(f"{server.url}/{path}", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it is given
-    page.route_web_socket("**/socket.io/**", lambda socket: None)  # noqa: ARG005 - left without an answer
+    held = hold(page, *(f"{server.url}/{path}" for path in ("status", "runs/**", "calibration**")))
+    page.route_web_socket("**/socket.io/**", lambda _: None)  # left without an answer
     page.add_init_script(f"({WATCH_WELCOME})()")
     page.reload()
     expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
@@ -142,8 +132,7 @@ def test_after_the_socket_was_cut_no_step_is_missing_and_no_event(
     line.post("/train/pause")
     assert int(figure(page, "step")) == shown
 
-    held: list[Route] = []
-    page.route("**/status", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it is given
+    held = hold(page, "**/status")
     line.mend()
     expect(state(page)).not_to_have_text("disconnected")
     line.post("/train-step", {"steps": 5})  # told by the socket before the page knows what it missed
