@@ -85,15 +85,16 @@ export function connectGeneration(page, context) {
     asking = new AbortController();
     showPermission();
     if (hadFocus) stop.focus();
+    const before = output.dataset.output === "sample" ? view.shown : null;
+    view.begin(request);
     try {
       for await (const line of api.infer({ ...request, details: true }, asking.signal)) {
-        if (line.kind === "start") view.begin(request);
         if (line.kind === "answer") view.show({ request, response: line.answer });
         view.accept(line);
       }
       feed.refresh();
     } catch (error) {
-      if (output.dataset.output === "writing") view.stop();
+      view.stop(error.name === "AbortError" ? null : error, before);
       if (error.name !== "AbortError") toasts.problem(error);
     } finally {
       const wasStop = document.activeElement === stop;

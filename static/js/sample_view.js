@@ -61,9 +61,17 @@ export class SampleView {
     kinds[line.kind]?.(line);
   }
 
-  /** The text was not waited for: what there is stays, without a verdict. */
-  stop() {
-    this.#say("stopped", "Stopped", ["The text was not waited for: it has no verdict and is not kept."]);
+  /**
+   * No more comes: what there is stays, without a verdict. Where an error let nothing come, the sample before is back.
+   * @param {?Error} error Null where the text was not waited for.
+   * @param {?{request: object, response: object}} before What was shown when the text was asked for.
+   */
+  stop(error, before) {
+    if (this.shown) return;
+    if (error === null) this.#say("stopped", "Stopped", ["The text was not waited for: it has no verdict and is not kept."]);
+    else if (this.seen.size > 0) this.#say("stopped", "Broken off", ["The text did not come to its end: it has no verdict and is not kept."]);
+    else if (before) this.show(before);
+    else this.output.dataset.output = "none";
   }
 
   /** @param {{request: object, response: object}} sample As an answer has it, or an event. */

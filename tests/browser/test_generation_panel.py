@@ -227,6 +227,38 @@ def test_a_text_that_is_stopped_keeps_what_came_and_is_no_sample(
     page.get_by_role("button", name="Pause").click()
 
 
+def test_a_text_stopped_before_its_first_character_is_not_the_one_before(
+    server: RunningServer, open_window: OpenWindow
+) -> None:
+    page = open_window(server.url).page
+    expect(state(page)).to_have_text("paused")
+    ask(page, Bytes="16", Seed="4")
+    expect(page.locator("[data-facts]")).to_have_text(re.compile("seed 4"))
+    panel(page).evaluate("""(panel) => {
+        panel.querySelector("[type=submit]").click();
+        panel.querySelector("[data-stop]").click();
+    }""")
+    expect(page.locator("[data-verdict-word]")).to_have_text("Stopped")
+    expect(page.locator("[data-facts]")).to_have_text("")
+    assert page.locator("#text-panel [data-index]").count() == 0
+
+
+def test_a_sample_stays_where_the_next_cannot_be_asked_for(
+    server: RunningServer, open_window: OpenWindow
+) -> None:
+    page = open_window(server.url).page
+    expect(state(page)).to_have_text("paused")
+    ask(page, Bytes="16", Seed="4")
+    expect(page.locator("[data-facts]")).to_have_text(re.compile("seed 4"))
+    verdict, text = page.locator("[data-verdict-word]"), page.locator("#text-panel .sample")
+    before = (verdict.inner_text(), text.inner_text())
+    page.context.set_offline(True)
+    ask(page, Seed="5")
+    expect(page.get_by_role("alert").first).to_be_visible()
+    expect(page.locator("[data-facts]")).to_have_text(re.compile("seed 4"))
+    assert (verdict.inner_text(), text.inner_text()) == before
+
+
 def test_one_prompt_is_followed_along_training(server: RunningServer, open_window: OpenWindow) -> None:
     page = open_window(server.url).page
     expect(state(page)).to_have_text("paused")
