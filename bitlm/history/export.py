@@ -9,9 +9,11 @@ from typing import Any
 from bitlm.errors import ConfigError
 from bitlm.session import Event, RunStore
 from bitlm.session.events import METRIC_COLUMNS
+from bitlm.session.scheduled_samples import ScheduledSample
 
 PIECE_ROWS = 1000
 EVENTS_AT_ONCE = 1000
+SAMPLES_AT_ONCE = 100
 
 TAGS = {
     "loss": "loss/train",
@@ -78,9 +80,9 @@ def _cell(value: float | list[Any] | None) -> str:
 
 
 def export_jsonl(store: RunStore, run_id: str) -> Iterator[str]:
-    """Yield a run as one JSON object a line: the run, then the metrics of every step, then every event.
+    """Yield a run as one JSON object a line: the run, its metrics, its events, its samples along training.
 
-    `kind` tells them apart: "run", "metrics", or the event's kind.
+    `kind` tells them apart: "run", "metrics", the event's kind, or "scheduled_sample".
 
     Raises:
         RunNotFoundError: There is no such run.
@@ -93,6 +95,8 @@ def _jsonl_pieces(store: RunStore, run_id: str, first: Row) -> Iterator[str]:
     yield json.dumps(first) + "\n"
     yield from _joined(json.dumps({"kind": "metrics", **row}) for row in store.metric_rows(run_id))
     yield from _joined(json.dumps(event_line(event)) for event in all_events(store, run_id))
+    samples = (one.model_dump(mode="json") for one in all_samples(store, run_id))
+    yield from _joined(json.dumps({"kind": "scheduled_sample", **sample}) for sample in samples)
 
 
 def event_line(event: Event) -> Row:
@@ -126,6 +130,10 @@ def export_tensorboard(store: RunStore, run_id: str, folder: Path) -> Path:
         for event in all_events(store, run_id):
             text = _preformatted(json.dumps({"source": event.source, **event.payload}))
             writer.add_text(f"events/{event.kind}", text, event.step, event.at)
+        for sample in all_samples(store, run_id):
+            writer.add_text(
+                "samples", _preformatted(sample.schedule.prompt + sample.text), sample.step, sample.at
+            )
     return place
 
 
@@ -155,6 +163,14 @@ def all_events(store: RunStore, run_id: str) -> Iterator[Event]:
     while page := store.events(run_id, since=since, limit=EVENTS_AT_ONCE):
         yield from page
         since = page[-1].event_id
+
+
+def all_samples(store: RunStore, run_id: str) -> Iterator[ScheduledSample]:
+    """Yield every sample drawn along training, oldest first."""
+    since = -1
+    while page := store.samples.page(run_id, since=since, most=SAMPLES_AT_ONCE):
+        yield from page
+        since = page[-1].step
 
 
 def _joined(lines: Iterator[str]) -> Iterator[str]:

@@ -2,16 +2,21 @@ import csv
 import json
 import struct
 import sys
+from collections.abc import Iterator
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bitlm.data import Corpus
 from bitlm.errors import ConfigError, RunNotFoundError
 from bitlm.history.export import PIECE_ROWS, TAGS, export_csv, export_jsonl, export_tensorboard
-from bitlm.session import RunStore, StepEvent
+from bitlm.model import ModelConfig
+from bitlm.session import RunStore, SampleSchedule, ScheduleSamples, Session, StepEvent
 from bitlm.session.events import METRIC_COLUMNS
+from bitlm.training import TrainingConfig
 
 
 def figures(value: float | list[Any] | None) -> list[bytes]:
@@ -19,6 +24,17 @@ def figures(value: float | list[Any] | None) -> list[bytes]:
     if isinstance(value, list):
         return [bits for one in value for bits in figures(one)]
     return [] if value is None else [struct.pack("<d", value)]
+
+
+def accumulated(place: Path) -> Any:
+    """What TensorBoard reads of a folder."""
+    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped] # noqa: PLC0415 - takes seconds to import
+        EventAccumulator,
+    )
+
+    read = EventAccumulator(str(place), {"scalars": 0, "tensors": 0})
+    read.Reload()
+    return read
 
 
 def test_csv_holds_every_figure_of_every_step_to_the_last_bit(kept: RunStore, finished: str) -> None:
@@ -76,6 +92,34 @@ def test_no_piece_holds_more_than_its_share_of_a_long_run(kept: RunStore, finish
         assert sum(piece.count("\n") for piece in pieces) == 2 * PIECE_ROWS + 2 + ("run" in pieces[0])
 
 
+@pytest.fixture
+def sampled(kept: RunStore, corpus: Corpus) -> Iterator[str]:
+    """A run with two samples along training, whose prompt has what Markdown would take for markup."""
+    model = ModelConfig(d_model=16, nhead=2, num_layers=2, dim_feedforward=32, max_seq_len=256)
+    training = TrainingConfig(batch_size=2, telemetry_budget=1.0)
+    run = Session.create(kept, model=model, training=training, corpus=corpus, seed=1)
+    schedule = SampleSchedule(every=2, prompt="*The* ", max_new_bytes=24)
+    run.apply(ScheduleSamples(schedule=schedule), source="ui")
+    list(islice(run, 4))
+    run.close()
+    kept.flush()
+    yield run.run_id
+    kept.delete_run(run.run_id)
+
+
+def test_samples_along_training_are_in_jsonl_and_tensorboard(
+    kept: RunStore, sampled: str, tmp_path: Path
+) -> None:
+    drawn = kept.samples.page(sampled)
+    lines = [json.loads(line) for line in "".join(export_jsonl(kept, sampled)).splitlines()]
+    told = [line for line in lines if line.pop("kind") == "scheduled_sample"]
+    assert told == [one.model_dump(mode="json") for one in drawn]
+    assert [line["step"] for line in told] == [1, 2, 4]
+    texts = accumulated(export_tensorboard(kept, sampled, tmp_path)).Tensors("samples/text_summary")
+    assert [(one.step, one.wall_time) for one in texts] == [(one.step, one.at) for one in drawn]
+    assert texts[0].tensor_proto.string_val[0].decode().startswith("    *The* ")
+
+
 @pytest.mark.parametrize("export", [export_csv, export_jsonl])
 def test_a_run_that_is_not_there_is_told_before_anything_is_written(kept: RunStore, export: Any) -> None:
     with pytest.raises(RunNotFoundError, match="no-such-run"):
@@ -85,14 +129,9 @@ def test_a_run_that_is_not_there_is_told_before_anything_is_written(kept: RunSto
 def test_tensorboard_finds_a_scalar_for_every_column_and_a_text_for_every_event(
     kept: RunStore, finished: str, tmp_path: Path
 ) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped] # noqa: PLC0415 - takes seconds to import
-        EventAccumulator,
-    )
-
     place = export_tensorboard(kept, finished, tmp_path)
     assert place == tmp_path / finished
-    read = EventAccumulator(str(place), {"scalars": 0, "tensors": 0})
-    read.Reload()
+    read = accumulated(place)
     layers, heads, blocks, bits = (TAGS[column] for column in PARTS)
     by_part = {
         *map(layers.format, range(2)),
