@@ -172,7 +172,13 @@ def roll_back(store: RunStore, run_id: str, *, since: int | None = None, source:
         since = alerts[-1].payload.get("since", alerts[-1].step) if alerts else None
     record = _newest_whole(store, run_id, step=since, event_id=None)
     changes = {rate: getattr(parent.config.training, rate) / 2 for rate in sorted(RATES)}
-    origin = Origin(run_id=run_id, step=record.step, after_event=record.event_id, config_changes=changes)
+    origin = Origin(
+        run_id=run_id,
+        step=record.step,
+        after_event=record.event_id,
+        config_changes=changes,
+        rolled_back=True,
+    )
     pausing = Planned(
         run_id=run_id, step=record.step, kind="alert_action_changed", source=source,
         payload={"old": "rollback", "new": "pause"},

@@ -44,7 +44,8 @@ def branch_of(origin: Origin) -> str:
     """Return what a run is a branch of, and how it differs."""
     change = origin.change
     if change is None:
-        return f"fork of {origin.run_id} at step {origin.step}"
+        made = "rollback" if origin.rolled_back else "fork"
+        return f"{made} of {origin.run_id} at step {origin.step}"
     told = f"{_SENTENCES[change.kind](change.payload)} (step {change.step})"
     if origin.undo:
         return f"{origin.run_id} before {told}"

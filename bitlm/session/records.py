@@ -30,6 +30,7 @@ class Origin(BaseModel):
         change: What that run was told and this one was not; None for a fork.
         instead: What is done in the change's place; None for nothing.
         undo: Whether the plan ends where the change was, instead of going on as the other did.
+        rolled_back: Whether it was made to go back from trouble.
         until: The step up to which the plan reaches, if there is a plan.
     """
 
@@ -42,6 +43,7 @@ class Origin(BaseModel):
     change: ChangeLeftOut | None = None
     instead: dict[str, Any] | None = None
     undo: bool = False
+    rolled_back: bool = False
     until: int | None = None
 
 

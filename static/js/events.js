@@ -41,8 +41,8 @@ function resumedSentence({ recomputed, checkpoint_step: from }, step) {
   return `${resumed}: ${whole(recomputed)} steps since checkpoint ${whole(from)} computed again, bit for bit`;
 }
 
-function forkedSentence({ run_id: parent, step, config_changes: changes, change: other, undo, instead }) {
-  const begun = `Branched off ${parent} at step ${whole(step)}`;
+function forkedSentence({ run_id: parent, step, config_changes: changes, change: other, undo, instead, rolled_back: isBack }) {
+  const begun = isBack ? `Rolled back from ${parent} to step ${whole(step)}` : `Branched off ${parent} at step ${whole(step)}`;
   if (!other) return [begun, ...Object.entries(changes ?? {}).map(([field, value]) => `${field} ${value}`)].join(", ");
   const told = `${sentence({ ...other, event_id: 0 })} at step ${whole(other.step)}`;
   if (undo) return `${begun}, to undo ${told}`;
@@ -141,8 +141,8 @@ const EXPLAINED = new Set(["drift_alert", "spike_alert", "nonfinite_alert", "run
 export const isExplained = (event) => isChange(event) || EXPLAINED.has(event.kind);
 
 /** What a twin's line says: what it was not told, or was told otherwise, or what was undone. */
-function forkLabel({ change: other, undo, instead }) {
-  if (!other) return "fork";
+function forkLabel({ change: other, undo, instead, rolled_back: isBack }) {
+  if (!other) return isBack ? "rollback" : "fork";
   return `${undo ? "undo" : instead ? "not as" : "not"} ${shortLabel(other)}`;
 }
 

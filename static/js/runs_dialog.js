@@ -258,7 +258,7 @@ const called = ({ run_id: runId, name }) => (name ? `${name} (${runId})` : runId
 function branchOf({ origin }) {
   if (!origin) return "";
   const { run_id: parent, change, undo, instead } = origin;
-  if (!change) return `fork of ${parent} at ${whole(origin.step)}`;
+  if (!change) return `${origin.rolled_back ? "rollback" : "fork"} of ${parent} at ${whole(origin.step)}`;
   const told = `${sentence({ ...change, at: 0 })} at ${whole(change.step)}`;
   if (undo) return `${parent} before ${told}`;
   return `twin of ${parent} ${instead ? "with another value than" : "without"} ${told}`;

@@ -6,6 +6,7 @@ import torch
 from bitlm.data import Corpus
 from bitlm.errors import HaltedError, MetricDriftWarning
 from bitlm.history.branching import roll_back
+from bitlm.history.narration import branch_of
 from bitlm.history.replay import Replay
 from bitlm.model import ModelConfig
 from bitlm.session import AlertAction, Event, RunStore, Session, SetAlertAction, SetTelemetry
@@ -111,6 +112,9 @@ def test_a_rollback_is_a_branch_from_before_the_trouble_that_learns_half_as_fast
     assert branch.config.training.learning_rate == session.config.training.learning_rate / 2
     assert branch.config.training.matrix_learning_rate == session.config.training.matrix_learning_rate / 2
     assert branch.alert_action == "pause"
+    origin = branch.store.run(branch.run_id).origin
+    assert origin is not None
+    assert branch_of(origin) == f"rollback of {session.run_id} at step {branch.step_count}"
     branch.step()
     branch.checkpoint()
     branch.close()
