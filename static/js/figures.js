@@ -49,7 +49,7 @@ export function lossFigure(input) {
   const shown = yRange(input, "loss", [isLog ? Math.max(low, NICE) : low, high]);
   const drawn = layout(input, { levels, yRange: shown, yAxis: { type: isLog ? "log" : "linear", tickformat: ".2~f" } });
   return {
-    data: [...training, ...others, validation, milestoneTrace(input), ...markerTraces(input)],
+    data: [...training, ...others, validation, milestoneTrace(input, shown), ...markerTraces(input)],
     layout: { ...drawn, annotations: [...drawn.annotations, ...milestoneLabels(input, shown)] },
   };
 }

@@ -114,7 +114,7 @@ export function placeLabels(markers, toPixel, widthPx) {
     const centres = candidates.map(({ step }) => toPixel(step));
     const moved = spread(centres, candidates.map(labelWidth), [0, widthPx]);
     const shifts = moved.map((centre, index) => centre - centres[index]);
-    if (shifts.every((shift) => Math.abs(shift) <= FARTHEST_PX)) {
+    if (shifts.every((shift, index) => Math.abs(shift) <= Math.max(FARTHEST_PX, labelWidth(candidates[index]) / 2))) {
       placed = candidates.map((one, index) => ({ marker: one, shift: shifts[index] }));
     }
   }

@@ -10,13 +10,17 @@ export const milestoneSentence = ({ name, step, elapsed_s: seconds }) =>
   `passed ${name} at ${duration(seconds)} (step ${whole(step)})`;
 
 /**
- * A dot on each baseline where it was passed.
+ * A dot on each baseline that is shown, where it was passed; whole even at an edge.
  * @param {import("./plot.js").ChartInput} input
+ * @param {[number, number]} yRange
  * @returns {object} A Plotly trace.
  */
-export function milestoneTrace(input) {
+export function milestoneTrace(input, [low, high]) {
   const { colours } = input;
-  const milestones = [...input.milestones].sort((one, other) => one.step - other.step);
+  const [first, last] = xRange(input);
+  const milestones = input.milestones
+    .filter(({ step, baseline }) => baseline >= low && baseline <= high && stepToPlace(input)(step) >= first && stepToPlace(input)(step) <= last)
+    .sort((one, other) => one.step - other.step);
   const toPlace = stepToPlace(input);
   return {
     type: "scatter",
@@ -26,6 +30,7 @@ export function milestoneTrace(input) {
     y: milestones.map(({ baseline }) => baseline),
     text: milestones.map(milestoneSentence),
     line: { width: 0 },
+    cliponaxis: false,
     marker: { color: colours.surface, size: 6, line: { color: colours.validation, width: 1.6 } },
     hovertemplate: "%{text}<extra></extra>",
   };

@@ -282,6 +282,11 @@ function xAxisLayout(input) {
   });
 }
 
+const TICK_HEIGHT_PX = 18;
+
+/** Of at most so many ticks as there is room for labels; Plotly may draw one more. */
+const tickLimit = (most, size) => Math.max(2, Math.min(most, Math.floor(plotHeight(size) / TICK_HEIGHT_PX)));
+
 /** A chart's axes, level lines, labels of these and of other places at its edge, and size; all in the axes' units. */
 export function layout(input, { levels, labels = [], yRange: [low, high], yAxis, note = "" }) {
   const { colours, size, zoom, xAxis, xScale } = input;
@@ -300,7 +305,7 @@ export function layout(input, { levels, labels = [], yRange: [low, high], yAxis,
     dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "zoom",
     uirevision: JSON.stringify([zoom, xAxis, xScale, isLog]),
     xaxis: xAxisLayout(input),
-    yaxis: axis(colours, { type: "linear", range, nticks: 6, ...yAxis }),
+    yaxis: axis(colours, { type: "linear", range, ...yAxis, nticks: tickLimit(yAxis.nticks ?? 6, size) }),
     yaxis2: { overlaying: "y", range: [0, 1], fixedrange: true, visible: false },
     shapes: levels.map(levelLine),
     annotations: [...edgeLabels([...levels, ...labels], range, isLog, size), ...markerLabels(input), ...emptyNote(note, colours)],
