@@ -22,7 +22,9 @@ GRAVE = """async () => (await axe.run({ exclude: [".main-svg"] }, { resultTypes:
 
 LOOKS: tuple[tuple[Literal["light", "dark"], ViewportSize], ...] = (
     ("light", ViewportSize(width=1280, height=800)),
+    ("dark", ViewportSize(width=1280, height=800)),
     ("dark", ViewportSize(width=390, height=844)),
+    ("light", ViewportSize(width=390, height=844)),
 )
 
 
@@ -31,7 +33,7 @@ MOST_TABS = 150
 
 
 def assert_accessible(page: Page) -> None:
-    """Find nothing serious or critical, wide and on a phone, in one theme each: colours are the same."""
+    """Find nothing serious or critical, wide and on a phone, light and dark."""
     found: dict[str, str] = {}
     for theme, viewport in LOOKS:
         page.emulate_media(color_scheme=theme)

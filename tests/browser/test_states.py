@@ -23,9 +23,15 @@ WATCH_WELCOME = """() => {
 
 LOSS_STEPS = "() => document.querySelector('[data-chart=loss]').data[0].x"
 
+IS_ABOVE = "([one, other]) => one.getBoundingClientRect().bottom <= other.getBoundingClientRect().top"
+
 PLAIN = "The cat sat on the mat. " * 400
 RARE_NOISE = PLAIN + "".join(chr(0x4E00 + 97 * place) for place in range(60)) + PLAIN
 """Text that is learned in a moment, with a passage that no batch holds for a while; then the loss jumps."""
+
+
+LONG = 800
+"""Steps that take seconds to compute again."""
 
 
 class Line:
@@ -101,6 +107,32 @@ def test_a_page_is_right_before_any_script_and_before_any_answer(
     assert set(page.evaluate("() => window.welcomed")) == {False}
 
 
+def test_a_page_opened_while_a_run_is_computed_again_counts_the_steps_and_then_shows_it(
+    serve: Serve, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    killed = serve(BITLM_CHECKPOINT_INTERVAL_S="3600")
+    page = open_window(killed.url).page
+    run_id = make_run(page, killed.url, corpus_file.read_text(), checkpoint_interval=1_000_000)
+    assert page.request.post(f"{killed.url}/train-step", data={"steps": LONG}).ok
+    killed.kill()
+    server = serve(killed.data_dir)
+    page.goto(server.url)
+    expect(state(page)).to_have_text("resuming")
+    assert figure(page, "run") == run_id
+    banner = page.locator("[data-banner]")
+    told = re.compile(rf"^Resuming: step [\d,]+ of {LONG:,} computed again\.$")
+    expect(banner).to_have_text(told)
+    first = banner.inner_text()
+    expect(banner).not_to_have_text(first)
+    expect(banner).to_have_text(told)
+    expect(page.get_by_role("button", name="Train", exact=True)).to_be_disabled()
+    expect(state(page)).to_have_text("paused")
+    expect(banner).to_be_hidden()
+    assert figure(page, "step") == f"{LONG:,}"
+    page.wait_for_function(f"() => ({LOSS_STEPS})().at(-1) === {LONG}")
+    expect(page.get_by_role("button", name="Resume", exact=True)).to_be_enabled()
+
+
 def test_the_past_of_a_run_is_asked_for_once(
     server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
@@ -125,7 +157,11 @@ def test_after_the_socket_was_cut_no_step_is_missing_and_no_event(
     page.wait_for_function("() => Number(document.querySelector('[data-figure=step]').textContent) > 9")
     line.cut()
     expect(state(page)).to_have_text("disconnected")
-    expect(page.locator("[data-banner]")).to_have_text("The connection to BitLM is lost; trying again.")
+    banner = page.locator("[data-banner]")
+    expect(banner).to_have_text("The connection to BitLM is lost; trying again.")
+    assert page.evaluate(IS_ABOVE, [banner.element_handle(), page.locator("#loss-title").element_handle()])
+    page.set_viewport_size({"width": 1280, "height": 800})
+    assert page.evaluate("() => document.documentElement.scrollHeight") == 800
     shown = int(figure(page, "step"))
     line.post("/config/telemetry", {"lambda_K": 0.25})
     wait_until(lambda: line.get("/status")["step"] > shown + 20)
@@ -230,4 +266,4 @@ def test_an_alert_leads_to_what_was_chosen_and_says_so(
         expect(page.locator("[data-overlays]")).to_contain_text(run_id)
         expect(state(page)).to_have_text("ready")
         assert figure(page, "run") != run_id
-        expect(page.get_by_role("list", name="Events")).to_contain_text("Branched off")
+        expect(page.get_by_role("list", name="Events")).to_contain_text(f"Rolled back from {run_id} to step")
