@@ -15,7 +15,7 @@ PACKAGES := chromium strace
 export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: setup setup-dev packages run test coverage check lint types layers bench docs help
+.PHONY: setup setup-dev packages run test coverage check lint types layers bench map docs help
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ bench: setup-dev ## Run every benchmark, one after the other.
 	  echo "== benchmarks.$$name"; \
 	  $(BIN)/python -m "benchmarks.$$name"; \
 	done
+
+map: setup-dev ## Draw docs/architecture.svg from the imports.
+	$(BIN)/python -m benchmarks.import_map
 
 docs: setup-dev ## Check the documentation: links, commands, settings it names.
 	$(BIN)/python -m pytest tests/test_repository.py

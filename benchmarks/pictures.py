@@ -7,7 +7,7 @@ SERIES = ("first", "second", "third")
 
 STYLE = """
     .paper { fill: #fbfbf9; stroke: #d8d8d2; }
-    .grid { stroke: #e4e4de; } .axis { stroke: #8a8a84; }
+    .grid { stroke: #e4e4de; } .axis { stroke: #8a8a84; } .filling { fill: #cfcfc8; }
     text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #24241f; }
     .title { font-size: 14px; font-weight: 600; } .small { fill: #5c5c55; }
     .fixed { stroke: #8a8a84; stroke-dasharray: 5 4; } .leader { stroke: #8a8a84; fill: none; }
@@ -19,7 +19,7 @@ STYLE = """
     .third { stroke: #3b6fb5; } .third-fill { fill: #3b6fb5; }
     @media (prefers-color-scheme: dark) {
       .paper { fill: #191b1f; stroke: #34373d; }
-      .grid { stroke: #2a2d33; } .axis { stroke: #7d828b; }
+      .grid { stroke: #2a2d33; } .axis { stroke: #7d828b; } .filling { fill: #454a52; }
       text { fill: #ececea; } .small { fill: #b3b6bb; }
       .fixed, .leader { stroke: #7d828b; }
       .first { stroke: #6cc492; } .first-fill { fill: #6cc492; }
