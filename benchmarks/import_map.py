@@ -132,7 +132,7 @@ def _labels(of: Sequence[Room], side: int) -> list[str]:
             f'  <text class="title" text-anchor="middle" transform="translate(22 {middle:.1f}) rotate(-90)">'
             f"{package}</text>"
         )
-    says = "A row imports a column: the larger the mark, the more modules; green in a package, orange app of bitlm"
+    says = "A row imports a column: the larger the mark, the more modules; orange marks are app's of bitlm"
     drawn.append(small_text(LEFT, TOP + side + 26, says, "start"))
     drawn.append(small_text(LEFT + side + 8, TOP - 10, "lines", "start"))
     return drawn
