@@ -39,6 +39,7 @@ class Service:
     """
 
     manager: ModelManager
+    store: RunStore
     broadcaster: Broadcaster
     sockets: Sockets
     webhook: Webhook | None
@@ -56,6 +57,7 @@ class Service:
         self.manager.close()
         if self.webhook is not None:
             self.webhook.close()
+        self.store.close()
 
 
 def create_app(settings: Settings) -> Flask:
@@ -63,8 +65,9 @@ def create_app(settings: Settings) -> Flask:
 
     Whoever makes it closes it: `app.extensions["bitlm"].close()`.
     """
+    store = RunStore(settings.data_dir)
     manager = ModelManager(
-        RunStore(settings.data_dir),
+        store,
         torch_threads=settings.computing_threads,
         policy=CheckpointPolicy(settings.checkpoint_interval_s, settings.checkpoints_kept),
         disk_limits=DiskLimits(settings.disk_warn_bytes, settings.disk_pause_bytes),
@@ -74,25 +77,26 @@ def create_app(settings: Settings) -> Flask:
     sockets = Sockets(app)
     broadcaster = Broadcaster(
         manager,
+        store,
         emit=sockets.emit,
         listening=lambda: sockets.listening,
         interval_s=settings.update_interval_s,
     )
-    webhook = Webhook(manager, settings.alert_webhook) if settings.alert_webhook else None
+    webhook = Webhook(manager, store, settings.alert_webhook) if settings.alert_webhook else None
     concepts = (
-        TrainingRoutes,
-        InferenceRoutes,
-        TelemetryRoutes,
-        RunRoutes,
-        BranchRoutes,
-        CheckpointRoutes,
-        HealthRoutes,
+        TrainingRoutes(manager),
+        InferenceRoutes(manager),
+        TelemetryRoutes(manager),
+        RunRoutes(manager, store),
+        BranchRoutes(manager),
+        CheckpointRoutes(manager, store),
+        HealthRoutes(manager),
     )
-    routes = tuple(route for concept in concepts for route in concept(manager).table())
+    routes = tuple(route for concept in concepts for route in concept.table())
     log_requests(app)
     add_routes(app, routes)
     app.register_blueprint(Pages(manager, settings.max_body_bytes).blueprint())
-    app.register_blueprint(Exports(manager).blueprint())
+    app.register_blueprint(Exports(store).blueprint())
     app.after_request(compress)
     app.after_request(harden)
     handle_errors(app)
@@ -102,7 +106,7 @@ def create_app(settings: Settings) -> Flask:
         max_body_bytes=settings.max_body_bytes,
         max_sockets=settings.max_sockets,
     )
-    app.extensions[EXTENSION] = Service(manager, broadcaster, sockets, webhook, routes)
+    app.extensions[EXTENSION] = Service(manager, store, broadcaster, sockets, webhook, routes)
     broadcaster.start()
     if webhook is not None:
         webhook.start()

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.service.manager import ModelManager
 from app.service.watch import Watch
+from bitlm.session import RunStore
 
 MOST_ROWS = 1000
 """Rows of metrics in one update; faster training is thinned as charts are."""
@@ -20,12 +21,14 @@ class Broadcaster:
     def __init__(
         self,
         manager: ModelManager,
+        store: RunStore,
         *,
         emit: Callable[[dict[str, Any]], None],
         listening: Callable[[], bool],
         interval_s: float,
     ) -> None:
         self._manager = manager
+        self._store = store
         self._emit = emit
         self._listening = listening
         self._watch = Watch(manager, self._tell, name="broadcaster", interval_s=interval_s)
@@ -55,8 +58,8 @@ class Broadcaster:
         """Return the metrics and events since the last update, and move the cursors past them."""
         if self._run_id is None:
             return {"metrics": {}, "events": []}
-        metrics = self._manager.metrics(self._run_id, since=self._metrics_cursor, max_points=MOST_ROWS)
-        events = self._manager.events(self._run_id, since=self._events_cursor)
+        metrics = self._store.metrics(self._run_id, since=self._metrics_cursor, max_points=MOST_ROWS)
+        events = self._store.events(self._run_id, since=self._events_cursor)
         if metrics["step"]:
             self._metrics_cursor = metrics["step"][-1]
         if events:

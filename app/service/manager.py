@@ -1,8 +1,7 @@
-"""The service as the web sees it: ask and be answered; look and never wait."""
+"""The live model as others see it: ask and be answered; look at its status and never wait."""
 
-import re
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from app.service.answers import Status
 from app.service.calibration import CalibrationAnswer, Calibrator
@@ -13,23 +12,11 @@ from app.service.replays import ReplayReport, Replays
 from app.service.requests import ReadText, Request
 from app.service.worker import Worker
 from bitlm.data import length_at, require_window
-from bitlm.errors import RunNotFoundError
-from bitlm.history.comparison import Comparison, Difference, compare, difference
-from bitlm.history.effects import EffectReport, effect_of
-from bitlm.history.milestones import Milestone, milestones
-from bitlm.history.narration import TOLD_KINDS
 from bitlm.model import ModelConfig
-from bitlm.session import CheckpointPolicy, Event, RunRecord, RunStore
-from bitlm.session.checkpoint_table import CheckpointRecord
+from bitlm.session import CheckpointPolicy, RunStore
 from bitlm.session.events import Source
 from bitlm.session.policy import DEFAULT_POLICY
-from bitlm.session.scheduled_samples import ScheduledSample
 from bitlm.training import TrainingConfig
-
-SAMPLES_AT_ONCE = 100
-"""Samples along training in one answer."""
-
-RUN_ID = re.compile(r"[a-z0-9-]{1,64}")
 
 Answer = TypeVar("Answer")
 
@@ -76,11 +63,10 @@ class ModelManager:
         self._worker.request_stop()
 
     def close(self) -> None:
-        """Stop, wait for the last checkpoint, and close the store."""
+        """Stop, and wait for the last checkpoint."""
         self._worker.request_stop()
         self._replays.close()
         self._worker.join()
-        self._store.close()
 
     @property
     def is_alive(self) -> bool:
@@ -135,42 +121,15 @@ class ModelManager:
         """Return the newest status; never waits for the model."""
         return self._worker.status
 
-    def runs(self, *, trashed: bool = False) -> list[RunRecord]:
-        """Return all runs, or all in the trash, the newest first."""
-        self._store.flush()
-        return self._store.runs(trashed=trashed)
-
-    def run(self, run_id: str) -> RunRecord:
-        """Return one run.
-
-        Raises:
-            RunNotFoundError: There is none of that name.
-        """
-        if RUN_ID.fullmatch(run_id) is None:
-            raise RunNotFoundError(run_id)
-        self._store.flush()
-        return self._store.run(run_id)
-
-    def label(self, run_id: str, *, name: str | None, tags: tuple[str, ...], archived: bool) -> RunRecord:
-        """Set what a run is called, its tags, and whether it is put away; return it.
+    def label(self, run_id: str, *, name: str | None, tags: tuple[str, ...], archived: bool) -> None:
+        """Set what a run is called, its tags, and whether it is put away.
 
         Raises:
             RunNotFoundError: There is no such run.
         """
-        self.run(run_id)
+        self._store.run(run_id)
         self._store.label_run(run_id, name=name, tags=tags, archived=archived)
         self._worker.note_label(run_id, name)
-        return self._store.run(run_id)
-
-    def restore(self, run_id: str) -> RunRecord:
-        """Take a run back out of the trash and return it.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-        """
-        self.run(run_id)
-        self._store.trash_run(run_id, None)
-        return self._store.run(run_id)
 
     def replay(self, run_id: str) -> ReplayReport:
         """Begin to do a run again, beside the live one.
@@ -179,7 +138,7 @@ class ModelManager:
             RunNotFoundError: There is no such run.
             StateConflictError: Another is being done again.
         """
-        self.run(run_id)
+        self._store.run(run_id)
         return self._replays.start(run_id)
 
     def replayed(self, run_id: str) -> ReplayReport:
@@ -188,114 +147,10 @@ class ModelManager:
         Raises:
             StateConflictError: There was none since the service started.
         """
-        self.run(run_id)
+        self._store.run(run_id)
         report = self._replays.report(run_id)
         if report is None:
             raise StateConflictError(
                 f"run {run_id!r} was not replayed since the service started: POST /runs/{run_id}/replay."
             )
         return report
-
-    def journal(self, run_id: str) -> list[Event]:
-        """Return every command a run was given, the oldest first.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-        """
-        self.run(run_id)
-        return self._store.all_events(run_id, kinds=TOLD_KINDS)
-
-    def compare(self, run_ids: Sequence[str]) -> Comparison:
-        """Return what differs between some runs.
-
-        Raises:
-            RunNotFoundError: One of them is not there.
-            ConfigError: They are fewer than two or too many.
-        """
-        self._store.flush()
-        return compare(self._store, run_ids)
-
-    def difference(self, run_id: str, other_id: str, *, max_points: int) -> Difference:
-        """Return by how much a run's bits per byte differ from another's, step for step.
-
-        Raises:
-            RunNotFoundError: One of them is not there.
-            ConfigError: They are one and the same.
-        """
-        self._store.flush()
-        return difference(self._store, run_id, other_id, max_points=max_points)
-
-    def effect(self, run_id: str, event_id: int) -> EffectReport:
-        """Return a run's figures before and after one of its events.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-            JournalError: There is no such event in it that something could follow from.
-        """
-        self.run(run_id)
-        return effect_of(self._store, run_id, event_id)
-
-    def milestones(self, run_id: str) -> list[Milestone]:
-        """Return the baselines that a run has passed, the earliest first.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-        """
-        self.run(run_id)
-        return milestones(self._store, run_id)
-
-    @property
-    def store(self) -> RunStore:
-        """Where everything is kept, to be read from."""
-        return self._store
-
-    # Checkpoints
-
-    def checkpoints(self, run_id: str) -> list[CheckpointRecord]:
-        """Return a run's checkpoints, the newest first.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-        """
-        self.run(run_id)
-        return self._store.checkpoints.of(run_id)
-
-    def rename_checkpoint(self, run_id: str, step: int, name: str | None) -> CheckpointRecord:
-        """Name a checkpoint, which keeps it, or take the name away; return it.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-            CheckpointError: It has no checkpoint of that step.
-        """
-        self.run(run_id)
-        self._store.checkpoints.rename(self._store.checkpoints.at(run_id, step), name)
-        return self._store.checkpoints.at(run_id, step)
-
-    # Looking
-
-    def metrics(self, run_id: str, *, since: int, max_points: int) -> dict[str, list[Any]]:
-        """Return a run's metrics after step `since` by column, thinned to about `max_points` rows.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-        """
-        self.run(run_id)
-        return self._store.metrics(run_id, since=since, max_points=max_points)
-
-    def events(self, run_id: str, *, since: int) -> list[Event]:
-        """Return a run's events with ids above `since`, the first thousand of them.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-        """
-        self.run(run_id)
-        return self._store.events(run_id, since=since)
-
-    def samples(self, run_id: str, *, since: int) -> list[ScheduledSample]:
-        """Return what was drawn along a run's training after step `since`, the first hundred of it.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-        """
-        self.run(run_id)
-        return self._store.samples.page(run_id, since=since, most=SAMPLES_AT_ONCE)

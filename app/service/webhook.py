@@ -14,7 +14,7 @@ import structlog
 from app.service.manager import ModelManager
 from app.service.watch import Watch
 from bitlm.history.narration import is_alert, sentence
-from bitlm.session import Event
+from bitlm.session import Event, RunStore
 
 TIMEOUT_S = 10.0
 """Longest wait for the address to take an alert."""
@@ -34,8 +34,11 @@ class Webhook:
     names the host alone, for an address may hold a secret.
     """
 
-    def __init__(self, manager: ModelManager, url: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, manager: ModelManager, store: RunStore, url: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._manager = manager
+        self._store = store
         self._url = url
         self._since = clock()
         self._open = build_opener(_NoRedirects).open
@@ -64,7 +67,7 @@ class Webhook:
                 continue
             if run_id != self._run_id:
                 self._run_id, self._cursor = run_id, 0
-            while events := self._manager.events(run_id, since=self._cursor):
+            while events := self._store.events(run_id, since=self._cursor):
                 self._cursor = events[-1].event_id
                 yield from (event for event in events if event.at >= self._since and is_alert(event))
 

@@ -304,6 +304,7 @@ class Worker:
         return _created(self._store.run(session.run_id), step=session.step_count)
 
     def _save_checkpoint(self, request: SaveCheckpoint, source: Source) -> int:
+        self._store.run(request.run_id)
         session = self._live.require()
         if session.run_id != request.run_id:
             raise StateConflictError(
@@ -325,7 +326,8 @@ class Worker:
         self._log.info("run_trashed", run_id=request.run_id, source=source)
 
     def _let_go(self, run_id: str, *, saved: bool) -> None:
-        """Leave a run that is to go, if it is the live one."""
+        """Leave a run that is to go, if it is the live one; one that is not there is an error."""
+        self._store.run(run_id)
         session = self._live.session
         if session is not None and session.run_id == run_id:
             self._stepping.refuse_while_training("deleting the live run")

@@ -30,23 +30,19 @@ class BranchRoutes:
 
     def open(self, run_id: str, body: Empty) -> Status:  # noqa: ARG002 - checked to be empty
         """Take a run live where it was."""
-        self._manager.run(run_id)
         self._manager.ask(Open(run_id), asked_by())
         return self._manager.status()
 
     def fork(self, run_id: str, body: ForkRequest) -> RunCreated:
         """Branch off at a checkpoint."""
-        self._manager.run(run_id)
         told = body.telemetry.model_dump(exclude_none=True) if body.telemetry else {}
         telemetry = SetTelemetry(**told) if told else None
         return self._manager.ask(Fork(run_id, body.step, body.settings, telemetry), asked_by())
 
     def roll_back(self, run_id: str, body: Empty) -> RunCreated:  # noqa: ARG002 - checked to be empty
         """Branch off the last good state, at half the learning rate."""
-        self._manager.run(run_id)
         return self._manager.ask(RollBack(run_id), asked_by())
 
     def twin(self, run_id: str, body: TwinRequest) -> RunCreated:
         """Branch off before a change, to do without it or otherwise."""
-        self._manager.run(run_id)
         return self._manager.ask(Twin(run_id, body.event_id, body.instead, body.undo), asked_by())

@@ -8,14 +8,16 @@ from app.web.answers import CheckpointList, CheckpointSummary
 from app.web.routes import Route, asked_by
 from app.web.schemas import CheckpointRequest, Empty
 from bitlm.errors import CheckpointNotFoundError
+from bitlm.session import RunStore
 from bitlm.session.checkpoint_table import CheckpointRecord
 
 
 class CheckpointRoutes:
     """What of a run is on the disk to go back to."""
 
-    def __init__(self, manager: ModelManager) -> None:
+    def __init__(self, manager: ModelManager, store: RunStore) -> None:
         self._manager = manager
+        self._store = store
 
     def table(self) -> list[Route]:
         """Return these routes."""
@@ -31,7 +33,8 @@ class CheckpointRoutes:
 
     def list(self, run_id: str) -> CheckpointList:
         """Return a run's checkpoints, the newest first."""
-        records = self._manager.checkpoints(run_id)
+        self._store.run(run_id)
+        records = self._store.checkpoints.of(run_id)
         measured = [
             record.validation_bits_per_byte
             for record in records
@@ -42,18 +45,17 @@ class CheckpointRoutes:
 
     def save(self, run_id: str, body: CheckpointRequest) -> CheckpointSummary:
         """Save the live run now."""
-        self._manager.run(run_id)
         return self._one(run_id, self._manager.ask(SaveCheckpoint(run_id, body.name), asked_by()))
 
     def rename(self, run_id: str, step: int, body: CheckpointRequest) -> CheckpointSummary:
         """Name a checkpoint, which keeps it, or take the name away; without a name nothing changes."""
+        self._store.run(run_id)
         if "name" in body.model_fields_set:
-            self._manager.rename_checkpoint(run_id, step, body.name)
+            self._store.checkpoints.rename(self._store.checkpoints.at(run_id, step), body.name)
         return self._one(run_id, step)
 
     def delete(self, run_id: str, step: int, body: Empty) -> CheckpointList:  # noqa: ARG002 - checked to be empty
         """Delete a checkpoint and return those that are left."""
-        self._manager.run(run_id)
         self._manager.ask(DeleteCheckpoint(run_id, step), asked_by())
         return self.list(run_id)
 

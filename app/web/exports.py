@@ -7,10 +7,10 @@ from typing import BinaryIO
 
 from flask import Blueprint, Response, abort, request
 
-from app.service import ModelManager
 from bitlm.history.capsule import write_capsule
 from bitlm.history.export import export_csv, export_jsonl
 from bitlm.history.report import report_html
+from bitlm.session import RunStore
 from bitlm.session.events import METRIC_COLUMNS
 
 FORMATS = ("csv", "jsonl", "report", "capsule")
@@ -20,8 +20,8 @@ PIECE_BYTES = 2**16
 class Exports:
     """The downloads."""
 
-    def __init__(self, manager: ModelManager) -> None:
-        self._manager = manager
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
 
     def blueprint(self) -> Blueprint:
         """Return the route that answers with files instead of JSON."""
@@ -31,8 +31,9 @@ class Exports:
 
     def export(self, run_id: str, name: str) -> Response:
         """Return a run in one of the formats, piece by piece."""
-        self._manager.run(run_id)
-        store = self._manager.store
+        store = self._store
+        store.flush()
+        store.run(run_id)
         if name == "csv":
             rows = export_csv(store, run_id, _asked_columns())
             return _download(rows, "text/csv; charset=utf-8", f"{run_id}.csv")
@@ -49,7 +50,7 @@ class Exports:
         """Write the capsule before anything is answered, so that what is wrong can still be said."""
         with tempfile.TemporaryDirectory(prefix="bitlm-") as folder:
             path = Path(folder) / "capsule.zip"
-            write_capsule(self._manager.store, run_id, path)
+            write_capsule(self._store, run_id, path)
             return path.open("rb")  # readable until closed, though its name is gone with the folder
 
 

@@ -30,16 +30,22 @@ from app.web.schemas import (
     SamplesQuery,
 )
 from bitlm.errors import ConfigError
-from bitlm.history.comparison import Comparison, Difference
-from bitlm.history.effects import EffectReport
-from bitlm.session import RunRecord
+from bitlm.history.comparison import Comparison, Difference, compare, difference
+from bitlm.history.effects import EffectReport, effect_of
+from bitlm.history.milestones import milestones
+from bitlm.history.narration import TOLD_KINDS
+from bitlm.session import RunRecord, RunStore
+
+SAMPLES_AT_ONCE = 100
+"""Samples along training in one answer."""
 
 
 class RunRoutes:
-    """Everything that can be looked at without asking the model."""
+    """Everything that can be looked at without asking the model: what runs left in the store."""
 
-    def __init__(self, manager: ModelManager) -> None:
+    def __init__(self, manager: ModelManager, store: RunStore) -> None:
         self._manager = manager
+        self._store = store
 
     def table(self) -> list[Route]:
         """Return these routes."""
@@ -108,33 +114,35 @@ class RunRoutes:
 
     def runs(self, query: RunsQuery) -> RunList:
         """Return all runs, or all in the trash, the newest first."""
-        records = self._manager.runs(trashed=query.trashed)
-        return RunList(runs=[self._summary(record) for record in records])
+        self._store.flush()
+        return RunList(runs=[self._summary(record) for record in self._store.runs(trashed=query.trashed)])
 
     def run(self, run_id: str) -> RunSummary:
         """Return one run."""
-        return self._summary(self._manager.run(run_id))
+        self._store.flush()
+        return self._summary(self._store.run(run_id))
 
     def label(self, run_id: str, body: LabelRequest) -> RunSummary:
         """Name, tag or archive a run; what is left out stays as it is."""
-        given, record = body.model_fields_set, self._manager.run(run_id)
-        record = self._manager.label(
+        given, record = body.model_fields_set, self._store.run(run_id)
+        self._manager.label(
             run_id,
             name=body.name if "name" in given else record.name,
             tags=body.tags if "tags" in given else record.tags,
             archived=body.archived if "archived" in given else record.archived,
         )
-        return self._summary(record)
+        return self.run(run_id)
 
     def trash(self, run_id: str, body: Empty) -> RunSummary:  # noqa: ARG002 - checked to be empty
         """Throw a run away until it is restored or deleted for good."""
-        self._manager.run(run_id)
         self._manager.ask(TrashRun(run_id), asked_by())
         return self.run(run_id)
 
     def restore(self, run_id: str, body: Empty) -> RunSummary:  # noqa: ARG002 - checked to be empty
         """Take a run back out of the trash."""
-        return self._summary(self._manager.restore(run_id))
+        self._store.run(run_id)
+        self._store.trash_run(run_id, None)
+        return self.run(run_id)
 
     def replay(self, run_id: str, body: Empty) -> ReplayReport:  # noqa: ARG002 - checked to be empty
         """Begin to do a run again, beside the live one, and compare every checkpoint."""
@@ -146,7 +154,7 @@ class RunRoutes:
 
     def delete(self, run_id: str, body: DeleteRequest) -> RunDeleted:
         """Forget a run for good, if whoever asks repeats its name."""
-        self._manager.run(run_id)
+        self._store.run(run_id)
         if body.confirm != run_id:
             raise ConfigError(
                 "confirm", body.confirm, f"repeat the run's id, {run_id!r}, to delete it for good."
@@ -156,39 +164,46 @@ class RunRoutes:
 
     def journal(self, run_id: str) -> JournalAnswer:
         """Return every command a run was given: who, when, at which step, what."""
-        return JournalAnswer(run_id=run_id, entries=self._manager.journal(run_id))
+        self._store.run(run_id)
+        return JournalAnswer(run_id=run_id, entries=self._store.all_events(run_id, kinds=TOLD_KINDS))
 
     def compare(self, query: CompareQuery) -> Comparison:
         """Return what differs between runs."""
-        return self._manager.compare([run_id.strip() for run_id in query.runs.split(",")])
+        self._store.flush()
+        return compare(self._store, [run_id.strip() for run_id in query.runs.split(",")])
 
     def difference(self, run_id: str, query: DifferenceQuery) -> Difference:
         """Return by how much a run's bits per byte differ from another's."""
-        return self._manager.difference(run_id, query.other, max_points=query.max_points)
+        self._store.flush()
+        return difference(self._store, run_id, query.other, max_points=query.max_points)
 
     def effect(self, run_id: str, query: EffectQuery) -> EffectReport:
         """Return a run's figures before and after something that happened to it."""
-        return self._manager.effect(run_id, query.event)
+        self._store.run(run_id)
+        return effect_of(self._store, run_id, query.event)
 
     def milestones(self, run_id: str) -> MilestonesAnswer:
         """Return the baselines that a run has passed, and when."""
-        return MilestonesAnswer(run_id=run_id, milestones=self._manager.milestones(run_id))
+        return MilestonesAnswer(run_id=run_id, milestones=milestones(self._store, run_id))
 
     def metrics(self, run_id: str, query: MetricsQuery) -> MetricsAnswer:
         """Return a run's metrics by column, thinned for a chart."""
-        columns = self._manager.metrics(run_id, since=query.since, max_points=query.max_points)
+        self._store.run(run_id)
+        columns = self._store.metrics(run_id, since=query.since, max_points=query.max_points)
         cursor = int(columns["step"][-1]) if columns["step"] else query.since
         return MetricsAnswer(run_id=run_id, columns=columns, cursor=cursor)
 
     def events(self, run_id: str, query: EventsQuery) -> EventsAnswer:
         """Return a run's events, the oldest first, a thousand at a time."""
-        events = self._manager.events(run_id, since=query.since)
+        self._store.run(run_id)
+        events = self._store.events(run_id, since=query.since)
         cursor = events[-1].event_id if events else query.since
         return EventsAnswer(run_id=run_id, events=events, cursor=cursor)
 
     def samples(self, run_id: str, query: SamplesQuery) -> SamplesAnswer:
         """Return what was drawn along a run's training, in order of step, a hundred at a time."""
-        samples = self._manager.samples(run_id, since=query.since)
+        self._store.run(run_id)
+        samples = self._store.samples.page(run_id, since=query.since, most=SAMPLES_AT_ONCE)
         cursor = samples[-1].step if samples else query.since
         return SamplesAnswer(run_id=run_id, samples=samples, cursor=cursor)
 

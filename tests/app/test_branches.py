@@ -191,7 +191,7 @@ def test_a_run_is_deleted_only_by_who_repeats_its_name(client: FlaskClient, run_
     _checked(client.delete(path, json={"confirm": run_id}), 200)
     get(client, path, code=404)
     assert get(client, "/status")["state"] == "empty"
-    store = client.application.extensions["bitlm"].manager.store
+    store = client.application.extensions["bitlm"].store
     assert not store.run_dir(run_id).exists()
 
 
@@ -222,7 +222,7 @@ def test_a_step_is_saved_once(client: FlaskClient, run_id: str) -> None:
 
 
 def test_a_capsule_without_its_text_is_a_problem_and_no_half_file(client: FlaskClient, run_id: str) -> None:
-    store = client.application.extensions["bitlm"].manager.store
+    store = client.application.extensions["bitlm"].store
     for text in (store.data_dir / "data").iterdir():
         text.unlink()
     assert "restore it" in get(client, f"/runs/{run_id}/export/capsule", code=422)["detail"]
@@ -269,7 +269,7 @@ def test_what_a_page_did_is_replayed_to_the_same_hashes(client: FlaskClient, run
     branch = post(client, f"/runs/{run_id}/fork", {}, code=201)["run_id"]
     post(client, "/train-step", {"steps": 3})
     post(client, f"/runs/{branch}/checkpoints", code=201)
-    store = client.application.extensions["bitlm"].manager.store
+    store = client.application.extensions["bitlm"].store
     for run, saved in ((run_id, 6), (branch, 2)):
         again = Replay(store, run).all()
         assert again.same

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
@@ -45,10 +46,18 @@ def listener() -> Listener:
 
 
 @pytest.fixture
-def manager(tmp_path: Path, listener: Listener) -> Iterator[ModelManager]:
+def store(tmp_path: Path) -> Iterator[RunStore]:
+    with closing(RunStore(tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+def manager(store: RunStore, listener: Listener) -> Iterator[ModelManager]:
     """A manager whose news goes to `listener`."""
-    made = ModelManager(RunStore(tmp_path), torch_threads=1)
-    broadcaster = Broadcaster(made, emit=listener.emit, listening=lambda: listener.listens, interval_s=0.25)
+    made = ModelManager(store, torch_threads=1)
+    broadcaster = Broadcaster(
+        made, store, emit=listener.emit, listening=lambda: listener.listens, interval_s=0.25
+    )
     broadcaster.start()
     made.start()
     yield made
@@ -82,10 +91,12 @@ def test_a_slow_listener_does_not_hold_up_training(
     wait_until(lambda: manager.status().step >= 5)
 
 
-def test_while_nobody_listens_nothing_is_kept_for_later(manager: ModelManager, corpus_file: Path) -> None:
+def test_while_nobody_listens_nothing_is_kept_for_later(
+    manager: ModelManager, store: RunStore, corpus_file: Path
+) -> None:
     listener = Listener()
     broadcaster = Broadcaster(
-        manager, emit=listener.emit, listening=lambda: listener.listens, interval_s=0.25
+        manager, store, emit=listener.emit, listening=lambda: listener.listens, interval_s=0.25
     )
     run_id = init(manager, corpus_file)
     listener.listens = False

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -58,8 +59,14 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[ModelManager]:
-    made = ModelManager(RunStore(tmp_path), torch_threads=1)
+def store(tmp_path: Path) -> Iterator[RunStore]:
+    with closing(RunStore(tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+def manager(store: RunStore) -> Iterator[ModelManager]:
+    made = ModelManager(store, torch_threads=1)
     made.start()
     yield made
     made.close()
@@ -78,9 +85,9 @@ def alert(manager: ModelManager, session: Session) -> None:
 
 
 def test_an_alert_is_posted_once_and_what_is_none_is_not(
-    manager: ModelManager, receiver: Receiver, wait_until: "WaitUntil"
+    manager: ModelManager, store: RunStore, receiver: Receiver, wait_until: "WaitUntil"
 ) -> None:
-    webhook = Webhook(manager, receiver.url)
+    webhook = Webhook(manager, store, receiver.url)
     webhook.start()
     session = live(manager)
     alert(manager, session)
@@ -95,12 +102,12 @@ def test_an_alert_is_posted_once_and_what_is_none_is_not(
 
 
 def test_alerts_from_before_the_service_are_not_told_again(
-    manager: ModelManager, receiver: Receiver, wait_until: "WaitUntil"
+    manager: ModelManager, store: RunStore, receiver: Receiver, wait_until: "WaitUntil"
 ) -> None:
     session = live(manager)
     alert(manager, session)
     before = session.record("training_started", {}).at
-    webhook = Webhook(manager, receiver.url, clock=lambda: before)
+    webhook = Webhook(manager, store, receiver.url, clock=lambda: before)
     webhook.start()
     alert(manager, session)
     wait_until(lambda: receiver.bodies)
@@ -111,12 +118,13 @@ def test_alerts_from_before_the_service_are_not_told_again(
 @pytest.mark.parametrize("status", [500, 302])
 def test_an_alert_that_is_not_taken_is_logged_without_the_address_and_training_goes_on(
     manager: ModelManager,
+    store: RunStore,
     receiver: Receiver,
     wait_until: "WaitUntil",
     status: int,
 ) -> None:
     receiver.status = status
-    webhook = Webhook(manager, receiver.url)
+    webhook = Webhook(manager, store, receiver.url)
     webhook.start()
     session = live(manager)
     with capture_logs() as logs:
