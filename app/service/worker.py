@@ -2,7 +2,6 @@
 
 import queue
 import sqlite3
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Event as Flag
@@ -10,54 +9,19 @@ from threading import Thread
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 
-from app.service.answers import Resuming, RunCreated, State, Status, flat
-from app.service.comparison import Comparison
+from app.service.answers import Resuming, Status
+from app.service.desk import Desk
 from app.service.disk import DiskGuard
-from app.service.errors import ServiceStoppingError, StateConflictError
-from app.service.inference import Inference
+from app.service.errors import ServiceStoppingError
 from app.service.live import Live
 from app.service.opening import Opening
-from app.service.requests import (
-    Apply,
-    Control,
-    DeleteCheckpoint,
-    DeleteRun,
-    Fork,
-    Infer,
-    InferStream,
-    Init,
-    LiveText,
-    Open,
-    ReadText,
-    RecordBaselines,
-    Request,
-    RollBack,
-    SaveCheckpoint,
-    Ticket,
-    TrainStep,
-    TrashRun,
-    Twin,
-)
+from app.service.requests import Request, Ticket, TrainStep
 from app.service.stepping import DISK_INTERVAL_S, Stepping
 from app.service.streaming import Streams
 from bitlm.errors import BitLMError
-from bitlm.history.branching import delete_checkpoint
-from bitlm.session import (
-    Anneal,
-    CheckpointPolicy,
-    Command,
-    RunRecord,
-    RunStore,
-    ScheduleSamples,
-    Session,
-    SetAlertAction,
-    SetTelemetry,
-    TelemetrySettings,
-)
+from bitlm.session import CheckpointPolicy, RunStore
 from bitlm.session.events import Source
-from bitlm.session.run_lock import RunLock
 
 
 class Worker:
@@ -72,17 +36,21 @@ class Worker:
         guard: DiskGuard,
         on_change: Callable[[], None],
     ) -> None:
-        self._store = store
         self._live = Live(store, on_change=on_change)
-        self._opening = Opening(
-            store, torch_threads=torch_threads, policy=policy, progress=self._note_resuming
-        )
         self._stepping = Stepping(self._live, store, guard)
         self._streams = Streams(self._live)
+        opening = Opening(store, torch_threads=torch_threads, policy=policy, progress=self._note_resuming)
+        self._desk = Desk(
+            store,
+            self._live,
+            opening=opening,
+            stepping=self._stepping,
+            streams=self._streams,
+            submit=self.submit,
+        )
         self._tickets: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._stopping = Flag()
         self._thread = Thread(target=self._run, name="bitlm-worker")
-        self._comparison = Comparison(done=self._compared)
         self._log = structlog.get_logger("bitlm.worker")
 
     # Called from any thread
@@ -124,14 +92,14 @@ class Worker:
         """Wait for the thread to end, and briefly for a comparison under way."""
         if self._thread.ident is not None:
             self._thread.join()
-        self._comparison.join()
+        self._desk.close()
         while not self._tickets.empty():
             self._refuse(self._next_ticket(wait=False))
 
     # The thread
 
     def _run(self) -> None:
-        self._reopen_last()
+        self._desk.reopen_last()
         while not self._stopping.is_set():
             self._answer_waiting()
             if self._stopping.is_set():
@@ -139,7 +107,7 @@ class Worker:
             self._streams.advance()
             if self._live.is_training:
                 self._stepping.train()
-                self._roll_back_if_due()
+                self._desk.roll_back_if_due()
             elif self._stepping.waits_for_disk:
                 self._stepping.look_for_room()
         self._end()
@@ -167,57 +135,13 @@ class Worker:
     def _answer(self, ticket: Ticket) -> None:
         """Do what is asked; everyone is told before the asker is, so that a look afterwards shows it."""
         try:
-            answer = self._perform(ticket)
+            answer = self._desk.perform(ticket)
             self._live.publish()
         except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, and the thread must live on
             ticket.future.set_exception(error)
         else:
             if not isinstance(ticket.request, TrainStep):  # which is answered when its steps are done
                 ticket.future.set_result(answer)
-
-    def _perform(self, ticket: Ticket) -> object:
-        answers: dict[type[Request[Any]], Callable[[Any, Source], object]] = {
-            Init: self._init,
-            Open: self._open,
-            Fork: self._fork,
-            Twin: self._twin,
-            RollBack: self._roll_back,
-            SaveCheckpoint: self._save_checkpoint,
-            DeleteCheckpoint: self._delete_checkpoint,
-            TrashRun: self._trash_run,
-            DeleteRun: self._delete_run,
-            Infer: lambda request, source: Inference(self._live.require(), request, source).answer(),
-            InferStream: self._streams.begin,
-            ReadText: self._read_text,
-            Apply: self._apply,
-            Control: self._control,
-            RecordBaselines: self._record_baselines,
-            TrainStep: lambda request, _: self._accept_steps(ticket, request),
-        }
-        return answers[type(ticket.request)](ticket.request, ticket.source)
-
-    def _accept_steps(self, ticket: Ticket, request: TrainStep) -> None:
-        before = self._opening.asked_before("steps_requested", request.key)
-        self._stepping.accept(ticket, request, before)
-
-    def _reopen_last(self) -> None:
-        """Take up the run that something last happened to."""
-        try:
-            record = self._store.last_active_run()
-            if record is not None:
-                self._live.expect(record)
-                self._adopt(self._opening.take_up(record.run_id), "paused")
-            else:
-                self._live.state = "empty"
-        except ServiceStoppingError:
-            return
-        except (BitLMError, ValidationError, OSError, sqlite3.Error) as error:
-            self._log.exception("reopening_failed")
-            self._live.forget()
-            self._live.state = "failed"
-            self._live.error = f"the last run could not be opened again: {error} POST /init makes a new one."
-        self._live.resuming = None
-        self._live.publish()
 
     def _note_resuming(self, step: int, until: int) -> None:
         """Tell everyone how far a run that is taken up has come; stopping stops that, too."""
@@ -240,157 +164,3 @@ class Worker:
         except (BitLMError, OSError, sqlite3.Error):
             self._log.exception("last_checkpoint_failed")
         self._live.release()
-
-    # Runs
-
-    def _init(self, request: Init, source: Source) -> RunCreated:
-        before = self._opening.asked_before("run_created", request.key)
-        if before:
-            record = self._store.run(before[0].run_id)
-            return _created(record)
-        return self._switch("POST /init", lambda: self._opening.create(request, source), "ready")
-
-    def _fork(self, request: Fork, source: Source) -> RunCreated:
-        return self._switch("a fork", lambda: self._opening.fork(request, source), "ready")
-
-    def _twin(self, request: Twin, source: Source) -> RunCreated:
-        created = self._switch("a twin", lambda: self._opening.twin(request, source), "paused")
-        if self._live.require().step_count < (self._live.until or 0):
-            self._stepping.start(source)
-        return created
-
-    def _roll_back(self, request: RollBack, source: Source) -> RunCreated:
-        return self._switch("a rollback", lambda: self._opening.roll_back(request, source), "ready")
-
-    def _roll_back_if_due(self) -> None:
-        """Do what an alert led to: the branch takes the run's place, and trains on where that did."""
-        due, self._stepping.rollback = self._stepping.rollback, None
-        if due is None:
-            return
-        try:
-            self._roll_back(RollBack(self._live.require().run_id, due.since), "session")
-            if due.trains_on:
-                self._stepping.start("session")
-        except (BitLMError, OSError, sqlite3.Error) as error:
-            self._log.exception("rollback_failed")
-            self._live.error = f"an alert led to a rollback, which failed: {error}"
-        self._live.publish()
-
-    def _open(self, request: Open, source: Source) -> None:
-        session = self._live.session
-        if session is not None and session.run_id == request.run_id:
-            return
-        if self._store.run(request.run_id).trashed_at is not None:
-            raise StateConflictError(f"run {request.run_id!r} is in the trash; restore it first.")
-        self._switch("opening a run", lambda: self._opening.take_up(request.run_id), "paused")
-        self._log.info("run_opened", run_id=request.run_id, source=source)
-
-    def _switch(self, what: str, make: Callable[[], Session], state: State) -> RunCreated:
-        """Let go of the live run, safely saved, and take another live; if that fails, the first stays."""
-        self._stepping.refuse_while_training(what)
-        self._live.save()
-        before = self._live.state
-        self._live.state = "initializing"
-        self._live.publish()
-        try:
-            session = make()
-        except BaseException:
-            self._live.state, self._live.resuming = before, None
-            self._live.publish()
-            raise
-        self._stepping.waits_for_disk = False
-        self._adopt(session, state)
-        self._log.info("run_live", run_id=session.run_id)
-        return _created(self._store.run(session.run_id), step=session.step_count)
-
-    def _save_checkpoint(self, request: SaveCheckpoint, source: Source) -> int:
-        self._store.run(request.run_id)
-        session = self._live.require()
-        if session.run_id != request.run_id:
-            raise StateConflictError(
-                f"run {request.run_id!r} is not live, so there is nothing new to save; open it first."
-            )
-        newest = next(iter(self._store.checkpoints.of(session.run_id)), None)
-        if newest is None or newest.step != session.step_count or newest.state != "good":
-            session.checkpoint(request.name, source=source)
-        elif request.name is not None:
-            self._store.checkpoints.rename(newest, request.name)
-        return session.step_count
-
-    def _delete_checkpoint(self, request: DeleteCheckpoint, source: Source) -> None:
-        delete_checkpoint(self._store, request.run_id, request.step, source=source)
-
-    def _trash_run(self, request: TrashRun, source: Source) -> None:
-        self._let_go(request.run_id, saved=True)
-        self._store.trash_run(request.run_id, time.time())
-        self._log.info("run_trashed", run_id=request.run_id, source=source)
-
-    def _let_go(self, run_id: str, *, saved: bool) -> None:
-        """Leave a run that is to go, if it is the live one; one that is not there is an error."""
-        self._store.run(run_id)
-        session = self._live.session
-        if session is not None and session.run_id == run_id:
-            self._stepping.refuse_while_training("deleting the live run")
-            if saved:
-                self._live.save()
-            self._live.forget()
-
-    def _delete_run(self, request: DeleteRun, source: Source) -> None:
-        self._let_go(request.run_id, saved=False)
-        lock = RunLock(self._store.run_dir(request.run_id))
-        try:
-            self._store.delete_run(request.run_id)
-        finally:
-            lock.release()
-        self._log.info("run_deleted", run_id=request.run_id, source=source)
-
-    def _adopt(self, session: Session, state: State) -> None:
-        self._live.adopt(session, state, self._store.run(session.run_id))
-        if self._live.status.baselines is None:
-            assert session.model.reference is not None, "a session's model always carries its reference"
-            self._comparison.start(session.corpus, session.model.reference)
-
-    def _compared(self, fingerprint: str, bits_per_byte: dict[str, float]) -> None:
-        self.submit(RecordBaselines(fingerprint, bits_per_byte), "session")
-
-    def _record_baselines(self, request: RecordBaselines, source: Source) -> None:
-        self._store.set_baselines(request.fingerprint, request.bits_per_byte)
-        session = self._live.session
-        if session is not None and session.corpus.fingerprint == request.fingerprint:
-            session.record("baselines_computed", dict(request.bits_per_byte), source=source)
-            self._live.note_baselines(request.bits_per_byte)
-
-    def _read_text(self, request: ReadText, source: Source) -> LiveText:  # noqa: ARG002 - as its like
-        session = self._live.require()
-        assert session.model.reference is not None, "a session's model always carries its reference"
-        return LiveText(session.run_id, session.corpus, session.model.reference)
-
-    # Steering
-
-    def _apply(self, request: Apply, source: Source) -> TelemetrySettings:
-        command = request.command
-        session = self._live.require_steppable() if isinstance(command, Anneal) else self._live.require()
-        if not _changes_nothing(command, session):
-            session.apply(command, source=source)
-        return session.telemetry
-
-    def _control(self, request: Control, source: Source) -> None:
-        if request.action == "start":
-            self._stepping.start(source)
-        else:
-            self._stepping.stop(request.action, source)
-
-
-def _changes_nothing(command: Command, session: Session) -> bool:
-    """Whether all is as the command wants it already."""
-    if isinstance(command, SetTelemetry):
-        return command.changed(session.telemetry) == session.telemetry
-    if isinstance(command, ScheduleSamples):
-        return command.schedule == session.sample_schedule
-    return isinstance(command, SetAlertAction) and command.action == session.alert_action
-
-
-def _created(record: RunRecord, step: int = 0) -> RunCreated:
-    return RunCreated(
-        run_id=record.run_id, parameters=record.parameters, config=flat(record.config), step=step
-    )
