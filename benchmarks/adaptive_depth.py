@@ -247,7 +247,7 @@ def main() -> None:
         _print(of_seed)
         rows += of_seed
     settings = {name: value for name, value in vars(options).items() if name not in ("output", "name")}
-    keep(options.output, options.name, settings=settings, rows=[asdict(row) for row in rows])
+    keep(options.output, options.name, by=__file__, settings=settings, rows=[asdict(row) for row in rows])
 
 
 def _print(rows: Sequence[Row]) -> None:

@@ -271,6 +271,7 @@ def _write(options: argparse.Namespace, report: Report, seconds: float) -> None:
     keep(
         options.output,
         "crash",
+        by=__file__,
         settings={"kills": options.kills, "seed": options.seed, **TINY},
         seconds=round(seconds, 1),
         report=asdict(report),

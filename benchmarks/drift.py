@@ -196,6 +196,7 @@ def main() -> None:
     keep(
         options.output,
         "drift",
+        by=__file__,
         settings={
             "streams": options.streams,
             "length": options.length,

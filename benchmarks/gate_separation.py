@@ -125,6 +125,7 @@ def measure_default(corpora: Sequence[Corpus], options: argparse.Namespace) -> N
     keep(
         options.output,
         "gate_separation",
+        by=__file__,
         corpora=[_identity(corpus) for corpus in corpora],
         settings={"count": options.count, "seed": options.seed, "sample_bytes": SAMPLE_BYTES},
         floors={"C": GATE.c_floor, "S": GATE.s_floor},
@@ -149,6 +150,7 @@ def measure_calibrated(corpora: Sequence[Corpus], options: argparse.Namespace) -
     keep(
         options.output,
         "gate_calibration",
+        by=__file__,
         corpora=[_identity(corpus) for corpus in corpora],
         settings={"count": options.count, "seed": options.seed, "false_reject_rate": options.rate},
         calibrations=calibrations,

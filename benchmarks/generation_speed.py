@@ -213,6 +213,7 @@ def _write(options: argparse.Namespace, rows: list[Row], identical: int) -> None
     keep(
         options.output,
         "generation_speed",
+        by=__file__,
         settings=settings,
         peer=f"transformers {peer('transformers').__version__}",
         rows=[asdict(row) for row in rows],

@@ -106,7 +106,7 @@ def main() -> None:
         return
     twins = list(Experiment(Corpus.load(options.corpus), options).twins())
     settings = {name: value for name, value in vars(options).items() if name not in ("output", "draw")}
-    keep(options.output, NAME, settings=settings, twins=[asdict(twin) for twin in twins])
+    keep(options.output, NAME, by=__file__, settings=settings, twins=[asdict(twin) for twin in twins])
     _summarise(twins)
 
 

@@ -239,6 +239,7 @@ def _write(
     keep(
         options.output,
         "long_context",
+        by=__file__,
         settings={name: getattr(options, name) for name in names},
         rows=[asdict(row) for row in rows],
         difference_where_all_is_seen=covered,

@@ -163,6 +163,7 @@ def main() -> None:
     keep(
         options.output,
         "measures",
+        by=__file__,
         settings={"count": options.count, "repeats": options.repeats},
         rows=[asdict(row) | {"passed": row.passed} for row in rows],
         watching=[asdict(of) for of in watching],

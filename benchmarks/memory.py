@@ -269,6 +269,7 @@ def _write(
     keep(
         options.output,
         "memory",
+        by=__file__,
         load_average_before=load,
         transformers=peer("transformers").__version__,
         settings=settings,

@@ -372,6 +372,7 @@ def _write(options: argparse.Namespace, run: LongRun, rows: Sequence[Row], also:
     keep(
         options.output,
         "million_points",
+        by=__file__,
         settings={name: getattr(options, name) for name in ("points", "requests", "visits")},
         row_us=run.row_us,
         database_bytes=run.database_bytes,

@@ -223,7 +223,7 @@ def main() -> None:
         print(f"{one.what:42}{one.value:9.2f} {one.unit:3}{bar}")
     settings = {name: getattr(options, name) for name in ("points", "visits", "minutes")}
     told = [asdict(one) | {"passed": one.passed} for one in figures]
-    keep(options.output, "page", settings=settings, load_before=load, figures=told)
+    keep(options.output, "page", by=__file__, settings=settings, load_before=load, figures=told)
     sys.exit(0 if all(one.passed for one in figures) else 1)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.closure import code_in_force
 from benchmarks.machine import machine
 from benchmarks.quality_corpora import corpus_of
 from benchmarks.quality_picture import picture
@@ -106,6 +107,7 @@ def run(options: argparse.Namespace) -> None:
                     corpus_bytes=len(corpus.data),
                     at=now.isoformat(timespec="seconds"),
                     machine=machine(),
+                    code=code_in_force(__file__),
                     **found,
                 )
                 path = append(options.output, figure, now)
@@ -129,7 +131,8 @@ def report(options: argparse.Namespace) -> None:
             sep="\n",
         )
     if options.draw is not None:
-        options.draw.write_text(picture(figures))
+        trained = {figure.corpus for figure in figures if figure.minutes is not None}
+        options.draw.write_text(picture([figure for figure in figures if figure.corpus in trained]))
         print(f"drawn to {options.draw}")
 
 

@@ -36,6 +36,7 @@ class Figure:
         wall_s: Wall time of the same.
         cpu_s: Processor time of the same, of all threads.
         curve: (minutes, quick estimate of held-out bits per byte) while it trained.
+        code: Hash of the benchmark's code; None for figures older than that.
     """
 
     corpus: str
@@ -57,6 +58,7 @@ class Figure:
     wall_s: float | None = None
     cpu_s: float | None = None
     curve: list[tuple[float, float]] = field(default_factory=list)
+    code: str | None = None
 
     @property
     def key(self) -> tuple[object, ...]:

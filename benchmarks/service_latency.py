@@ -183,6 +183,7 @@ def _write(options: argparse.Namespace, rows: Sequence[Row], config: dict[str, A
     keep(
         options.output,
         "service_latency",
+        by=__file__,
         settings={name: getattr(options, name) for name in names} | {"sample_bytes": SAMPLE_BYTES},
         config=config,
         rows=[asdict(line) | {"passed": line.passed} for line in rows],

@@ -213,6 +213,7 @@ def main() -> None:
     keep(
         options.output,
         "telemetry_overhead",
+        by=__file__,
         settings={"size": options.size, "seconds": options.seconds},
         pairs=len(sides.pairs),
         step=asdict(step),

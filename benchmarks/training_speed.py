@@ -299,6 +299,7 @@ def _write(
     keep(
         options.output,
         "training_speed",
+        by=__file__,
         settings={name: value for name, value in vars(options).items() if name not in {"output", "only"}},
         rows=[asdict(row) for row in rows],
         verdicts=[asdict(line) for line in verdicts],
