@@ -15,7 +15,7 @@ PACKAGES := chromium strace
 export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: setup setup-dev packages run test coverage check lint types layers bench map docs help
+.PHONY: setup setup-dev packages run test coverage check lint types layers bench evidence map docs help
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,11 +88,14 @@ layers: setup-dev ## Check that imports point down only (import-linter).
 	$(BIN)/lint-imports --no-logo --no-cache
 
 bench: setup-dev ## Run every benchmark, one after the other.
-	@for script in $$(grep -l '^if __name__ == "__main__":' benchmarks/*.py); do \
+	@for script in $$(grep -l '^if __name__ == "__main__":' benchmarks/*.py | grep -v /evidence.py); do \
 	  name="$$(basename "$$script" .py)"; \
 	  echo "== benchmarks.$$name"; \
 	  $(BIN)/python -m "benchmarks.$$name"; \
 	done
+
+evidence: setup-dev ## Write docs/evidence.md, every claim with its figure (MEASURE=1: measure first what is old).
+	@$(BIN)/python -m benchmarks.evidence $(if $(MEASURE),--measure)
 
 map: setup-dev ## Draw docs/architecture.svg from the imports.
 	$(BIN)/python -m benchmarks.import_map
