@@ -32,10 +32,10 @@ from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
 from bitlm.training import (
     Annealing,
+    HeldOutEstimate,
     Trainer,
     TrainingConfig,
     learning_rate_factor,
-    validation_bits_per_byte,
 )
 
 TIMED_WINDOWS = 16
@@ -150,13 +150,17 @@ def measure(
     """Return a row for each."""
     windows = even_windows(held_out, contenders[0].model.config.window_bytes, TIMED_WINDOWS)
     values = patch_values(encode_frames(windows, parity=False).unflatten(1, (-1, 8)))  # type: ignore[no-untyped-call] # torch's
+    reference = contenders[0].model.reference
+    assert reference is not None, "the contenders were trained with one"
+    window_bytes = contenders[0].model.config.window_bytes
+    timed, measured = (
+        HeldOutEstimate(held_out, reference, window_bytes, count) for count in (TIMED_WINDOWS, 64)
+    )
     evaluations, trunks, generations, depths = [], [], [], []
     for contender in contenders:
         model = contender.model
         hidden = model.embedding(values)
-        evaluations.append(
-            lambda model=model: validation_bits_per_byte(model, held_out, windows=TIMED_WINDOWS)
-        )
+        evaluations.append(lambda model=model: timed.bits_per_byte(model))
         trunks.append(lambda model=model, hidden=hidden: model.trunk(hidden))
         generations.append(
             lambda model=model: collect(
@@ -171,7 +175,7 @@ def measure(
             contender.name,
             contender.ponder_cost,
             contender.threshold,
-            validation_bits_per_byte(contender.model, held_out, windows=64),
+            measured.bits_per_byte(contender.model),
             depth,
             evaluation_ms,
             trunk_ms,

@@ -9,7 +9,8 @@ from bitlm.reference import ReferenceModel
 from bitlm.session import RunConfig, StepEvent, preset
 from bitlm.session.drift_monitor import DriftMonitor
 from bitlm.session.learner import Learner
-from bitlm.session.observation import probe, validation
+from bitlm.session.observation import probe
+from bitlm.training import HeldOutEstimate
 from bitlm.version import VERSION
 
 RATE_FACTOR = 10
@@ -70,11 +71,21 @@ def alerts_of_run(disturbance: Disturbance | None, *, steps: int, seed: int) -> 
     return found
 
 
+def estimate_of(learner: Learner) -> HeldOutEstimate:
+    """Return a session's estimate on the text as it is now."""
+    reference = learner.model.reference
+    assert reference is not None, "a learner's model always carries its reference"
+    return HeldOutEstimate(learner.corpus.held_out, reference, learner.model.config.window_bytes)
+
+
 def _step(learner: Learner) -> StepEvent:
     """Do a step and measure what a session would, at its intervals."""
     measured, config = learner.update().measured, learner.config
     step = learner.step_count
-    looked = validation(learner.model, learner.corpus, config.training, step)
+    looked: dict[str, Any] = {}
+    if step % config.training.validation_interval == 0:
+        bits = estimate_of(learner).bits_per_bit(learner.model)
+        looked = {"validation_bits_per_byte": sum(bits), "validation_bits_per_bit": bits}
     if step % config.training.probe_interval == 0:
         looked |= probe(learner.model, config, step)
     return StepEvent(step=step, at=0.0, elapsed_s=0.0, bytes_per_s=0.0, **measured, **looked)

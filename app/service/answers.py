@@ -64,6 +64,7 @@ class Status(Answered):
         sample_schedule: What is drawn along training, or None.
         error: What went wrong, in a state of "halted" or "failed", or while the disk is full.
         name: What people call the run.
+        annealed_at: The step at which the learning rate has fallen, or will have; None if it does not.
         until: The step at which a twin has caught up with its original and pauses; None for other runs.
         resuming: How far taking up the run has come, in a state of "resuming".
         disk: The room that is left; None before the first look.
@@ -90,6 +91,7 @@ class Status(Answered):
     sample_schedule: SampleSchedule | None = None
     error: str | None = None
     name: str | None = None
+    annealed_at: int | None = None
     until: int | None = None
     resuming: Resuming | None = None
     disk: DiskReport | None = None

@@ -260,7 +260,9 @@ class Desk:
 
     def _apply(self, request: Apply, source: Source) -> TelemetrySettings:
         command = request.command
-        session = self._live.require_steppable() if isinstance(command, Anneal) else self._live.require()
+        session = self._live.require()
+        if isinstance(command, Anneal):
+            _refuse_second_fall(self._live.require_steppable())
         if not _changes_nothing(command, session):
             session.apply(command, source=source)
         return session.telemetry
@@ -270,6 +272,14 @@ class Desk:
             self._stepping.start(source)
         else:
             self._stepping.stop(request.action, source)
+
+
+def _refuse_second_fall(session: Session) -> None:
+    if session.annealing is not None and session.step_count >= session.annealing.end_step:
+        raise StateConflictError(
+            f"the learning rate of run {session.run_id!r} has fallen already; fork it from a checkpoint up "
+            f"to step {session.annealing.start_step}, or with another learning_rate, to train on."
+        )
 
 
 def _changes_nothing(command: Command, session: Session) -> bool:

@@ -83,6 +83,7 @@ class Live:
             telemetry=session.telemetry,
             alert_action=session.alert_action,
             sample_schedule=session.sample_schedule,
+            annealed_at=_annealed_at(session),
             samples_cursor=self._store.samples.last_step(session.run_id),
             metrics_cursor=session.step_count,
             events_cursor=self._store.last_event_id(session.run_id),
@@ -144,6 +145,7 @@ class Live:
                 "telemetry": self.session.telemetry,
                 "alert_action": self.session.alert_action,
                 "sample_schedule": self.session.sample_schedule,
+                "annealed_at": _annealed_at(self.session),
                 "samples_cursor": self._store.samples.last_step(self.session.run_id),
                 "metrics_cursor": self.session.step_count,
                 "events_cursor": self._store.last_event_id(self.session.run_id),
@@ -178,3 +180,7 @@ class Live:
 
     def _blank(self, **known: Any) -> Status:
         return Status(state=self.state, service_started_at=self._started_at, **known)
+
+
+def _annealed_at(session: Session) -> int | None:
+    return session.annealing.end_step if session.annealing else None

@@ -232,6 +232,9 @@ class Stepping:
         """Return why training does not simply go on after this step, or None if it does."""
         if session.interruption is not None:
             return session.interruption.reason
+        repeats = self._live.until is not None and session.step_count < self._live.until
+        if session.annealing and session.step_count == session.annealing.end_step and not repeats:
+            return "the learning rate has fallen to its end"
         if self._live.until is not None and session.step_count >= self._live.until:
             return "the twin has caught up with its original"
         return None

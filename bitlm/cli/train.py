@@ -70,7 +70,7 @@ class Plan:
 def run_to_end(session: Session, plan: Plan) -> Iterator[StepEvent]:
     """Step until the plan is fulfilled or an alert interrupts, annealing over the plan's second half."""
     while (done := plan.share_done(session)) < 1.0:
-        if not session.is_annealing and done >= 1.0 - ANNEAL_SHARE and done > 0.0:
+        if session.annealing is None and done >= 1.0 - ANNEAL_SHARE and done > 0.0:
             session.apply(Anneal(steps=max(1, plan.steps_left(session))), source="cli")
         yield session.step()
         if session.interruption is not None:

@@ -1,6 +1,15 @@
 """Text as bytes: a corpus with its split and fingerprint, and the windows cut from it."""
 
 from bitlm.data.corpus import Corpus, length_at, require_window
-from bitlm.data.windows import cut, even_windows, window_starts, windows
+from bitlm.data.windows import cut, even_windows, last_start, window_starts, windows
 
-__all__ = ["Corpus", "cut", "even_windows", "length_at", "require_window", "window_starts", "windows"]
+__all__ = [
+    "Corpus",
+    "cut",
+    "even_windows",
+    "last_start",
+    "length_at",
+    "require_window",
+    "window_starts",
+    "windows",
+]

@@ -27,7 +27,7 @@ def window_starts(
     Raises:
         CorpusError: The data are shorter than one window.
     """
-    return torch.randint(0, _last_start(data, window_bytes) + 1, (count,), generator=generator)
+    return torch.randint(0, last_start(data, window_bytes) + 1, (count,), generator=generator)
 
 
 def even_windows(data: bytes, window_bytes: int, count: int) -> UInt8[Tensor, "count window_bytes"]:
@@ -36,8 +36,8 @@ def even_windows(data: bytes, window_bytes: int, count: int) -> UInt8[Tensor, "c
     Raises:
         CorpusError: The data are shorter than one window.
     """
-    last_start = _last_start(data, window_bytes)
-    return cut(data, window_bytes, torch.arange(count) * last_start // max(count - 1, 1))
+    last = last_start(data, window_bytes)
+    return cut(data, window_bytes, torch.arange(count) * last // max(count - 1, 1))
 
 
 def cut(
@@ -48,7 +48,12 @@ def cut(
     return torch.from_numpy(np.frombuffer(data, dtype=np.uint8)[where])
 
 
-def _last_start(data: bytes, window_bytes: int) -> int:
+def last_start(data: bytes, window_bytes: int) -> int:
+    """Return where the last window begins.
+
+    Raises:
+        CorpusError: The data are shorter than one window.
+    """
     if len(data) < window_bytes:
         raise CorpusError(
             f"the text has {len(data)} bytes and one window needs {window_bytes}; "

@@ -117,6 +117,13 @@ def _scheduled(payload: Payload) -> str:
     return f"Samples along training: every {new['every']:,} steps" if new else "Samples along training: none"
 
 
+def _stalled(payload: Payload) -> str:
+    return (
+        f"Held-out text has not improved since step {payload['best_step']:,}: {payload['best']:.3f} then, "
+        f"{payload['now']:.3f} now; the run learns its text by heart"
+    )
+
+
 def _thinned(payload: Payload) -> str:
     if "sample_interval" in payload:
         kept = f"below {50 * payload['budget']:.3g} % of the time"
@@ -158,6 +165,7 @@ def _spiked(payload: Payload) -> str:
 _SENTENCES: dict[str, Callable[[Payload], str]] = {
     "telemetry_changed": _changes,
     "telemetry_thinned": _thinned,
+    "held_out_stalled": _stalled,
     "anneal_started": _anneal,
     "steps_requested": _requested,
     "steps_ended": _ended,

@@ -42,7 +42,7 @@ def respond(session: "Session", alert: Alert) -> None:
     action = "notify" if session.is_repeating else session.alert_action
     session.announce(alert.kind, {**alert.payload, "action": action})
     reason = f"{alert.kind.replace('_', ' ')} of {alert.payload['metric']}"
-    if action == "anneal" and not session.is_annealing:
+    if action == "anneal" and session.annealing is None:
         rate = session.learning_rate
         cause = {"kind": alert.kind, "metric": alert.payload["metric"]}
         session.decide(

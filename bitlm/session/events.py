@@ -27,6 +27,7 @@ EventKind = Literal[
     "nonfinite_alert",
     "disk_alert",
     "disk_recovered",
+    "held_out_stalled",
     "diverged",
     "checkpoint_saved",
     "checkpoint_damaged",

@@ -2,25 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 from typing import Any
 
 import torch
 
 from bitlm.bits import bits_to_bytes, utf8_validity
-from bitlm.data import Corpus
 from bitlm.generation import collect, generate
 from bitlm.machine import resident_bytes
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
 from bitlm.session.commands import SampleSchedule
 from bitlm.session.config import RunConfig
+from bitlm.session.events import EventKind
 from bitlm.session.governor import Governor, Thinning
 from bitlm.session.inspection import attention, gradient_norms, meter
 from bitlm.session.learner import Learner
+from bitlm.session.plateau import Plateau
 from bitlm.session.scheduled_samples import ScheduledSample, draw
 from bitlm.telemetry import lz_complexity, symbiosis_kl, symbiosis_score
-from bitlm.training import StepResult, TrainingConfig, validation_bits_per_bit
+from bitlm.training import HeldOutEstimate, StepResult
 
 PROBE_BYTES = 128
 """Length of the sample C and S are measured on; the floors are meant for this length."""
@@ -38,6 +40,9 @@ SAMPLES_SHARE = 0.5
 """Of the budget, while samples along training are scheduled: asking for many must not starve the rest."""
 
 
+Note = tuple[EventKind, dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class Observed:
     """What there was to see after a step.
@@ -45,16 +50,20 @@ class Observed:
     Attributes:
         figures: By the names they have in a StepEvent.
         sample: What the schedule of samples had drawn, if its turn had come.
-        thinnings: The intervals from now on, where they have changed.
+        notes: Kind and payload of the events that there are to announce.
     """
 
     figures: dict[str, Any]
     sample: ScheduledSample | None
-    thinnings: tuple[Thinning, ...]
+    notes: tuple[Note, ...]
 
 
 class Observer:
-    """Looks at a run between its updates, at the steps whose turn it is, and minds what that takes."""
+    """Looks at a run between its updates, at the steps whose turn it is, and minds what that takes.
+
+    Attributes:
+        plateau: Notices that held-out text does not improve.
+    """
 
     def __init__(self, learner: Learner, clock: Callable[[], float]) -> None:
         training = learner.config.training
@@ -68,6 +77,7 @@ class Observer:
             {PROBE: training.probe_interval, DIAGNOSTICS: training.diagnostics_interval},
         )
         self._sampling = Sampling(training.telemetry_budget, clock)
+        self.plateau = Plateau()
         self._recording_s = 0.0
         self._resident: int | None = None
         self._resident_until = -inf
@@ -82,11 +92,16 @@ class Observer:
             probe_now: Measure C and S now even if their turn has not come.
         """
         began = self._clock()
-        figures = validation(self._model, self._corpus, self._config.training, step)
+        figures = self._validation(step)
+        notes: list[Note] = []
+        stalled = self.plateau.observe(step, figures["validation_bits_per_byte"]) if figures else None
+        if stalled is not None:
+            notes.append(("held_out_stalled", stalled))
         validated = self._clock()
         self._sampling.follow(self._learner.sample_schedule)
         self._governor.share = 1 - SAMPLES_SHARE if self._sampling.is_on else 1.0
-        thinnings = (self._governor.reconsider(step), self._sampling.reconsider(step))
+        thinnings = filter(None, (self._governor.reconsider(step), self._sampling.reconsider(step)))
+        notes += [("telemetry_thinned", thinning.payload) for thinning in thinnings]
         if probe_now or self._governor.is_due(PROBE, step):
             figures |= self._timed(PROBE, step, lambda: probe(self._model, self._config, step))
         if self._governor.is_due(DIAGNOSTICS, step):
@@ -100,7 +115,20 @@ class Observer:
             recording_s=self._recording_s,
         )
         self._recording_s = 0.0
-        return Observed(figures, sample, tuple(filter(None, thinnings)))
+        return Observed(figures, sample, tuple(notes))
+
+    def _validation(self, step: int) -> dict[str, Any]:
+        """Return the estimate on held-out text, whole and by bits of a byte, at the steps that make one."""
+        if step % self._config.training.validation_interval:
+            return {}
+        bits = self._estimate.bits_per_bit(self._model)
+        return {"validation_bits_per_byte": sum(bits), "validation_bits_per_bit": bits}
+
+    @cached_property
+    def _estimate(self) -> HeldOutEstimate:
+        reference = self._model.reference
+        assert reference is not None, "a session's model always carries its reference"
+        return HeldOutEstimate(self._corpus.held_out, reference, self._model.config.window_bytes)
 
     def note_recording(self, seconds: float) -> None:
         """Take in what recording a step took; it counts as the next step's."""
@@ -178,14 +206,6 @@ class Sampling:
         governor = Governor(self._budget, {SAMPLE: every})
         governor.share = SAMPLES_SHARE
         return governor
-
-
-def validation(model: BitTransformer, corpus: Corpus, config: TrainingConfig, step: int) -> dict[str, Any]:
-    """Return the quick estimate on held-out text, whole and by bits of a byte, at the steps that make one."""
-    if step % config.validation_interval:
-        return {}
-    bits = validation_bits_per_bit(model, corpus.held_out)
-    return {"validation_bits_per_byte": sum(bits), "validation_bits_per_bit": bits}
 
 
 def probe(model: BitTransformer, config: RunConfig, step: int) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from bitlm.session.reference_file import fit_reference, read_reference, write_re
 from bitlm.session.run_lock import RunLock
 from bitlm.session.saving import Saving
 from bitlm.session.store import RunStore
-from bitlm.training import TrainingConfig, held_out_bits_per_byte
+from bitlm.training import Annealing, TrainingConfig, held_out_bits_per_byte
 from bitlm.version import VERSION
 
 
@@ -149,6 +149,7 @@ class Session:
                 clock=clock, lock=lock, policy=policy, reached=reached, origin=record.origin,
             )  # fmt: skip
             session.elapsed_s = start.elapsed_s
+            session._observer.plateau.remember(store.values(run_id, "validation_bits_per_byte"))
             session._saving.step = start.step if start.event_id else None
             if writable:
                 recompute(session, learner, start, progress)
@@ -221,9 +222,9 @@ class Session:
         return self._learner.bytes_seen
 
     @property
-    def is_annealing(self) -> bool:
-        """Whether the learning rate falls, or has fallen, for a good end."""
-        return self._learner.annealing is not None
+    def annealing(self) -> Annealing | None:
+        """How the learning rate falls, or has fallen, for a good end; None if it does not."""
+        return self._learner.annealing
 
     # Commands
 
@@ -327,8 +328,8 @@ class Session:
         )  # fmt: skip
         self.last_step = event
         self._note(event)
-        for thinning in seen.thinnings:
-            self.announce("telemetry_thinned", thinning.payload)
+        for kind, payload in seen.notes:
+            self.announce(kind, payload)
         self.store.add_metrics(self.run_id, event, seen.sample)
         self._observer.note_recording(self._clock() - observed)
         self.settle()
@@ -345,7 +346,7 @@ class Session:
         alert = self._drift.observe(event)
         if alert is not None:
             respond(self, alert)
-        request, annealing = self._learner.request, self._learner.annealing
+        request, annealing = self._learner.request, self.annealing
         if request is not None and request.text is not None and request.until == self.step_count:
             self._drift.expect_change(self.step_count)  # from here on it is the corpus again
         if annealing is not None and self.step_count == annealing.end_step:

@@ -1,7 +1,6 @@
 """Bits per byte on text the model was not trained on."""
 
 from collections.abc import Iterator
-from math import log
 
 import numpy as np
 import torch
@@ -11,7 +10,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import PAYLOAD_BITS, encode_frames
 from bitlm.context_index import Counts
-from bitlm.data import even_windows
 from bitlm.earlier_counts import AdaptiveCounts
 from bitlm.errors import ConfigError, CorpusError, MissingReferenceError
 from bitlm.model import BitTransformer
@@ -46,27 +44,8 @@ def held_out_bits_per_byte(model: BitTransformer, data: bytes, *, adaptive: bool
     for starts, length, counted in overlapping_windows(len(data), model.config.window_bytes):
         text = torch.from_numpy(values[starts[:, None] + np.arange(length)])
         counts = growing.before(starts, length) if growing else None
-        total_nats += float(_payload_nats(model, text, counts)[:, -counted * PAYLOAD_BITS :].sum())
+        total_nats += float(payload_nats(model, text, counts)[:, -counted * PAYLOAD_BITS :].sum())
     return bits_per_byte(total_nats / (len(data) * PAYLOAD_BITS))
-
-
-def validation_bits_per_byte(model: BitTransformer, data: bytes, windows: int = 16) -> float:
-    """Return bits per byte over the second half of `windows` evenly spaced windows: a quick estimate.
-
-    The windows are the same at every call, so two estimates differ by the model alone.
-    """
-    return sum(validation_bits_per_bit(model, data, windows))
-
-
-def validation_bits_per_bit(model: BitTransformer, data: bytes, windows: int = 16) -> tuple[float, ...]:
-    """Return what each bit of a byte costs in that estimate, in bits: b7, the most significant, to b0.
-
-    The eight add up to `validation_bits_per_byte`; a coin costs 1.
-    """
-    nats = _payload_nats(model, even_windows(data, model.config.window_bytes, windows))
-    by_byte = nats.reshape(len(nats), -1, PAYLOAD_BITS)
-    counted = by_byte[:, by_byte.shape[1] // 2 :]
-    return tuple((counted.mean((0, 1)) / log(2)).tolist())
 
 
 def _growing_counts(model: BitTransformer, values: UInt8[np.ndarray, "byte"]) -> AdaptiveCounts:
@@ -90,7 +69,7 @@ def overlapping_windows(total: int, window: int) -> Iterator[tuple[Int64[np.ndar
 
 
 @torch.no_grad()
-def _payload_nats(
+def payload_nats(
     model: BitTransformer, text: UInt8[Tensor, "batch byte"], counts: Counts | None = None
 ) -> Float[Tensor, "batch bit"]:
     """Return the cost of each payload bit in nats, in float64."""

@@ -77,7 +77,9 @@ const SENTENCES = {
     changes?.length ? changes.map(change).join(", ") : "Telemetry settings confirmed, none changed",
   telemetry_thinned: thinnedSentence,
   anneal_started: ({ steps, cause }) => `Annealing over ${whole(steps)} steps${cause ? ", after an alert" : ""}`,
-  anneal_finished: () => "Annealing finished",
+  anneal_finished: () => "Annealing finished: the learning rate is at 1 % of what it was",
+  held_out_stalled: ({ best_step: step, best, now }) =>
+    `Held-out text has not improved since step ${whole(step)}: ${fixed(best, 3)} then, ${fixed(now, 3)} now; the run learns its text by heart`,
   steps_requested: requestSentence,
   steps_ended: ({ done, requested, reason }) => `Ended after ${whole(done)} of ${whole(requested)} steps: ${reason}`,
   drift_alert: ({ metric, before, after }) =>
@@ -105,7 +107,7 @@ const SENTENCES = {
 /** @param {RunEvent} event @returns {string} What happened, as one sentence. */
 export const sentence = (event) => SENTENCES[event.kind]?.(event.payload, event.step) ?? event.kind.replaceAll("_", " ");
 
-const ALERTS = new Set(["drift_alert", "spike_alert", "nonfinite_alert", "disk_alert", "checkpoint_damaged", "diverged", "failed"]);
+const ALERTS = new Set(["held_out_stalled", "drift_alert", "spike_alert", "nonfinite_alert", "disk_alert", "checkpoint_damaged", "diverged", "failed"]);
 const CHANGES = new Set(["telemetry_changed", "anneal_started", "steps_requested"]);
 
 /** Steps on the run's own text would be the same steps without having been asked for by number. */
@@ -151,6 +153,7 @@ const LABELS = {
   steps_requested: "own text",
   nonfinite_alert: "halted",
   disk_alert: "disk",
+  held_out_stalled: "no better",
   checkpoint_damaged: "damaged",
 };
 

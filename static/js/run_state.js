@@ -36,9 +36,11 @@ export function banner(state) {
   const [name, { status }] = [stateName(state), state];
   if (LOUD.has(name)) return { kind: name, text: announcement(name, status) };
   if (status?.error) return { kind: "waiting", text: `Waiting: ${status.error}` };
-  if (status?.disk?.state !== "low") return null;
-  const room = prefixed(status.disk.free_bytes, "B");
-  return { kind: "low", text: `The disk is getting full: ${room} free. Training pauses before it is.` };
+  if (status?.disk?.state === "low") {
+    return { kind: "low", text: `The disk is getting full: ${prefixed(status.disk.free_bytes, "B")} free. Training pauses before it is.` };
+  }
+  const isAnnealed = (status?.annealed_at ?? Infinity) <= status?.step;
+  return isAnnealed ? { kind: "annealed", text: "The learning rate has fallen: this run learns little more. Fork it from a checkpoint before that to go on." } : null;
 }
 
 const RESUMABLE = new Set(["ready", "paused", "stopped"]);

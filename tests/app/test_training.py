@@ -152,6 +152,24 @@ def test_annealing_is_an_event_with_its_length(ready: FlaskClient) -> None:
     ready.post("/train-step", json={"steps": 2})
     assert [event["payload"]["steps"] for event in events(ready, "anneal_started")] == [2]
     assert [event["step"] for event in events(ready, "anneal_finished")] == [3]
+    again = ready.post("/train/anneal", json={"steps": 2})
+    assert again.status_code == 409
+    assert "fork it from a checkpoint up to step 1" in again.get_json()["detail"]
+
+
+def test_training_pauses_where_the_learning_rate_has_fallen_and_can_go_on(
+    ready: FlaskClient, wait_until: "WaitUntil"
+) -> None:
+    ready.post("/train/anneal", json={"steps": 3})
+    assert status(ready)["annealed_at"] == 3
+    ready.post("/train/start")
+    wait_until(lambda: status(ready)["state"] == "paused")
+    assert status(ready)["step"] == 3
+    (paused,) = events(ready, "training_paused")
+    assert paused["payload"]["reason"] == "the learning rate has fallen to its end"
+    ready.post("/train/start")
+    wait_until(lambda: status(ready)["step"] > 3)
+    ready.post("/train/pause")
 
 
 def test_who_asked_is_kept_with_the_event(ready: FlaskClient) -> None:

@@ -267,6 +267,8 @@ def test_tags_are_split_at_commas_once_each(evaluate_module: EvaluateModule) -> 
         ({"state": "paused", "error": "the disk is full"}, "waiting"),
         ({"state": "resuming", "resuming": {"step": 3, "until": 9}}, "resuming"),
         ({"state": "halted", "error": "not finite"}, "halted"),
+        ({"state": "training", "step": 4, "annealed_at": 5}, None),
+        ({"state": "paused", "step": 5, "annealed_at": 5}, "annealed"),
     ],
 )
 def test_what_must_not_be_overlooked_has_a_banner(

@@ -104,7 +104,7 @@ def test_undoing_ends_where_the_change_was_with_the_weights_of_that_step(
     undone = twin(store, run_id, change(store, run_id, "anneal_started"), undo=True, source="ui")
     session = train_to_its_end(store, undone)
     assert session.step_count == 22
-    assert not session.is_annealing
+    assert session.annealing is None
     assert column(store, undone, "loss") == column(store, run_id, "loss")[:22]
     assert session.telemetry.lambda_K == 0.2
 

@@ -7,12 +7,7 @@ from bitlm.data import Corpus
 from bitlm.errors import ConfigError, CorpusError
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.reference import ReferenceModel
-from bitlm.training import (
-    evaluation,
-    held_out_bits_per_byte,
-    validation_bits_per_bit,
-    validation_bits_per_byte,
-)
+from bitlm.training import evaluation, held_out_bits_per_byte
 from bitlm.training.evaluation import overlapping_windows
 
 
@@ -29,7 +24,6 @@ def test_every_byte_is_counted_exactly_once_with_half_a_window_before_it(length:
 def test_an_untrained_model_scores_about_a_coin(model_config: ModelConfig, corpus: Corpus) -> None:
     model = BitTransformer(model_config)
     assert held_out_bits_per_byte(model, corpus.held_out[:300]) == pytest.approx(8.0, abs=0.3)
-    assert validation_bits_per_byte(model, corpus.held_out) == pytest.approx(8.0, abs=0.3)
 
 
 @pytest.mark.parametrize("parity", [False, True])
@@ -56,26 +50,6 @@ def test_the_figure_is_the_models_own_code_length(patch_bits: int, *, parity: bo
     assert held_out_bits_per_byte(model, data) == pytest.approx(by_hand, rel=1e-9)
 
 
-@pytest.mark.parametrize("window_bytes", [16, 15])
-def test_the_bits_of_a_byte_cost_what_they_cost_worked_out_by_hand(window_bytes: int) -> None:
-    shape = {"d_model": 16, "nhead": 2, "num_layers": 2, "dim_feedforward": 32}
-    model = BitTransformer(ModelConfig(**shape, max_seq_len=9 * window_bytes, parity=True), seed=5)  # type: ignore[arg-type]
-    data = b"one window here."[:window_bytes]
-    bits = bytes_to_bits(data, parity=True)[None]
-    with torch.no_grad():
-        output = model(bits)
-    signs = 2.0 * bits.double() - 1.0
-    costs = -torch.nn.functional.logsigmoid(signs * output.logits.double())[0, output.is_payload] / np.log(2)
-    by_bit = costs.reshape(window_bytes, 8)[window_bytes // 2 :].mean(0)
-    assert validation_bits_per_bit(model, data, 1) == pytest.approx(by_bit.tolist(), rel=1e-9)
-    assert validation_bits_per_byte(model, data, 1) == pytest.approx(by_bit.sum().item(), rel=1e-9)
-
-
-def test_the_first_bit_of_ascii_is_the_cheapest_to_a_model_that_has_counted_it(corpus: Corpus) -> None:
-    first, *others = validation_bits_per_bit(mixing_model(corpus), corpus.held_out)
-    assert first < min(others)
-
-
 @pytest.mark.parametrize("windows", [{}, {"chunk_size": 64, "overlap": 32}])
 def test_windows_measured_few_at_a_time_cost_what_they_cost_together(
     monkeypatch: pytest.MonkeyPatch, corpus: Corpus, windows: dict[str, int]
@@ -83,11 +57,10 @@ def test_windows_measured_few_at_a_time_cost_what_they_cost_together(
     shape = {"d_model": 16, "nhead": 2, "num_layers": 2, "dim_feedforward": 32, "max_seq_len": 256}
     model = BitTransformer(ModelConfig(**shape, **windows, patch_bits=1), seed=1)  # type: ignore[arg-type]
     data = corpus.held_out[:150]
-    together = held_out_bits_per_byte(model, data), validation_bits_per_byte(model, data)
+    together = held_out_bits_per_byte(model, data)
     for rows in (1, 3):
         monkeypatch.setattr(evaluation, "MOST_POSITIONS", rows * 256)
-        apart = held_out_bits_per_byte(model, data), validation_bits_per_byte(model, data)
-        assert apart == pytest.approx(together, rel=1e-6)
+        assert held_out_bits_per_byte(model, data) == pytest.approx(together, rel=1e-6)
 
 
 def test_nothing_to_measure_is_an_error(model_config: ModelConfig) -> None:
