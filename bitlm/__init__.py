@@ -17,7 +17,7 @@ from bitlm.model import (
 )
 from bitlm.reference import ReferenceModel
 from bitlm.safety import hil_safe_inference, safe_sample_with_retry
-from bitlm.session import RunStore, Session
+from bitlm.session import RunStore, Session, preset
 from bitlm.streaming_gate import StreamingGate
 from bitlm.telemetry import (
     detect_metric_drift,
@@ -57,6 +57,7 @@ __all__ = [
     "hil_safe_inference",
     "lz_complexity",
     "negentropy_score",
+    "preset",
     "reversibility",
     "safe_sample_with_retry",
     "symbiosis_kl",

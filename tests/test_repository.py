@@ -1,10 +1,13 @@
 import ast
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+
+from bitlm import RunStore
 
 ROOT = Path(__file__).parents[1]
 IGNORED = {".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split())}
@@ -102,3 +105,22 @@ def test_no_function_is_too_long_to_read() -> None:
 
 def test_no_folder_of_tests_is_a_package() -> None:
     assert [name(path) for path in (ROOT / "tests").rglob("__init__.py")] == []
+
+
+def test_the_readmes_program_runs_and_leaves_a_run_to_go_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (program,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    short = program.replace("islice(session, 200)", "islice(session, 2)").replace(
+        'preset("small")', 'preset("tiny")'
+    )
+    exec(short, {})  # noqa: S102 - the README's own
+    *steps, whole = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in steps] == ["1", "2"]
+    assert 0 < float(whole) < 8
+    with closing(RunStore(tmp_path / ".bitlm")) as store:
+        (run,) = store.runs()
+        assert [kept.step for kept in store.checkpoints.of(run.run_id)] == [2, 0]
