@@ -93,10 +93,13 @@ class SafetyGateError(BitLMError):
 
 
 class RunNotFoundError(BitLMError, LookupError):
-    """There is no run of that name in the data folder."""
+    """There is no such run in the data folder."""
 
     def __init__(self, run_id: str) -> None:
-        super().__init__(f"there is no run {run_id!r} in this data folder; list the runs to see their names.")
+        super().__init__(
+            f"there is no run {run_id!r} in this data folder; "
+            "`python -m bitlm runs list` and GET /runs list those there are."
+        )
         self.run_id = run_id
 
 
