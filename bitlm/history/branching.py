@@ -15,6 +15,7 @@ from safetensors.torch import load
 
 from bitlm.data import Corpus
 from bitlm.errors import CheckpointError, ConfigError, JournalError
+from bitlm.history.past import listed
 from bitlm.model import BitTransformer
 from bitlm.session import (
     Anneal,
@@ -31,6 +32,7 @@ from bitlm.session.alerts import TROUBLES
 from bitlm.session.checkpoint import MANIFEST, WEIGHTS
 from bitlm.session.checkpoint_table import CheckpointRecord, row_of
 from bitlm.session.durability import make_folder, write_folder_durably
+from bitlm.session.entries import changes_course
 from bitlm.session.events import Source
 from bitlm.session.learner import JOURNAL_KINDS, require_fitting
 from bitlm.session.policy import new_run_id
@@ -193,9 +195,11 @@ def _change(run_id: str, journal: Sequence[Event], event_id: int) -> Event:
     """Return the entry of the journal that a twin does without."""
     change = next((event for event in journal if event.event_id == event_id), None)
     if change is None or change.kind == "steps_ended":
+        changes = [
+            one for one in journal if one.kind != "steps_ended" and changes_course(one.kind, one.payload)
+        ]
         raise JournalError(
-            f"event {event_id} is not a change in the journal of run {run_id!r}; "
-            "the journal lists those there are."
+            f"event {event_id} is not a change in the journal of run {run_id!r}; {listed(changes)}."
         )
     if change.kind == "alert_action_changed":
         raise JournalError(
