@@ -20,10 +20,17 @@ BitLMError
 Warnings: MetricDriftWarning, SafetyGateWarning.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question for whoever mistyped one of the known names, to be followed by what there is."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 class BitLMError(Exception):
@@ -38,6 +45,16 @@ class ConfigError(BitLMError, ValueError):
         self.field = field
         self.value = value
         self.fix = fix
+
+    @classmethod
+    def unknown(cls, field: str, value: object, known: Iterable[str]) -> "ConfigError":
+        """Return that there is no setting of this name, with the one that may be meant."""
+        names = list(known)
+        return cls(
+            field,
+            value,
+            f"there is no such setting; {did_you_mean(field, names)}there are {', '.join(names)}.",
+        )
 
     @classmethod
     def of(cls, error: ValidationError) -> "ConfigError":

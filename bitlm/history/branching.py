@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from safetensors.torch import load
 
 from bitlm.data import Corpus
-from bitlm.errors import CheckpointError, ConfigError, JournalError
+from bitlm.errors import CheckpointError, ConfigError, JournalError, did_you_mean
 from bitlm.history.past import listed
-from bitlm.model import BitTransformer
+from bitlm.model import BitTransformer, ModelConfig
 from bitlm.session import (
     Anneal,
     Event,
@@ -240,15 +240,18 @@ def delete_checkpoint(store: RunStore, run_id: str, step: int, *, source: Source
 def _changed(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     """Return `config` with some settings changed, made by this version."""
     training = {field.name for field in fields(TrainingConfig)} - FIXED_TRAINING_FIELDS
+    everything = {*FIXED_TRAINING_FIELDS, *(field.name for field in fields(ModelConfig))}
     for name, value in changes.items():
         if name in TelemetrySettings.model_fields:
             raise ConfigError(name, value, "it is no setting of training; give it as telemetry.")
         if name not in {*training, *CHANGEABLE_MODEL_FIELDS, "seed"}:
+            others = [*sorted(training), *CHANGEABLE_MODEL_FIELDS]
+            meant = "" if name in everything else did_you_mean(name, [*others, "seed"])
             raise ConfigError(
                 name,
                 value,
-                f"a fork can change {', '.join(sorted(training))}, {', '.join(CHANGEABLE_MODEL_FIELDS)} and "
-                "seed; anything else needs a new run, for the weights would not fit.",
+                f"{meant}a fork can change {', '.join(others)} and seed; anything else needs a new run, "
+                "for the weights would not fit.",
             )
     chosen = {name: value for name, value in changes.items() if name in training}
     shape = {name: value for name, value in changes.items() if name in CHANGEABLE_MODEL_FIELDS}
