@@ -1,28 +1,28 @@
 """`python -m app`: the service under gunicorn, one process with threads, for one model has one owner."""
 
-import errno
 import gc
 import logging
 import os
 import socket
+import sqlite3
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import ThreadWorker
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsError
 
 from app.settings import Settings
 
 WORKER_TIMEOUT_S = 120
 """A worker whose main loop is silent for so long is taken for dead and replaced."""
-
-
-WAYS_OUT = "end what uses it, or choose another with BITLM_PORT or BITLM_DATA_DIR."
 
 
 class GracefulWorker(ThreadWorker):
@@ -75,8 +75,8 @@ class Server(BaseApplication):
 
         try:
             return create_app(self._settings)
-        except BitLMError as error:
-            sys.stderr.write(f"error: {error}\n")
+        except (BitLMError, OSError, sqlite3.Error) as error:
+            sys.stderr.write(f"error: {self._settings.data_dir}: {error}\n")
             sys.exit(Arbiter.APP_LOAD_ERROR)
 
     def _announce(self, worker: ThreadWorker) -> None:  # noqa: ARG002 - gunicorn hands it over
@@ -151,32 +151,57 @@ def check_makeable(folder: Path) -> None:
     """Find out now whether the data folder can be written in, or made; the store makes it, durably.
 
     Raises:
-        OSError: It cannot.
+        OSError: It cannot; names the folder at which that ends.
     """
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+    try:
+        with TemporaryDirectory(prefix=".bitlm-", dir=there):
+            pass
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(there)) from error
+
+
+def _refuse(*sentences: str) -> NoReturn:
+    for sentence in sentences:
+        sys.stderr.write(f"error: {sentence}\n")
+    sys.exit(2)
+
+
+def _settings() -> Settings:
+    """Return the settings, or end with a sentence for each that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        from bitlm.complaints import fix_of  # noqa: PLC0415 - importing any of bitlm imports torch
+
+        _refuse(*(_complaint(one, fix_of(one, Settings)) for one in error.errors(include_url=False)))
+    except SettingsError as error:  # of what is to be JSON and is not
+        _refuse(f"{error}; BITLM_ALLOWED_HOSTS is a JSON list, such as '[\"localhost:8080\"]'.")
+
+
+def _complaint(complaint: ErrorDetails, fix: str) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f"_{part.upper()}" for part in complaint["loc"])
+    name = "BITLM" + "".join(parts)
+    return f"{name}={complaint['input']!r}: {fix}" if complaint["loc"] else fix
 
 
 def main() -> None:
     """Serve until told to stop; a wrong setting is one sentence and exit code 2."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads would starve the web; before torch
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        for complaint in error.errors():
-            name = "_".join(("BITLM", *(str(part).upper() for part in complaint["loc"])))
-            value = f"{name}={complaint['input']!r}: " if complaint["loc"] else ""
-            sys.stderr.write(f"error: {value}{complaint['msg'].removeprefix('Value error, ')}\n")
-        sys.exit(2)
+    settings = _settings()
     try:
         check_makeable(settings.data_dir)
+    except OSError as error:
+        _refuse(
+            f"{settings.data_dir} cannot hold runs: {error.filename}: {error.strerror}; "
+            "choose another folder with BITLM_DATA_DIR."
+        )
+    try:
         check_free(settings.host, settings.port)
     except OSError as error:
-        sys.stderr.write(f"error: {error.filename or settings.authority}: {error.strerror}; {WAYS_OUT}\n")
-        sys.exit(2)
+        _refuse(
+            f"{settings.authority}: {error.strerror}; end what uses it, or choose another with BITLM_PORT."
+        )
     logging.captureWarnings(capture=True)
     Server(settings).run()
 

@@ -21,16 +21,11 @@ Warnings: MetricDriftWarning, SafetyGateWarning.
 """
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question for whoever mistyped one of the known names, to be followed by what there is."""
-    close = get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]}? " if close else ""
+from bitlm.complaints import did_you_mean, fix_of
 
 
 class BitLMError(Exception):
@@ -57,13 +52,14 @@ class ConfigError(BitLMError, ValueError):
         )
 
     @classmethod
-    def of(cls, error: ValidationError) -> "ConfigError":
-        """Return the first complaint of a pydantic model as an error of ours."""
+    def of(cls, error: ValidationError, model: type[BaseModel]) -> "ConfigError":
+        """Return the first complaint of `model` as an error of ours."""
         complaint = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in complaint["loc"])
         if complaint["type"] == "extra_forbidden":
-            return cls(field, complaint["input"], "there is no setting of this name here.")
-        return cls(field, complaint["input"], complaint["msg"][:1].lower() + complaint["msg"][1:] + ".")
+            known = [name for name in model.model_fields if name != "kind"]
+            return cls.unknown(field, complaint["input"], known)
+        return cls(field, complaint["input"], fix_of(complaint, model))
 
 
 class BitFormatError(BitLMError, ValueError):

@@ -178,7 +178,7 @@ def _command(told: dict[str, Any]) -> SetTelemetry | None:
     try:
         return SetTelemetry(**told) if told else None
     except ValidationError as error:
-        raise ConfigError.of(error) from error
+        raise ConfigError.of(error, SetTelemetry) from error
 
 
 def _tell(answer: dict[str, Any], said: str, data_dir: Path, *, as_json: bool) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import ValidationError
 from safetensors.torch import load
 
+from bitlm.complaints import did_you_mean
 from bitlm.data import Corpus
-from bitlm.errors import CheckpointError, ConfigError, JournalError, did_you_mean
+from bitlm.errors import CheckpointError, ConfigError, JournalError
 from bitlm.history.past import listed
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.session import (
@@ -264,7 +265,7 @@ def _changed(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig(**{**vars(config), **update})
     except ValidationError as error:
-        raise ConfigError.of(error) from error
+        raise ConfigError.of(error, RunConfig) from error
 
 
 def _newest_whole(
@@ -302,13 +303,19 @@ def _changes(command: SetTelemetry) -> dict[str, Any]:
 
 def _payload(change: Event, instead: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the journal says of the command that is given in place of `change`."""
-    try:
-        if change.kind == "telemetry_changed":
-            return _changes(SetTelemetry(**instead))
-        if change.kind == "anneal_started":
-            return {**change.payload, "steps": Anneal(**instead).steps}
-    except ValidationError as error:
-        raise ConfigError.of(error) from error
+    kinds: dict[str, type[SetTelemetry | Anneal]] = {
+        "telemetry_changed": SetTelemetry,
+        "anneal_started": Anneal,
+    }
+    if change.kind in kinds:
+        kind = kinds[change.kind]
+        try:
+            command = kind(**instead)
+        except ValidationError as error:
+            raise ConfigError.of(error, kind) from error
+        if isinstance(command, SetTelemetry):
+            return _changes(command)
+        return {**change.payload, "steps": command.steps}
     raise ConfigError(
         "instead", dict(instead), f"a {change.kind} can be left out, but not be done otherwise."
     )
