@@ -19,7 +19,7 @@ from bitlm.data.corpus import EMBEDDED
 from bitlm.errors import ConfigError, HaltedError
 from bitlm.history.branching import roll_back
 from bitlm.history.milestones import milestones
-from bitlm.history.narration import duration
+from bitlm.history.narration import duration, percent
 from bitlm.session import (
     AlertAction,
     Anneal,
@@ -137,9 +137,11 @@ def train(
             store, model=model, training=training, corpus=Corpus.load(corpus or EMBEDDED), seed=seed or 0,
             threads=threads or default_threads(), source="cli",
         )  # fmt: skip
+    console = Console(stderr=as_json, quiet=as_json)
+    if run is None and session.corpus.not_utf8:
+        console.print(f"{percent(session.corpus.not_utf8)} of this text is no UTF-8: it is taken as bytes.")
     _tell(session, on_alert, sample_every, sample_prompt)
     plan = Plan(steps, seconds, session.step_count, session.elapsed_s)
-    console = Console(stderr=as_json, quiet=as_json)
     started = time.monotonic()
     session, was_stopped = _train_to_end(session, plan, console)
     session.save()
