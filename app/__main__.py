@@ -6,8 +6,10 @@ import os
 import socket
 import sqlite3
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -23,6 +25,8 @@ from app.settings import Settings
 
 WORKER_TIMEOUT_S = 120
 """A worker whose main loop is silent for so long is taken for dead and replaced."""
+PATIENCE_S = 1.0
+"""How long the terminal says nothing of a run that is being taken up."""
 
 
 class GracefulWorker(ThreadWorker):
@@ -79,12 +83,35 @@ class Server(BaseApplication):
             sys.stderr.write(f"error: {self._settings.data_dir}: {error}\n")
             sys.exit(Arbiter.APP_LOAD_ERROR)
 
-    def _announce(self, worker: ThreadWorker) -> None:  # noqa: ARG002 - gunicorn hands it over
+    def _announce(self, worker: ThreadWorker) -> None:
         gc.collect()
         gc.freeze()  # what is there now stays; going through it again and again would delay answers
+        Thread(target=self._tell, args=(_service(worker.app.callable).manager,), daemon=True).start()
+
+    def _tell(self, manager: Any) -> None:
+        """Say that the service is ready once it is, and meanwhile what that waits for."""
+        began = time.monotonic()
+        if not manager.wait_until_settled(PATIENCE_S):
+            status = manager.status()
+            _say(
+                f"BitLM is at {self._settings.url}: the page opens already, and run {status.run_id} is being "
+                f"taken up, to step {status.step:,}."
+            )
+            manager.wait_until_settled()
+        if not manager.is_alive:
+            return
+        status, seconds = manager.status(), time.monotonic() - began
+        took = f", taken up in {seconds:.0f} s" if seconds > PATIENCE_S else ""
+        run = f"run {status.run_id} at step {status.step:,}{took}; " if status.run_id else ""
         folder = self._settings.data_dir.resolve()
-        sys.stdout.write(f"BitLM is ready: {self._settings.url}  (runs are kept in {folder}; Ctrl-C stops)\n")
-        sys.stdout.flush()
+        _say(f"BitLM is ready: {self._settings.url}  ({run}runs are kept in {folder}; Ctrl-C stops)")
+        if status.error:
+            _say(f"But {status.error}")
+
+
+def _say(sentence: str) -> None:
+    sys.stdout.write(sentence + "\n")
+    sys.stdout.flush()
 
 
 def _close(arbiter: Arbiter, worker: ThreadWorker) -> None:  # noqa: ARG001 - gunicorn hands it over
@@ -95,6 +122,18 @@ def _close(arbiter: Arbiter, worker: ThreadWorker) -> None:  # noqa: ARG001 - gu
 
 def _service(app: Any) -> Any:
     return app.extensions["bitlm"]
+
+
+class WorkerKilled(logging.Filter):
+    """Says of a serving process that was killed what is known; gunicorn guesses at the memory."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Reword that one message, and let every message pass."""
+        if str(record.msg).endswith("Perhaps out of memory?"):
+            record.msg = (
+                "The serving process %s was ended by %s, by somebody or for want of memory; another begins."
+            )
+        return True
 
 
 def log_configuration(level: str) -> dict[str, Any]:
@@ -124,12 +163,20 @@ def log_configuration(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": formatter},
+        "filters": {"killed": {"()": WorkerKilled}},
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}
         },
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {
-            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            "gunicorn.error": {
+                "level": "DEBUG"
+                if level == "debug"
+                else "WARNING",  # its coming and going is its own concern
+                "handlers": [],
+                "filters": ["killed"],
+                "propagate": True,
+            },
             "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
         },
     }

@@ -140,7 +140,9 @@ def problem_of(error: Exception) -> Problem:
 
 def respond(problem: Problem) -> Response:
     """Return the problem as an HTTP response."""
-    return Response(problem.model_dump_json(exclude_none=True), problem.status, content_type=CONTENT_TYPE)
+    return Response(
+        problem.model_dump_json(exclude_none=True) + "\n", problem.status, content_type=CONTENT_TYPE
+    )
 
 
 def handle_errors(app: Flask) -> None:

@@ -1,3 +1,4 @@
+import logging
 import os
 import sqlite3
 import subprocess
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.__main__ import check_makeable
+from app.__main__ import WorkerKilled, check_makeable
 from bitlm.session.schema import MIGRATIONS
 from tests.conftest import ROOT
 
@@ -77,3 +78,12 @@ def test_a_data_folder_of_a_newer_version_is_one_sentence_and_no_stack_trace(tmp
     assert "error: " in ended.stderr
     assert f"has layout 99 and this BitLM knows layouts up to {len(MIGRATIONS)}" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_of_a_killed_process_the_log_says_what_is_known() -> None:
+    message = "Worker (pid:%s) was sent %s! Perhaps out of memory?"
+    record = logging.LogRecord("gunicorn.error", logging.ERROR, "", 1, message, (7, "SIGKILL"), None)
+    assert WorkerKilled().filter(record)
+    assert record.getMessage().startswith(
+        "The serving process 7 was ended by SIGKILL, by somebody or for want"
+    )
