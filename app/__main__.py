@@ -79,9 +79,11 @@ class Server(BaseApplication):
 
         try:
             return create_app(self._settings)
-        except (BitLMError, OSError, sqlite3.Error) as error:
-            sys.stderr.write(f"error: {self._settings.data_dir}: {error}\n")
-            sys.exit(Arbiter.APP_LOAD_ERROR)
+        except BitLMError as error:
+            sys.stderr.write(f"error: {error}\n")
+        except (OSError, sqlite3.Error) as error:
+            sys.stderr.write(f"error: {self._settings.data_dir} cannot hold runs: {error}\n")
+        sys.exit(Arbiter.APP_LOAD_ERROR)
 
     def _announce(self, worker: ThreadWorker) -> None:
         gc.collect()

@@ -125,21 +125,9 @@ def train(
     if minutes is not None and steps is not None:
         raise typer.BadParameter("give --minutes or --steps, not both.")
     seconds = None if steps is not None else 60.0 * (minutes if minutes is not None else DEFAULT_MINUTES)
-    if run is not None:
-        given = {"corpus": corpus, "size": size, "set": settings, "seed": seed, "threads": threads}
-        _refuse_settings(run, given)
-    store = RunStore(data_dir)
-    if run is not None:
-        session = _taken_up(store, resolved(store, run))
-    else:
-        model, training = preset(size or DEFAULT_SIZE, **parsed(settings))
-        session = Session.create(
-            store, model=model, training=training, corpus=Corpus.load(corpus or EMBEDDED), seed=seed or 0,
-            threads=threads or default_threads(), source="cli",
-        )  # fmt: skip
-    console = Console(stderr=as_json, quiet=as_json)
-    if run is None and session.corpus.not_utf8:
-        console.print(f"{percent(session.corpus.not_utf8)} of this text is no UTF-8: it is taken as bytes.")
+    store, console = RunStore(data_dir), Console(stderr=as_json, quiet=as_json)
+    given = {"corpus": corpus, "size": size, "set": settings, "seed": seed, "threads": threads}
+    session = _made(store, given, console) if run is None else _taken_up(store, run, given)
     _tell(session, on_alert, sample_every, sample_prompt)
     plan = Plan(steps, seconds, session.step_count, session.elapsed_s)
     started = time.monotonic()
@@ -169,7 +157,26 @@ def _refuse_settings(run: str, given: dict[str, Any]) -> None:
             )
 
 
-def _taken_up(store: RunStore, run_id: str) -> Session:
+def _made(store: RunStore, given: dict[str, Any], console: Console) -> Session:
+    """Make a run with the settings given, and say what is remarkable about its text."""
+    model, training = preset(given["size"] or DEFAULT_SIZE, **parsed(given["set"]))
+    session = Session.create(
+        store, model=model, training=training, corpus=Corpus.load(given["corpus"] or EMBEDDED),
+        seed=given["seed"] or 0, threads=given["threads"] or default_threads(), source="cli",
+    )  # fmt: skip
+    if session.corpus.not_utf8:
+        console.print(f"{percent(session.corpus.not_utf8)} of this text is no UTF-8: it is taken as bytes.")
+    return session
+
+
+def _taken_up(store: RunStore, run: str, given: dict[str, Any]) -> Session:
+    """Open a run that is to go on with the settings it has.
+
+    Raises:
+        ConfigError: Others are given, or the run is in the trash.
+    """
+    _refuse_settings(run, given)
+    run_id = resolved(store, run)
     if store.run(run_id).trashed_at is not None:
         raise ConfigError("--run", run_id, f"it is in the trash; `runs restore {run_id}` takes it back.")
     return Session.open(store, run_id)

@@ -96,6 +96,13 @@ def test_an_attempt_is_one_attempt(say: Say, store: RunStore, made: Made) -> Non
     assert "1 attempt)" in say("generate", "--max-new-bytes", "16").stderr
 
 
+def test_a_text_that_is_no_utf8_is_said_to_be_taken_as_bytes(say: Say, tmp_path: Path) -> None:
+    text = tmp_path / "latin"
+    text.write_bytes("Grün ist die Wiese. ".encode("latin-1") * 500)
+    told = say("train", "--corpus", str(text), "--size", "tiny", "--steps", "1").stdout
+    assert "5 % of this text is no UTF-8: it is taken as bytes." in told
+
+
 def test_training_that_ctrl_c_ended_keeps_what_was_learned_and_exits_with_130(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_bytes(Corpus.embedded().data[:20_000])
