@@ -1,28 +1,32 @@
 """`python -m app`: the service under gunicorn, one process with threads, for one model has one owner."""
 
-import errno
 import gc
 import logging
 import os
 import socket
+import sqlite3
 import sys
+import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import ThreadWorker
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsError
 
 from app.settings import Settings
 
 WORKER_TIMEOUT_S = 120
 """A worker whose main loop is silent for so long is taken for dead and replaced."""
-
-
-WAYS_OUT = "end what uses it, or choose another with BITLM_PORT or BITLM_DATA_DIR."
+PATIENCE_S = 1.0
+"""How long the terminal says nothing of a run that is being taken up."""
 
 
 class GracefulWorker(ThreadWorker):
@@ -77,14 +81,39 @@ class Server(BaseApplication):
             return create_app(self._settings)
         except BitLMError as error:
             sys.stderr.write(f"error: {error}\n")
-            sys.exit(Arbiter.APP_LOAD_ERROR)
+        except (OSError, sqlite3.Error) as error:
+            sys.stderr.write(f"error: {self._settings.data_dir} cannot hold runs: {error}\n")
+        sys.exit(Arbiter.APP_LOAD_ERROR)
 
-    def _announce(self, worker: ThreadWorker) -> None:  # noqa: ARG002 - gunicorn hands it over
+    def _announce(self, worker: ThreadWorker) -> None:
         gc.collect()
         gc.freeze()  # what is there now stays; going through it again and again would delay answers
+        Thread(target=self._tell, args=(_service(worker.app.callable).manager,), daemon=True).start()
+
+    def _tell(self, manager: Any) -> None:
+        """Say that the service is ready once it is, and meanwhile what that waits for."""
+        began = time.monotonic()
+        if not manager.wait_until_settled(PATIENCE_S):
+            status = manager.status()
+            _say(
+                f"BitLM is at {self._settings.url}: the page opens already, and run {status.run_id} is being "
+                f"taken up, to step {status.step:,}."
+            )
+            manager.wait_until_settled()
+        if not manager.is_alive:
+            return
+        status, seconds = manager.status(), time.monotonic() - began
+        took = f", taken up in {seconds:.0f} s" if seconds > PATIENCE_S else ""
+        run = f"run {status.run_id} at step {status.step:,}{took}; " if status.run_id else ""
         folder = self._settings.data_dir.resolve()
-        sys.stdout.write(f"BitLM is ready: {self._settings.url}  (runs are kept in {folder}; Ctrl-C stops)\n")
-        sys.stdout.flush()
+        _say(f"BitLM is ready: {self._settings.url}  ({run}runs are kept in {folder}; Ctrl-C stops)")
+        if status.error:
+            _say(f"But {status.error}")
+
+
+def _say(sentence: str) -> None:
+    sys.stdout.write(sentence + "\n")
+    sys.stdout.flush()
 
 
 def _close(arbiter: Arbiter, worker: ThreadWorker) -> None:  # noqa: ARG001 - gunicorn hands it over
@@ -95,6 +124,18 @@ def _close(arbiter: Arbiter, worker: ThreadWorker) -> None:  # noqa: ARG001 - gu
 
 def _service(app: Any) -> Any:
     return app.extensions["bitlm"]
+
+
+class WorkerKilled(logging.Filter):
+    """Says of a serving process that was killed what is known; gunicorn guesses at the memory."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Reword that one message, and let every message pass."""
+        if str(record.msg).endswith("Perhaps out of memory?"):
+            record.msg = (
+                "The serving process %s was ended by %s, by somebody or for want of memory; another begins."
+            )
+        return True
 
 
 def log_configuration(level: str) -> dict[str, Any]:
@@ -124,12 +165,20 @@ def log_configuration(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": formatter},
+        "filters": {"killed": {"()": WorkerKilled}},
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}
         },
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {
-            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            "gunicorn.error": {
+                "level": "DEBUG"
+                if level == "debug"
+                else "WARNING",  # its coming and going is its own concern
+                "handlers": [],
+                "filters": ["killed"],
+                "propagate": True,
+            },
             "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
         },
     }
@@ -151,32 +200,57 @@ def check_makeable(folder: Path) -> None:
     """Find out now whether the data folder can be written in, or made; the store makes it, durably.
 
     Raises:
-        OSError: It cannot.
+        OSError: It cannot; names the folder at which that ends.
     """
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+    try:
+        with TemporaryDirectory(prefix=".bitlm-", dir=there):
+            pass
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(there)) from error
+
+
+def _refuse(*sentences: str) -> NoReturn:
+    for sentence in sentences:
+        sys.stderr.write(f"error: {sentence}\n")
+    sys.exit(2)
+
+
+def _settings() -> Settings:
+    """Return the settings, or end with a sentence for each that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        from bitlm.complaints import fix_of  # noqa: PLC0415 - importing any of bitlm imports torch
+
+        _refuse(*(_complaint(one, fix_of(one, Settings)) for one in error.errors(include_url=False)))
+    except SettingsError as error:  # of what is to be JSON and is not
+        _refuse(f"{error}; BITLM_ALLOWED_HOSTS is a JSON list, such as '[\"localhost:8080\"]'.")
+
+
+def _complaint(complaint: ErrorDetails, fix: str) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f"_{part.upper()}" for part in complaint["loc"])
+    name = "BITLM" + "".join(parts)
+    return f"{name}={complaint['input']!r}: {fix}" if complaint["loc"] else fix
 
 
 def main() -> None:
     """Serve until told to stop; a wrong setting is one sentence and exit code 2."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads would starve the web; before torch
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        for complaint in error.errors():
-            name = "_".join(("BITLM", *(str(part).upper() for part in complaint["loc"])))
-            value = f"{name}={complaint['input']!r}: " if complaint["loc"] else ""
-            sys.stderr.write(f"error: {value}{complaint['msg'].removeprefix('Value error, ')}\n")
-        sys.exit(2)
+    settings = _settings()
     try:
         check_makeable(settings.data_dir)
+    except OSError as error:
+        _refuse(
+            f"{settings.data_dir} cannot hold runs: {error.filename}: {error.strerror}; "
+            "choose another folder with BITLM_DATA_DIR."
+        )
+    try:
         check_free(settings.host, settings.port)
     except OSError as error:
-        sys.stderr.write(f"error: {error.filename or settings.authority}: {error.strerror}; {WAYS_OUT}\n")
-        sys.exit(2)
+        _refuse(
+            f"{settings.authority}: {error.strerror}; end what uses it, or choose another with BITLM_PORT."
+        )
     logging.captureWarnings(capture=True)
     Server(settings).run()
 

@@ -17,8 +17,8 @@ SETTINGS_FILE = Path(__file__).parents[1] / "config" / "app.toml"
 HTTP_RESERVE = 4
 """HTTP threads that sockets must leave free, so that a page can load however many are watching."""
 
-WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
-HostAndPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$")]
+WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+", examples=["https://example.org/hook"])]
+HostAndPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$", examples=["localhost:8080"])]
 
 
 class Settings(BaseSettings):
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
         if host != "localhost" and not _is_loopback(host):
             raise ValueError(
                 "use a loopback address such as 127.0.0.1: the service has no password yet. "
-                "To reach it from elsewhere, forward the port (ssh -L) and name it in allowed_hosts"
+                "To reach it from elsewhere, forward the port (ssh -L) and name it in BITLM_ALLOWED_HOSTS"
             )
         return host
 
@@ -78,7 +78,8 @@ class Settings(BaseSettings):
     def _warn_before_pausing(self) -> Self:
         if self.disk_warn_bytes < self.disk_pause_bytes:
             raise ValueError(
-                f"disk_warn_bytes={self.disk_warn_bytes} is below disk_pause_bytes={self.disk_pause_bytes}: "
+                f"BITLM_DISK_WARN_BYTES={self.disk_warn_bytes} is below "
+                f"BITLM_DISK_PAUSE_BYTES={self.disk_pause_bytes}: "
                 "the warning would come too late; make it at least as large"
             )
         return self
@@ -87,9 +88,9 @@ class Settings(BaseSettings):
     def _sockets_leave_threads(self) -> Self:
         if self.threads < self.max_sockets + HTTP_RESERVE:
             raise ValueError(
-                f"threads={self.threads} is too few for max_sockets={self.max_sockets}: "
+                f"BITLM_THREADS={self.threads} is too few for BITLM_MAX_SOCKETS={self.max_sockets}: "
                 f"every socket keeps one, and {HTTP_RESERVE} must stay free; "
-                f"use threads={self.max_sockets + HTTP_RESERVE} or more"
+                f"use BITLM_THREADS={self.max_sockets + HTTP_RESERVE} or more"
             )
         return self
 

@@ -20,10 +20,12 @@ BitLMError
 Warnings: MetricDriftWarning, SafetyGateWarning.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+
+from bitlm.complaints import did_you_mean, fix_of
 
 
 class BitLMError(Exception):
@@ -40,13 +42,24 @@ class ConfigError(BitLMError, ValueError):
         self.fix = fix
 
     @classmethod
-    def of(cls, error: ValidationError) -> "ConfigError":
-        """Return the first complaint of a pydantic model as an error of ours."""
+    def unknown(cls, field: str, value: object, known: Iterable[str]) -> "ConfigError":
+        """Return that there is no setting of this name, with the one that may be meant."""
+        names = list(known)
+        return cls(
+            field,
+            value,
+            f"there is no such setting; {did_you_mean(field, names)}there are {', '.join(names)}.",
+        )
+
+    @classmethod
+    def of(cls, error: ValidationError, model: type[BaseModel]) -> "ConfigError":
+        """Return the first complaint of `model` as an error of ours."""
         complaint = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in complaint["loc"])
         if complaint["type"] == "extra_forbidden":
-            return cls(field, complaint["input"], "there is no setting of this name here.")
-        return cls(field, complaint["input"], complaint["msg"][:1].lower() + complaint["msg"][1:] + ".")
+            known = [name for name in model.model_fields if name != "kind"]
+            return cls.unknown(field, complaint["input"], known)
+        return cls(field, complaint["input"], fix_of(complaint, model))
 
 
 class BitFormatError(BitLMError, ValueError):
@@ -93,10 +106,13 @@ class SafetyGateError(BitLMError):
 
 
 class RunNotFoundError(BitLMError, LookupError):
-    """There is no run of that name in the data folder."""
+    """There is no such run in the data folder."""
 
     def __init__(self, run_id: str) -> None:
-        super().__init__(f"there is no run {run_id!r} in this data folder; list the runs to see their names.")
+        super().__init__(
+            f"there is no run {run_id!r} in this data folder; "
+            "`python -m bitlm runs list` and GET /runs list those there are."
+        )
         self.run_id = run_id
 
 

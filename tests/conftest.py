@@ -123,12 +123,14 @@ class RunningServer:
         url: Where it answers, without a slash at the end.
         data_dir: Its own data folder.
         log: File with what it wrote to stderr.
+        said: File with what it wrote to stdout.
     """
 
     url: str
     data_dir: Path
     process: subprocess.Popen[bytes]
     log: Path
+    said: Path
 
     def answers(self) -> bool:
         """Whether it is up; fails at once if it has ended."""
@@ -182,14 +184,16 @@ def serving(folder: Path) -> Iterator[Serve]:
         data = data_dir or folder / f"server-{len(started)}"
         log = folder / f"server-{len(started)}.log"
         ours = {"BITLM_HOST": "127.0.0.1", "BITLM_PORT": port, "BITLM_DATA_DIR": str(data)}
-        with log.open("wb") as stderr:
+        said = log.with_suffix(".said")
+        with log.open("wb") as stderr, said.open("wb") as stdout:
             process = subprocess.Popen(
                 [*prefix, sys.executable, "-m", "app"],
                 cwd=ROOT,
                 env=os.environ | ours | environment,
+                stdout=stdout,
                 stderr=stderr,
             )
-        server = RunningServer(f"http://127.0.0.1:{port}", data, process, log)
+        server = RunningServer(f"http://127.0.0.1:{port}", data, process, log, said)
         started.append(server)
         _wait_until(server.answers)
         return server

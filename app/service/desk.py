@@ -37,7 +37,7 @@ from app.service.requests import (
 )
 from app.service.stepping import Stepping
 from app.service.streaming import Streams
-from bitlm.errors import BitLMError
+from bitlm.errors import BitLMError, RunBusyError
 from bitlm.history.branching import delete_checkpoint
 from bitlm.session import (
     Anneal,
@@ -119,13 +119,19 @@ class Desk:
             record = self._store.last_active_run()
             if record is not None:
                 self._live.expect(record)
+                began = time.monotonic()
                 self._adopt(self._opening.take_up(record.run_id), "paused")
+                seconds = round(time.monotonic() - began, 1)
+                self._log.info("run_taken_up", run_id=record.run_id, step=record.last_step, seconds=seconds)
             else:
                 self._live.state = "empty"
         except ServiceStoppingError:
             return
         except (BitLMError, ValidationError, OSError, sqlite3.Error) as error:
-            self._log.exception("reopening_failed")
+            if isinstance(error, RunBusyError):  # which is nobody's mistake
+                self._log.warning("reopening_refused", reason=str(error))
+            else:
+                self._log.exception("reopening_failed")
             self._live.forget()
             self._live.state = "failed"
             self._live.error = f"the last run could not be opened again: {error} POST /init makes a new one."

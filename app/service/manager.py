@@ -58,6 +58,10 @@ class ModelManager:
         """Take up the newest run and begin to answer."""
         self._worker.start()
 
+    def wait_until_settled(self, timeout_s: float | None = None) -> bool:
+        """Wait until the newest run is taken up, or could not be; return whether that is so."""
+        return self._worker.wait_until_settled(timeout_s)
+
     def request_stop(self) -> None:
         """Begin to stop: after the step at hand the last checkpoint is written."""
         self._worker.request_stop()

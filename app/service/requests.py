@@ -158,7 +158,7 @@ class Infer(Request[InferAnswer]):
     prompt: str = ""
     bits: tuple[int, ...] | None = None
     max_new_bytes: int = 128
-    temperature: float = 1.0
+    temperature: float = 0.8
     top_p: float = 1.0
     seed: int | None = None
     strict: bool = False

@@ -49,7 +49,7 @@ class Worker:
             submit=self.submit,
         )
         self._tickets: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
-        self._stopping = Flag()
+        self._stopping, self._settled = Flag(), Flag()
         self._thread = Thread(target=self._run, name="bitlm-worker")
         self._log = structlog.get_logger("bitlm.worker")
 
@@ -73,6 +73,10 @@ class Worker:
     def start(self) -> None:
         """Take up the newest run, then answer requests until stopped."""
         self._thread.start()
+
+    def wait_until_settled(self, timeout_s: float | None) -> bool:
+        """Wait until the newest run is taken up, or could not be; return whether that is so."""
+        return self._settled.wait(timeout_s)
 
     def submit(self, request: Request[Any], source: Source) -> Future[Any]:
         """Queue a request; its answer or error arrives in the future."""
@@ -100,6 +104,7 @@ class Worker:
 
     def _run(self) -> None:
         self._desk.reopen_last()
+        self._settled.set()
         while not self._stopping.is_set():
             self._answer_waiting()
             if self._stopping.is_set():

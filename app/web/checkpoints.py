@@ -9,7 +9,7 @@ from app.web.routes import Route, asked_by
 from app.web.schemas import CheckpointRequest, Empty
 from bitlm.errors import CheckpointNotFoundError
 from bitlm.session import RunStore
-from bitlm.session.checkpoint_table import CheckpointRecord
+from bitlm.session.checkpoint_table import CheckpointRecord, best_of
 
 
 class CheckpointRoutes:
@@ -35,12 +35,7 @@ class CheckpointRoutes:
         """Return a run's checkpoints, the newest first."""
         self._store.run(run_id)
         records = self._store.checkpoints.of(run_id)
-        measured = [
-            record.validation_bits_per_byte
-            for record in records
-            if record.validation_bits_per_byte is not None and record.state == "good"
-        ]
-        best = min(measured, default=None)
+        best = best_of(records)
         return CheckpointList(run_id=run_id, checkpoints=[_summary(record, best) for record in records])
 
     def save(self, run_id: str, body: CheckpointRequest) -> CheckpointSummary:
@@ -66,7 +61,6 @@ class CheckpointRoutes:
         raise CheckpointNotFoundError(f"run {run_id!r} has no checkpoint of step {step}.")
 
 
-def _summary(record: CheckpointRecord, best: float | None) -> CheckpointSummary:
+def _summary(record: CheckpointRecord, best: CheckpointRecord | None) -> CheckpointSummary:
     kept = record.model_dump(include=set(CheckpointSummary.model_fields))
-    is_best = best is not None and record.validation_bits_per_byte == best
-    return CheckpointSummary(**kept, is_best=is_best)
+    return CheckpointSummary(**kept, is_best=record is best)

@@ -8,14 +8,15 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from flask import Flask, Response
+from flask import Flask, Response, request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from app.service import NoRunError, ServiceStoppingError, StateConflictError
 from app.service.answers import GateReport
 from app.service.errors import KeyReusedError, NotReadyError
+from bitlm.complaints import did_you_mean, fix_of
 from bitlm.errors import (
     BitFormatError,
     BitLMError,
@@ -90,7 +91,10 @@ class InvalidRequestError(Exception):
         complaints = error.errors(include_url=False)
         self.errors = tuple(_field_error(complaint, schema) for complaint in complaints[:SHOWN_ERRORS])
         more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-        super().__init__(f"{self.errors[0].field or 'body'}: {self.errors[0].detail}{more}")
+        first = self.errors[0]
+        named = first.field or "body"
+        value = "" if first.value is None or not first.field else f"={first.value!r}"
+        super().__init__(f"{named}{value}: {first.detail}{more}")
 
 
 TABLE: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
@@ -136,7 +140,9 @@ def problem_of(error: Exception) -> Problem:
 
 def respond(problem: Problem) -> Response:
     """Return the problem as an HTTP response."""
-    return Response(problem.model_dump_json(exclude_none=True), problem.status, content_type=CONTENT_TYPE)
+    return Response(
+        problem.model_dump_json(exclude_none=True) + "\n", problem.status, content_type=CONTENT_TYPE
+    )
 
 
 def handle_errors(app: Flask) -> None:
@@ -160,6 +166,9 @@ def _http_problem(error: HTTPException) -> Problem:
     detail = error.description or status.description
     if detail == NotFound.description:
         detail = "there is nothing at this address; docs/api.md lists what there is."
+    if isinstance(error, MethodNotAllowed):
+        taken = " and ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
+        detail = f"this address takes {taken}, not {request.method}; docs/api.md says what each does."
     return Problem(title=status.phrase, status=status, detail=detail)
 
 
@@ -181,12 +190,13 @@ def _members(error: Exception) -> dict[str, Any]:
 
 def _field_error(complaint: ErrorDetails, schema: type[BaseModel]) -> FieldError:
     place = [str(part) for part in complaint["loc"]]
-    detail, value = complaint["msg"].removeprefix("Value error, "), complaint["input"]
+    value = complaint["input"]
     if complaint["type"] == "extra_forbidden":
         fields = ", ".join(schema.model_fields)
-        detail = (
-            f"there is no field of this name; {f'the fields are {fields}' if fields else 'it takes none'}."
-        )
+        known = f"{did_you_mean(place[-1], schema.model_fields)}the fields are {fields}"
+        detail = f"there is no field of this name; {known if fields else 'it takes none'}."
+    else:
+        detail = fix_of(complaint, schema)
     pointer = "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in place)
     return FieldError(pointer=pointer, field=".".join(place), value=_shown(value), detail=detail)
 

@@ -22,6 +22,9 @@ from app.web.problems import (
 from app.web.schemas import Body, Query
 from bitlm.session.events import Source
 
+CHANGES_NOTHING = frozenset({"/estimate"})
+"""What is asked while somebody types, and only a POST for what it has to say."""
+
 LONGEST_KEY = 255
 """Characters of an Idempotency-Key."""
 
@@ -114,7 +117,8 @@ def log_requests(app: Flask) -> None:
     def end(response: Response) -> Response:
         if request.method != "GET" or response.status_code >= HTTPStatus.BAD_REQUEST:
             seconds = round(time.perf_counter() - g.began, 4)
-            log.info(
+            tell = log.debug if request.path in CHANGES_NOTHING else log.info
+            tell(
                 "request",
                 method=request.method,
                 path=request.path,
@@ -130,7 +134,7 @@ def _view(route: Route) -> Callable[..., Response]:
         if isinstance(answer, Lines):
             return _line_by_line(answer)
         assert isinstance(answer, route.response), f"{route.name} promises {route.response.__name__}"
-        return Response(answer.model_dump_json(), route.status, content_type="application/json")
+        return Response(answer.model_dump_json() + "\n", route.status, content_type="application/json")
 
     return view
 

@@ -140,7 +140,7 @@ class InferRequest(Body):
     prompt: Annotated[str, Field(max_length=LONGEST_PROMPT)] | None = None
     bits: Annotated[list[Bit], Field(max_length=MOST_BITS, fail_fast=True)] | None = None
     max_new_bytes: Annotated[int, Field(ge=1, le=4096)] = 128
-    temperature: Annotated[float, Field(ge=0.0, le=5.0, allow_inf_nan=False)] = 1.0
+    temperature: Annotated[float, Field(ge=0.0, le=5.0, allow_inf_nan=False)] = 0.8
     top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
     seed: Seed | None = None
     strict: bool = False

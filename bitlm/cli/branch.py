@@ -9,15 +9,16 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from bitlm.cli.opening import open_store
+from bitlm.cli.opening import open_folder, open_store, resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, RunArgument, Settings, parsed
+from bitlm.cli.printing import text_console
 from bitlm.errors import ConfigError
 from bitlm.history.branching import fork as make_fork
 from bitlm.history.branching import roll_back
 from bitlm.history.branching import twin as make_twin
 from bitlm.history.comparison import Comparison
 from bitlm.history.comparison import compare as compare_runs
-from bitlm.history.narration import TOLD_KINDS, sentence
+from bitlm.history.narration import TOLD_KINDS, sentence, source_name
 from bitlm.session import Session, SetTelemetry, TelemetrySettings
 
 
@@ -114,17 +115,15 @@ def twin(
         found = compare_runs(store, [run_id, branch])
     answer = {"run_id": branch, "twin_of": run_id, "step": session.step_count}
     answer["first_difference"] = found.first_difference
-    differs = (
-        f"differs from step {found.first_difference} on"
-        if found.first_difference is not None
-        else "differs nowhere"
-    )
-    _tell(answer, f"run {branch} is the twin of {run_id}: of {found.compared_steps} steps it {differs}.",
-          data_dir, as_json=as_json)  # fmt: skip
+    if undo:
+        said = f"run {branch} is run {run_id} as it was before event {event}, at step {session.step_count}."
+    else:
+        said = f"run {branch} is the twin of {run_id}: of {found.compared_steps} steps it {_where(found)}."
+    _tell(answer, said, data_dir, as_json=as_json)
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="Ids of 2 to 8 runs.")],
+    runs: Annotated[list[str], typer.Argument(help="Ids or names of 2 to 8 runs.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -133,8 +132,8 @@ def compare(
     Examples:
       python -m bitlm compare 20261122-120000-ab12 20261122-130000-cd34
     """
-    with open_store(data_dir) as (store, _):
-        found = compare_runs(store, runs)
+    with open_folder(data_dir) as store:
+        found = compare_runs(store, [resolved(store, run) for run in runs])
     if as_json:
         typer.echo(found.model_dump_json())
     else:
@@ -149,6 +148,7 @@ def journal(run: RunArgument = "latest", data_dir: DataDir = DEFAULT_DATA_DIR, a
     """
     with open_store(data_dir, run) as (store, run_id):
         entries = store.all_events(run_id, kinds=TOLD_KINDS)
+        origin = store.run(run_id).origin
     if as_json:
         said = [entry.model_dump(mode="json") for entry in entries]
         typer.echo(json.dumps({"run_id": run_id, "entries": said}))
@@ -157,15 +157,28 @@ def journal(run: RunArgument = "latest", data_dir: DataDir = DEFAULT_DATA_DIR, a
     for title in ("event", "step", "by", "what"):
         table.add_column(title)
     for entry in entries:
-        table.add_row(str(entry.event_id), str(entry.step), entry.source, sentence(entry))
-    Console(highlight=False, markup=False).print(table)
+        table.add_row(str(entry.event_id), str(entry.step), source_name(entry), sentence(entry))
+    console = text_console()
+    if entries:
+        console.print(table)
+    else:
+        console.print(f"run {run_id} was not told anything yet.")
+    if origin is not None:
+        began = f"it began as run {origin.run_id} at step {origin.step}"
+        console.print(f"{began}; what that was told: python -m bitlm journal {origin.run_id}")
+
+
+def _where(found: Comparison) -> str:
+    if found.first_difference is None:
+        return "differs nowhere"
+    return f"differs from step {found.first_difference} on"
 
 
 def _command(told: dict[str, Any]) -> SetTelemetry | None:
     try:
         return SetTelemetry(**told) if told else None
     except ValidationError as error:
-        raise ConfigError.of(error) from error
+        raise ConfigError.of(error, SetTelemetry) from error
 
 
 def _tell(answer: dict[str, Any], said: str, data_dir: Path, *, as_json: bool) -> None:
@@ -178,7 +191,7 @@ def _tell(answer: dict[str, Any], said: str, data_dir: Path, *, as_json: bool) -
 
 
 def _print_comparison(found: Comparison) -> None:
-    console = Console(highlight=False, markup=False)
+    console = text_console()
     table = Table(title="only what differs")
     table.add_column("")
     for run in found.runs:

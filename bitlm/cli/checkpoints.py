@@ -1,15 +1,17 @@
 """`bitlm checkpoints`: what of a run is on the disk to go back to."""
 
 import json
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from bitlm.cli.opening import open_store
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, RunArgument
+from bitlm.cli.printing import text_console
 from bitlm.history.branching import delete_checkpoint
+from bitlm.session.checkpoint_table import best_of
 
 checkpoints = typer.Typer(
     help="List, name and delete checkpoints; `fork`, `generate` and `evaluate` load one.",
@@ -19,24 +21,33 @@ Step = Annotated[int, typer.Argument(help="Step of the checkpoint.")]
 
 
 @checkpoints.command("list")
-def list_checkpoints(run: RunArgument, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
+def list_checkpoints(
+    run: RunArgument = "latest", data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False
+) -> None:
     """List a run's checkpoints, the newest first.
 
     Examples:
-      python -m bitlm checkpoints list latest
+      python -m bitlm checkpoints list
     """
     with open_store(data_dir, run) as (store, run_id):
         records = store.checkpoints.of(run_id)
+    best = best_of(records)
     if as_json:
-        typer.echo(json.dumps({"run_id": run_id, "checkpoints": [one.model_dump() for one in records]}))
+        told = [one.model_dump() | {"is_best": one is best} for one in records]
+        typer.echo(json.dumps({"run_id": run_id, "checkpoints": told}))
         return
     table = Table(title=f"run {run_id}")
-    for title in ("step", "name", "held-out bpb", "bytes", "state"):
-        table.add_column(title, justify="left" if title in {"name", "state"} else "right")
+    for title in ("step", "saved at", "name", "held-out bpb", "bytes", ""):
+        table.add_column(title, justify="left" if title in {"name", ""} else "right")
     for one in records:
         quality = f"{one.validation_bits_per_byte:.3f}" if one.validation_bits_per_byte is not None else ""
-        table.add_row(str(one.step), one.name or "", quality, str(one.bytes), one.state)
-    Console(highlight=False).print(table)
+        state = "damaged" if one.state == "damaged" else "best" if one is best else ""
+        table.add_row(str(one.step), _moment(one.at), one.name or "", quality, f"{one.bytes:,}", state)
+    text_console().print(table)
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 @checkpoints.command()
@@ -52,6 +63,11 @@ def name(
     """
     with open_store(data_dir, run) as (store, run_id):
         store.checkpoints.rename(store.checkpoints.at(run_id, step), name or None)
+    typer.echo(
+        f"the checkpoint of step {step} is called {name!r} and is kept until you delete it."
+        if name
+        else f"the checkpoint of step {step} has no name."
+    )
 
 
 @checkpoints.command()

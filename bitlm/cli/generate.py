@@ -13,6 +13,7 @@ from rich.console import Console
 from bitlm.bits import text_to_bits
 from bitlm.cli.opening import open_run
 from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
+from bitlm.cli.printing import text_console
 from bitlm.errors import ConfigError, SafetyGateError, SafetyGateWarning
 from bitlm.gate import GateVerdict, SafetyGate
 from bitlm.generation import GeneratedByte, Sample, collect, generate_batch
@@ -47,6 +48,9 @@ def generate(
 ) -> None:
     """Generate text and say whether it passes the gate (C against loops, S against noise).
 
+    The text goes to standard output as it is, each of several --samples under a heading; the verdict goes to
+    the error stream.
+
     Examples:
       python -m bitlm generate --prompt "The "
 
@@ -69,8 +73,8 @@ def generate(
         records = [{"run_id": session.run_id, "prompt": prompt, **_record(answer)} for answer in answers]
         typer.echo(json.dumps(records[0] if samples is None else records))
     else:
-        for answer in answers:
-            _print(prompt, answer)
+        for number, (drawn, answer) in enumerate(zip(seeds, answers, strict=True), start=1):
+            _print(prompt, answer, f"sample {number} · seed {drawn}" if samples is not None else "")
 
 
 def _gated_samples(
@@ -98,7 +102,7 @@ def _stream(session: Session, prompt: str, seed: int, drawing: dict[str, Any], *
     assert model.reference is not None, "a session's model always carries its reference"
     gate = SafetyGate(telemetry.c_floor, telemetry.s_floor)
     watching = StreamingGate(gate, model.reference, history=prompt.encode())
-    Console(highlight=False, markup=False).print(prompt, style="dim", end="")
+    _print_text(Console(highlight=False, markup=False), prompt, "")
     decoder = getincrementaldecoder("utf-8")("replace")
     emitted: list[GeneratedByte] = []
     bits = text_to_bits(prompt, parity=model.config.parity)
@@ -132,14 +136,26 @@ def _record(answer: GatedSample) -> dict[str, Any]:
     }
 
 
-def _print(prompt: str, answer: GatedSample) -> None:
+def _print(prompt: str, answer: GatedSample, heading: str) -> None:
     console = Console(highlight=False, markup=False)
-    console.print(prompt, style="dim", end="")
-    console.print(answer.sample.text)
-    _print_verdict(answer.verdict, f"attempts {len(answer.attempts)}")
+    if heading:
+        console.print(f"── {heading} ──", style="dim")
+    _print_text(console, prompt, answer.sample.text + "\n")
+    count = len(answer.attempts)
+    _print_verdict(answer.verdict, f"{count} attempt{'s' if count != 1 else ''}")
+
+
+def _print_text(console: Console, prompt: str, text: str) -> None:
+    """Print a sample as it is; only where people read it the prompt is set off."""
+    if console.is_terminal:
+        console.print(prompt, style="dim", end="", soft_wrap=True)
+    else:
+        sys.stdout.write(prompt)
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _print_verdict(verdict: GateVerdict, of_what: str) -> None:
     word = "passed" if verdict.passed else "NOT passed: " + "; ".join(verdict.reasons)
     figures = f"K {verdict.K:.2f}  C {verdict.C:.2f}  S {verdict.S:.2f}"
-    Console(stderr=True, highlight=False).print(f"gate {word}  ({figures}, {of_what})")
+    text_console(stderr=True).print(f"gate {word}  ({figures}, {of_what})")

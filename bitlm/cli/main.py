@@ -1,6 +1,9 @@
 """The commands, and how an error is told."""
 
+import re
 import sys
+from inspect import cleandoc
+from typing import Annotated
 
 import typer
 
@@ -18,14 +21,42 @@ from bitlm.cli.runs import runs
 from bitlm.cli.samples import samples
 from bitlm.cli.train import train
 from bitlm.errors import BitLMError
+from bitlm.version import VERSION
 
 app = typer.Typer(
     name="bitlm",
-    help="Train, sample and measure a language model whose alphabet is the bit.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def unwrapped(text: str) -> str:
+    """Return a docstring whose paragraphs are a line each, for the terminal to wrap; examples stay lines."""
+    paragraphs = [
+        paragraph if re.search("^ ", paragraph, re.MULTILINE) else paragraph.replace("\n", " ")
+        for paragraph in cleandoc(text).split("\n\n")
+    ]
+    return re.sub(r"\n\n(?=  )", "\n", "\n\n".join(paragraphs))
+
+
+def _tell_version(asked: bool) -> bool:
+    if asked:
+        typer.echo(f"BitLM {VERSION}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def bitlm(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which BitLM this is."),
+    ] = False,
+) -> None:
+    """Train, sample and measure a language model whose alphabet is the bit."""
+
+
 app.command()(train)
 app.command()(generate)
 app.command()(samples)
@@ -44,6 +75,9 @@ app.command()(verify)
 app.command(name="compile")(compile_functions)
 app.add_typer(runs, name="runs")
 app.add_typer(checkpoints, name="checkpoints")
+for command in (*app.registered_commands, *runs.registered_commands, *checkpoints.registered_commands):
+    assert command.callback is not None, "a registered command is a function"
+    command.help = unwrapped(command.callback.__doc__ or "")
 
 
 def main() -> None:

@@ -15,8 +15,9 @@ DataDir = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object as the last line, and nothing else.")
 ]
-Run = Annotated[str, typer.Option(help="The run's name, or 'latest'.")]
-RunArgument = Annotated[str, typer.Argument(help="The run's id, or 'latest'.")]
+WHICH_RUN = "The run's id or name, or 'latest': the one that something last happened to."
+Run = Annotated[str, typer.Option(help=WHICH_RUN)]
+RunArgument = Annotated[str, typer.Argument(help=WHICH_RUN)]
 Checkpoint = Annotated[
     int | None, typer.Option(min=0, help="Step of a checkpoint to use instead of the newest.")
 ]

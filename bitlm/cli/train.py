@@ -15,10 +15,11 @@ from bitlm.baselines import baselines
 from bitlm.cli.opening import resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, default_threads, parsed
 from bitlm.data import Corpus
-from bitlm.errors import HaltedError
+from bitlm.data.corpus import EMBEDDED
+from bitlm.errors import ConfigError, HaltedError
 from bitlm.history.branching import roll_back
 from bitlm.history.milestones import milestones
-from bitlm.history.narration import duration
+from bitlm.history.narration import duration, percent
 from bitlm.session import (
     AlertAction,
     Anneal,
@@ -30,8 +31,13 @@ from bitlm.session import (
     StepEvent,
     preset,
 )
+from bitlm.session.presets import DEFAULT_SIZE
 
 DEFAULT_MINUTES = 5.0
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended, as shells have it: 128 + SIGINT."""
+LINE_INTERVAL_S = 15.0
+"""Seconds of training between two lines of progress where there is no terminal for a bar."""
 ANNEAL_SHARE = 0.5
 """The last share of a run in which the learning rate falls."""
 
@@ -78,13 +84,16 @@ def run_to_end(session: Session, plan: Plan) -> Iterator[StepEvent]:
 
 
 def train(
-    run: Annotated[str | None, typer.Option(help="Go on with this run instead of making one.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Go on with this run, by id or name or 'latest', instead of making one."),
+    ] = None,
     corpus: Annotated[
-        str, typer.Option(help="'embedded', or the path of a text file or folder.")
-    ] = "embedded",
+        str | None, typer.Option(help="Path of a text file or folder (default: 'embedded').")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for so long (default: 5).")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps instead.")] = None,
-    size: Annotated[str, typer.Option(help="tiny, small or base.")] = "small",
+    size: Annotated[str | None, typer.Option(help="tiny, small or base (default: small).")] = None,
     settings: Settings = None,
     on_alert: Annotated[
         AlertAction | None, typer.Option(help="What an alert leads to; a run remembers it (first: notify).")
@@ -93,16 +102,16 @@ def train(
         int | None, typer.Option(min=0, help="Steps between samples along training; 0 ends them.")
     ] = None,
     sample_prompt: Annotated[str, typer.Option(help="What these samples go on from.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Key of every random draw.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Key of every random draw (default: 0).")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: cores - 1).")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
     """Train a model and measure it on the held-out tenth of the text.
 
-    The learning rate falls over the second half. Ctrl-C ends early and keeps what was learned; --run
-    goes on with a run that was ended, killed or branched off, with the settings it has. A run whose rate
-    has fallen learns little more: `fork` it with --set learning_rate=… first.
+    The learning rate falls over the second half. Ctrl-C ends early, keeps what was learned, measures it, and
+    exits with code 130. --run goes on with a run that was ended, killed or branched off, with the settings it
+    has. A run whose rate has fallen learns little more: `fork` it with --set learning_rate=… first.
 
     Examples:
       python -m bitlm train --minutes 5
@@ -116,25 +125,61 @@ def train(
     if minutes is not None and steps is not None:
         raise typer.BadParameter("give --minutes or --steps, not both.")
     seconds = None if steps is not None else 60.0 * (minutes if minutes is not None else DEFAULT_MINUTES)
-    store = RunStore(data_dir)
-    if run is not None:
-        session = Session.open(store, resolved(store, run))
-    else:
-        model, training = preset(size, **parsed(settings))
-        session = Session.create(
-            store, model=model, training=training, corpus=Corpus.load(corpus), seed=seed,
-            threads=threads or default_threads(), source="cli",
-        )  # fmt: skip
+    store, console = RunStore(data_dir), Console(stderr=as_json, quiet=as_json)
+    given = {"corpus": corpus, "size": size, "set": settings, "seed": seed, "threads": threads}
+    session = _made(store, given, console) if run is None else _taken_up(store, run, given)
     _tell(session, on_alert, sample_every, sample_prompt)
     plan = Plan(steps, seconds, session.step_count, session.elapsed_s)
-    console = Console(stderr=as_json, quiet=as_json)
     started = time.monotonic()
-    session = _train_to_end(session, plan, console)
+    session, was_stopped = _train_to_end(session, plan, console)
     session.save()
     result = _measure(session)
     session.close()
     store.close()
     _tell_result(console, result, time.monotonic() - started, as_json=as_json)
+    if was_stopped:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _refuse_settings(run: str, given: dict[str, Any]) -> None:
+    """Check that no setting is given that a run already has.
+
+    Raises:
+        ConfigError: One is; names the ways to have it.
+    """
+    for name, value in given.items():
+        if value is not None and value != []:
+            raise ConfigError(
+                f"--{name}",
+                " ".join(value) if isinstance(value, list) else value,
+                f"a run keeps the settings it has. `fork {run} --set name=value` makes one that goes on with "
+                "others; without --run a new one is made.",
+            )
+
+
+def _made(store: RunStore, given: dict[str, Any], console: Console) -> Session:
+    """Make a run with the settings given, and say what is remarkable about its text."""
+    model, training = preset(given["size"] or DEFAULT_SIZE, **parsed(given["set"]))
+    session = Session.create(
+        store, model=model, training=training, corpus=Corpus.load(given["corpus"] or EMBEDDED),
+        seed=given["seed"] or 0, threads=given["threads"] or default_threads(), source="cli",
+    )  # fmt: skip
+    if session.corpus.not_utf8:
+        console.print(f"{percent(session.corpus.not_utf8)} of this text is no UTF-8: it is taken as bytes.")
+    return session
+
+
+def _taken_up(store: RunStore, run: str, given: dict[str, Any]) -> Session:
+    """Open a run that is to go on with the settings it has.
+
+    Raises:
+        ConfigError: Others are given, or the run is in the trash.
+    """
+    _refuse_settings(run, given)
+    run_id = resolved(store, run)
+    if store.run(run_id).trashed_at is not None:
+        raise ConfigError("--run", run_id, f"it is in the trash; `runs restore {run_id}` takes it back.")
+    return Session.open(store, run_id)
 
 
 def _tell_result(console: Console, result: dict[str, object], seconds: float, *, as_json: bool) -> None:
@@ -157,16 +202,16 @@ def _tell(
         session.apply(ScheduleSamples(schedule=schedule), source="cli")
 
 
-def _train_to_end(session: Session, plan: Plan, console: Console) -> Session:
-    """Train, in a branch where an alert led to a rollback, and return the session that came to an end.
+def _train_to_end(session: Session, plan: Plan, console: Console) -> tuple[Session, bool]:
+    """Train, in a branch where an alert led to a rollback; return the session, and whether Ctrl-C ended it.
 
     Raises:
         HaltedError: The run stopped itself, and its alerts lead to no rollback.
     """
     while True:
-        halted = None
+        halted, was_stopped = None, False
         try:
-            _train_with_progress(session, plan, console)
+            was_stopped = _train_with_progress(session, plan, console)
         except HaltedError as error:
             halted = error
         interruption = session.interruption
@@ -175,31 +220,57 @@ def _train_to_end(session: Session, plan: Plan, console: Console) -> Session:
         if interruption is None or interruption.action == "pause":
             if halted is not None:
                 raise halted
-            return session
+            return session, was_stopped
         session.save()
         session.close()
         branch = roll_back(session.store, session.run_id, since=interruption.since, source="session")
         session = Session.open(session.store, branch)
 
 
-def _train_with_progress(session: Session, plan: Plan, console: Console) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+def _train_with_progress(session: Session, plan: Plan, console: Console) -> bool:
+    """Train to the end of the plan; return whether Ctrl-C ended it before."""
     session.record("training_started", {}, source="cli")
-    with Progress(*columns, console=console, transient=False) as progress:
-        task = progress.add_task(f"run {session.run_id}", total=1.0)
-        try:
-            validation = None
-            for event in run_to_end(session, plan):
-                validation = event.validation_bits_per_byte or validation
-                progress.update(
-                    task, completed=plan.share_done(session), description=_progress_line(event, validation)
-                )
-        except KeyboardInterrupt:
-            console.print("stopped early; what was learned is kept.")
+    was_stopped = False
+    try:
+        if console.is_terminal:
+            _with_bar(session, plan, console)
+        else:
+            _with_lines(session, plan, console)
+    except KeyboardInterrupt:
+        was_stopped = True
+        console.print("stopped early; what was learned is kept.")
     if session.interruption is not None:
         session.record("training_paused", {"reason": session.interruption.reason})
     else:
         session.record("training_stopped", {}, source="cli")
+    return was_stopped
+
+
+def _with_bar(session: Session, plan: Plan, console: Console) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=False) as progress:
+        task = progress.add_task(f"run {session.run_id}", total=1.0)
+        validation = None
+        for event in run_to_end(session, plan):
+            validation = event.validation_bits_per_byte or validation
+            line = _progress_line(event, validation)
+            progress.update(task, completed=plan.share_done(session), description=line)
+
+
+def _with_lines(
+    session: Session, plan: Plan, console: Console, *, interval_s: float = LINE_INTERVAL_S
+) -> None:
+    """Print a line for the first step, one every so many seconds of training, and one for the last."""
+    console.print(f"run {session.run_id}", highlight=False)
+    validation, line, said, due_s = None, "", "", 0.0
+    for event in run_to_end(session, plan):
+        validation = event.validation_bits_per_byte or validation
+        line = f"{plan.share_done(session):4.0%}  {_progress_line(event, validation)}"
+        if event.elapsed_s >= due_s:
+            console.print(line, highlight=False, soft_wrap=True)
+            said, due_s = line, event.elapsed_s + interval_s
+    if line != said:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _progress_line(event: StepEvent, validation: float | None) -> str:

@@ -2,13 +2,17 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from bitlm.bits import PAYLOAD_BITS, utf8_validity
 from bitlm.errors import CorpusError
 
 EMBEDDED = "embedded"
+LEAST_WINDOW_BYTES = 16
+"""The shortest window that a message proposes."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,7 @@ class Corpus:
 
     def __post_init__(self) -> None:
         if not self.data:
-            left_out = f" ({len(self.skipped)} file(s) with NUL were skipped)" if self.skipped else ""
-            raise CorpusError(f"corpus {self.name!r} has no bytes{left_out}; give one with text.")
+            raise CorpusError(f"corpus {self.name!r} has no bytes; give one with text.")
 
     @classmethod
     def embedded(cls) -> "Corpus":
@@ -49,20 +52,18 @@ class Corpus:
     def from_path(cls, path: str | os.PathLike[str]) -> "Corpus":
         """Read one file as it is, or every text file below a folder in the order of their relative paths.
 
+        `~` at the beginning is the home folder.
+
         In a folder, hidden files and folders, symbolic links and whatever is no regular file are passed
         over; files that contain NUL are taken for binaries, left out and listed in `skipped`.
 
         Raises:
             CorpusError: The path is missing, cannot be read or holds no bytes.
         """
-        place = Path(path)
-        try:
-            is_folder, is_file = place.is_dir(), place.is_file()
-        except OSError as error:
-            raise _unreadable(place, error) from error
-        if not (is_folder or is_file):
-            raise _missing(path)
-        data, skipped = _read_folder(place) if is_folder else (_read(place), [])
+        place = _place(path)
+        data, skipped = _read_folder(place) if place.is_dir() else (_read(place), [])
+        if not data:
+            raise _empty(path, place, skipped)
         return cls(place.resolve().name, data, source=str(place.resolve()), skipped=tuple(skipped))
 
     @classmethod
@@ -89,6 +90,16 @@ class Corpus:
         """The last tenth, never trained on."""
         return self.data[self._cut :]
 
+    @cached_property
+    def not_utf8(self) -> float:
+        """The share of the bytes that belong to no character of UTF-8, in [0, 1]."""
+        return 1.0 - utf8_validity(self.data)
+
+    @property
+    def remarks(self) -> dict[str, float]:
+        """What whoever makes a run of it is told: `not_utf8`, where it is not 0."""
+        return {"not_utf8": self.not_utf8} if self.not_utf8 else {}
+
     def require_window(self, window_bytes: int) -> None:
         """Check that both parts hold at least one window.
 
@@ -113,8 +124,16 @@ def require_window(name: str, length: int, window_bytes: int) -> None:
         if part_bytes < window_bytes:
             raise CorpusError(
                 f"corpus {name!r} is too short: its {part} has {part_bytes} bytes and one window "
-                f"needs {window_bytes}; supply at least {10 * window_bytes} bytes or lower max_seq_len."
+                f"needs {window_bytes}; supply at least {10 * window_bytes} bytes{_shorter(length - cut)}."
             )
+
+
+def _shorter(window_bytes: int) -> str:
+    """Return the setting with which a window is no longer than that."""
+    if window_bytes < LEAST_WINDOW_BYTES:
+        return ""
+    most = window_bytes * PAYLOAD_BITS
+    return f", or set max_seq_len (bits) to {most} or less"
 
 
 def length_at(spec: str) -> int | None:
@@ -125,15 +144,8 @@ def length_at(spec: str) -> int | None:
     """
     if spec == EMBEDDED:
         return len(Corpus.embedded().data)
-    place = Path(spec)
-    try:
-        is_folder, is_file = place.is_dir(), place.is_file()
-        length = place.stat().st_size if is_file else None
-    except OSError as error:
-        raise _unreadable(place, error) from error
-    if not (is_folder or is_file):
-        raise _missing(spec)
-    return length
+    place = _place(spec)
+    return None if place.is_dir() else place.stat().st_size
 
 
 def _cut(length: int) -> int:
@@ -171,11 +183,37 @@ def _read(path: Path) -> bytes:
         raise _unreadable(path, error) from error
 
 
-def _missing(path: object) -> CorpusError:
-    return CorpusError(f"corpus={str(path)!r}: there is no such file or folder; check the path.")
+def _place(path: str | os.PathLike[str]) -> Path:
+    """Return where a text is to be read.
+
+    Raises:
+        CorpusError: There is nothing, nothing that may be looked at, or neither a file nor a folder.
+    """
+    place = Path(path)
+    try:
+        place = place.expanduser()
+        is_text, is_there = place.is_dir() or place.is_file(), place.exists()
+    except (OSError, RuntimeError) as error:  # RuntimeError where nobody has the home folder meant
+        raise _unreadable(path, error) from error
+    if is_there and not is_text:
+        raise CorpusError(
+            f"corpus={str(path)!r}: it is neither a regular file nor a folder; name one of these."
+        )
+    if not is_there:
+        raise CorpusError(f"corpus={str(path)!r}: there is no such file or folder; check the path.")
+    return place
 
 
-def _unreadable(path: object, error: OSError) -> CorpusError:
+def _empty(path: object, place: Path, skipped: Sequence[str]) -> CorpusError:
+    if place.is_file():
+        return CorpusError(f"corpus={str(path)!r}: the file is empty; give one with text.")
+    left_out = f", and {len(skipped)} with NUL were taken for binaries" if skipped else ""
     return CorpusError(
-        f"corpus={str(path)!r}: cannot be read ({error.strerror}); check path and permissions."
+        f"corpus={str(path)!r}: no text in this folder. Looked for in it and below: files whose names do not "
+        f"begin with a dot{left_out}; put a text there, or name another."
     )
+
+
+def _unreadable(path: object, error: OSError | RuntimeError) -> CorpusError:
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return CorpusError(f"corpus={str(path)!r}: cannot be read ({why}); check path and permissions.")

@@ -13,9 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 from safetensors.torch import load
 
+from bitlm.complaints import did_you_mean
 from bitlm.data import Corpus
 from bitlm.errors import CheckpointError, ConfigError, JournalError
-from bitlm.model import BitTransformer
+from bitlm.history.past import listed
+from bitlm.model import BitTransformer, ModelConfig
 from bitlm.session import (
     Anneal,
     Event,
@@ -31,6 +33,7 @@ from bitlm.session.alerts import TROUBLES
 from bitlm.session.checkpoint import MANIFEST, WEIGHTS
 from bitlm.session.checkpoint_table import CheckpointRecord, row_of
 from bitlm.session.durability import make_folder, write_folder_durably
+from bitlm.session.entries import changes_course
 from bitlm.session.events import Source
 from bitlm.session.learner import JOURNAL_KINDS, require_fitting
 from bitlm.session.policy import new_run_id
@@ -193,9 +196,11 @@ def _change(run_id: str, journal: Sequence[Event], event_id: int) -> Event:
     """Return the entry of the journal that a twin does without."""
     change = next((event for event in journal if event.event_id == event_id), None)
     if change is None or change.kind == "steps_ended":
+        changes = [
+            one for one in journal if one.kind != "steps_ended" and changes_course(one.kind, one.payload)
+        ]
         raise JournalError(
-            f"event {event_id} is not a change in the journal of run {run_id!r}; "
-            "the journal lists those there are."
+            f"event {event_id} is not a change in the journal of run {run_id!r}; {listed(changes)}."
         )
     if change.kind == "alert_action_changed":
         raise JournalError(
@@ -236,15 +241,18 @@ def delete_checkpoint(store: RunStore, run_id: str, step: int, *, source: Source
 def _changed(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     """Return `config` with some settings changed, made by this version."""
     training = {field.name for field in fields(TrainingConfig)} - FIXED_TRAINING_FIELDS
+    everything = {*FIXED_TRAINING_FIELDS, *(field.name for field in fields(ModelConfig))}
     for name, value in changes.items():
         if name in TelemetrySettings.model_fields:
             raise ConfigError(name, value, "it is no setting of training; give it as telemetry.")
         if name not in {*training, *CHANGEABLE_MODEL_FIELDS, "seed"}:
+            others = [*sorted(training), *CHANGEABLE_MODEL_FIELDS]
+            meant = "" if name in everything else did_you_mean(name, [*others, "seed"])
             raise ConfigError(
                 name,
                 value,
-                f"a fork can change {', '.join(sorted(training))}, {', '.join(CHANGEABLE_MODEL_FIELDS)} and "
-                "seed; anything else needs a new run, for the weights would not fit.",
+                f"{meant}a fork can change {', '.join(others)} and seed; anything else needs a new run, "
+                "for the weights would not fit.",
             )
     chosen = {name: value for name, value in changes.items() if name in training}
     shape = {name: value for name, value in changes.items() if name in CHANGEABLE_MODEL_FIELDS}
@@ -257,7 +265,7 @@ def _changed(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig(**{**vars(config), **update})
     except ValidationError as error:
-        raise ConfigError.of(error) from error
+        raise ConfigError.of(error, RunConfig) from error
 
 
 def _newest_whole(
@@ -295,13 +303,19 @@ def _changes(command: SetTelemetry) -> dict[str, Any]:
 
 def _payload(change: Event, instead: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the journal says of the command that is given in place of `change`."""
-    try:
-        if change.kind == "telemetry_changed":
-            return _changes(SetTelemetry(**instead))
-        if change.kind == "anneal_started":
-            return {**change.payload, "steps": Anneal(**instead).steps}
-    except ValidationError as error:
-        raise ConfigError.of(error) from error
+    kinds: dict[str, type[SetTelemetry | Anneal]] = {
+        "telemetry_changed": SetTelemetry,
+        "anneal_started": Anneal,
+    }
+    if change.kind in kinds:
+        kind = kinds[change.kind]
+        try:
+            command = kind(**instead)
+        except ValidationError as error:
+            raise ConfigError.of(error, kind) from error
+        if isinstance(command, SetTelemetry):
+            return _changes(command)
+        return {**change.payload, "steps": command.steps}
     raise ConfigError(
         "instead", dict(instead), f"a {change.kind} can be left out, but not be done otherwise."
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from bitlm.errors import JournalError
-from bitlm.history.past import events_with_past
+from bitlm.history.past import events_with_past, listed
 from bitlm.session import Event, RunStore
 from bitlm.session.alerts import TROUBLES
 from bitlm.session.entries import changes_course
@@ -85,7 +85,7 @@ def effect_of(store: RunStore, run_id: str, event_id: int) -> EffectReport:
     if asked is None:
         raise JournalError(
             f"event {event_id} of run {run_id!r} is no change, alert or beginning of a branch; "
-            "the events list those there are."
+            f"{listed(told)}."
         )
     step = last_step_before(asked)
     changes = change_steps(told)

@@ -1,6 +1,7 @@
 """A run's past for other programs: every step and every event, at full precision, piece by piece."""
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -118,7 +119,9 @@ def export_tensorboard(store: RunStore, run_id: str, folder: Path) -> Path:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise ConfigError(
-            "format", "tensorboard", "the package tensorboard is missing; pip install tensorboard."
+            "format",
+            "tensorboard",
+            f"the package tensorboard is missing: {sys.executable} -m pip install tensorboard",
         ) from error
     place = folder / run_id
     with SummaryWriter(str(place)) as writer:

@@ -81,6 +81,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} m {rest:02d} s" if minutes else f"{rest} s"
 
 
+def percent(share: float) -> str:
+    """Return a share of a text as a percentage of which something is left: 0.34 %, 47.1 %."""
+    return f"{100 * share:.3g} %"
+
+
 def _field(name: str) -> str:
     return FIELD_NAMES.get(name, name)
 
@@ -162,7 +167,15 @@ def _spiked(payload: Payload) -> str:
     return f"{payload['metric'].replace('_', ' ')} spiked: {before} → {value}".capitalize()
 
 
+def _created(payload: Payload) -> str:
+    share = payload.get("not_utf8")
+    return (
+        f"Run created; {percent(share)} of its text is no UTF-8: taken as bytes" if share else "Run created"
+    )
+
+
 _SENTENCES: dict[str, Callable[[Payload], str]] = {
+    "run_created": _created,
     "telemetry_changed": _changes,
     "telemetry_thinned": _thinned,
     "held_out_stalled": _stalled,

@@ -8,7 +8,7 @@ import json
 import shutil
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
@@ -64,6 +64,12 @@ class CheckpointRecord(BaseModel):
 
 
 COLUMNS = tuple(CheckpointRecord.model_fields)
+
+
+def best_of(records: Sequence[CheckpointRecord]) -> CheckpointRecord | None:
+    """Return the undamaged one of the lowest estimate on held-out text, or None where none has one."""
+    measured = [one for one in records if one.state == "good" and one.validation_bits_per_byte is not None]
+    return min(measured, key=lambda one: one.validation_bits_per_byte or 0.0, default=None)
 
 
 class CheckpointTable:
@@ -246,8 +252,7 @@ class CheckpointTable:
     def prune(self, run_id: str, keep: int) -> None:
         """Keep the newest `keep`, the best, the first and the named ones; delete the others."""
         records = [record for record in self.of(run_id) if record.state == "good"]
-        measured = [record for record in records if record.validation_bits_per_byte is not None]
-        best = min(measured, key=lambda record: record.validation_bits_per_byte or 0.0, default=None)
+        best = best_of(records)
         kept = {record.event_id for record in [*records[:keep], *records[-1:]]}
         kept.update(record.event_id for record in records if record.name is not None or record is best)
         for record in records:

@@ -25,7 +25,7 @@ def preset(size: str, **changes: Any) -> tuple[ModelConfig, TrainingConfig]:
     model_fields, training_fields = ModelConfig.__dataclass_fields__, TrainingConfig.__dataclass_fields__
     for field, value in changes.items():
         if field not in model_fields and field not in training_fields:
-            raise ConfigError(field, value, "there is no such setting; see docs/api.md for those there are.")
+            raise ConfigError.unknown(field, value, [*model_fields, *training_fields])
     model = table["model"] | {field: value for field, value in changes.items() if field in model_fields}
     if model.get("patch_bits") == 1:  # what a size has of these is meant for bytes
         without = {"ngram_order": 1, "recall": False}

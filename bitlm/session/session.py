@@ -109,7 +109,7 @@ class Session:
         session = cls(store, run_id, learner, clock=clock, lock=lock, policy=policy, reached=reached)
         store.add_run(
             run_id, created_at=created_at, parameters=session.model.parameter_count,
-            config=config, source=source, payload=asked,
+            config=config, source=source, payload={**corpus.remarks, **(asked or {})},
         )  # fmt: skip
         tell_choices(session, autocast, learner.choose_memory())
         session.checkpoint()

@@ -1,29 +1,64 @@
+import logging
 import os
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from app.__main__ import WorkerKilled, check_makeable
 from bitlm.session.schema import MIGRATIONS
 from tests.conftest import ROOT
 
 
-def test_a_data_folder_that_cannot_be_made_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    ended = subprocess.run(
+def start(**settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", "app"],
         cwd=ROOT,
-        env=os.environ | {"BITLM_DATA_DIR": str(tmp_path / "file" / "data")},
+        env=os.environ | settings,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def test_a_data_folder_that_cannot_be_made_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = start(BITLM_DATA_DIR=str(tmp_path / "file" / "data"))
     assert ended.returncode == 2
     assert ended.stderr == (
-        f"error: {tmp_path / 'file'}: Not a directory; "
-        "end what uses it, or choose another with BITLM_PORT or BITLM_DATA_DIR.\n"
+        f"error: {tmp_path / 'file' / 'data'} cannot hold runs: {tmp_path / 'file'}: Not a directory; "
+        "choose another folder with BITLM_DATA_DIR.\n"
     )
+
+
+def test_a_data_folder_where_only_the_system_makes_files_is_refused_too() -> None:
+    with pytest.raises(OSError, match="No such file or directory: '/proc'"):
+        check_makeable(Path("/proc/x/data"))
+
+
+def test_a_data_folder_that_can_be_made_is_left_to_be_made(tmp_path: Path) -> None:
+    check_makeable(tmp_path / "some" / "where")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_wrong_setting_is_a_sentence_with_its_name_its_value_and_the_fix() -> None:
+    ended = start(BITLM_PORT="abc", BITLM_ALLOWED_HOSTS='["lab.example"]', BITLM_LOG_LEVEL="loud")
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "error: BITLM_PORT='abc': use a whole number from 1 to 65535.",
+        "error: BITLM_ALLOWED_HOSTS[0]='lab.example': write it like localhost:8080.",
+        "error: BITLM_LOG_LEVEL='loud': use 'debug', 'info', 'warning' or 'error'.",
+    ]
+
+
+def test_a_list_that_is_no_json_is_a_sentence() -> None:
+    ended = start(BITLM_ALLOWED_HOSTS="lab.example:80")
+    assert ended.returncode == 2
+    assert "is a JSON list, such as" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_data_folder_of_a_newer_version_is_one_sentence_and_no_stack_trace(tmp_path: Path) -> None:
@@ -43,3 +78,12 @@ def test_a_data_folder_of_a_newer_version_is_one_sentence_and_no_stack_trace(tmp
     assert "error: " in ended.stderr
     assert f"has layout 99 and this BitLM knows layouts up to {len(MIGRATIONS)}" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_of_a_killed_process_the_log_says_what_is_known() -> None:
+    message = "Worker (pid:%s) was sent %s! Perhaps out of memory?"
+    record = logging.LogRecord("gunicorn.error", logging.ERROR, "", 1, message, (7, "SIGKILL"), None)
+    assert WorkerKilled().filter(record)
+    assert record.getMessage().startswith(
+        "The serving process 7 was ended by SIGKILL, by somebody or for want"
+    )

@@ -103,7 +103,38 @@ def test_what_is_not_a_finite_number_is_refused(
 def test_every_complaint_is_listed_with_its_value(client: FlaskClient) -> None:
     problem = assert_problem(client.post("/init", json={"d_model": "x", "nheads": 4}), 422, "(and 1 more)")
     assert {error["field"]: error["value"] for error in problem["errors"]} == {"d_model": "x", "nheads": 4}
-    assert "there is no field of this name; the fields are size, corpus" in problem["errors"][1]["detail"]
+    assert "did you mean nhead? the fields are size, corpus" in problem["errors"][1]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sentence"),
+    [
+        ("/config/telemetry", {"lambda_K": 2}, "lambda_K=2: use a number from 0 to 1."),
+        ("/infer", {"top_p": 0}, "top_p=0: use a number above 0 up to 1."),
+        ("/infer", {"seed": -1}, "seed=-1: use a whole number from 0 to 9223372036854775807."),
+        ("/infer", {"strict": "yes"}, "strict='yes': use true or false."),
+        ("/infer", {"bits": "0101"}, "bits='0101': use a list of at most 1,048,576 items."),
+        ("/init", {"d_model": "64"}, "d_model='64': use a whole number."),
+        ("/init", {"text": ""}, "text='': use text that is not empty."),
+        ("/train/anneal", {}, "steps: it is missing: use a whole number from 1 to 1000000."),
+        (
+            "/config/alerts",
+            {"action": "stop"},
+            "action='stop': use 'notify', 'pause', 'anneal' or 'rollback'.",
+        ),
+        (
+            "/config/samples",
+            {"schedule": {"every": 0}},
+            "schedule.every=0: use a whole number from 1 to 1000000.",
+        ),
+        ("/estimate", {"text_bytes": -1}, "text_bytes=-1: use a whole number of at least 0."),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_field_and_what_to_use(
+    client: FlaskClient, path: str, body: dict[str, Any], sentence: str
+) -> None:
+    problem: dict[str, Any] = json.loads(client.post(path, json=body).data)
+    assert problem["detail"] == sentence
 
 
 def test_two_sources_of_text_exclude_each_other(ready: FlaskClient) -> None:
@@ -186,7 +217,7 @@ def test_a_path_that_is_not_there_is_a_problem_too(client: FlaskClient) -> None:
 
 def test_a_method_that_is_not_there_names_those_that_are(client: FlaskClient) -> None:
     answer = client.get("/init")
-    assert_problem(answer, 405, "")
+    assert_problem(answer, 405, "this address takes POST, not GET")
     assert "POST" in answer.headers["Allow"]
 
 

@@ -1,5 +1,6 @@
 """What the service says and takes while it computes a killed run up to where it was."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from tests.app.test_disk import call
@@ -29,6 +30,27 @@ def test_while_a_run_is_computed_again_its_settings_are_shown_and_requests_are_r
     done = wait_until(lambda: _paused(call(second, "/status")[1]))
     assert (done["step"], done["telemetry"]["lambda_K"], done["resuming"]) == (STEPS, 0.4, None)
     assert call(second, "/train/start", {})[0] == 200
+    told = wait_until(lambda: second.said.read_text().splitlines()[1:])
+    assert f"run {done['run_id']} is being taken up, to step {STEPS}." in second.said.read_text()
+    assert f"BitLM is ready: {second.url}  (run {done['run_id']} at step {STEPS}, taken up in " in told[0]
+
+
+def test_a_run_that_another_service_has_is_a_warning_and_no_stack_trace(
+    serve: "Serve", tiny_run: dict[str, Any], wait_until: "WaitUntil"
+) -> None:
+    first = serve()
+    call(first, "/init", tiny_run)
+    second = serve(first.data_dir)
+    status = wait_until(lambda: _failed(call(second, "/status")[1]))
+    assert "is open in another process" in status["error"]
+    wait_until(lambda: "But the last run could not be opened again" in second.said.read_text())
+    (line,) = [json.loads(line) for line in second.log.read_text().splitlines()]
+    assert (line["event"], line["level"]) == ("reopening_refused", "warning")
+    assert "exception" not in line
+
+
+def _failed(status: dict[str, Any]) -> dict[str, Any] | None:
+    return status if status["state"] == "failed" else None
 
 
 def _resuming(status: dict[str, Any]) -> dict[str, Any] | None:

@@ -120,10 +120,14 @@ def _paused(server: "RunningServer") -> dict[str, Any] | None:
 def test_every_line_of_the_log_is_a_json_object(server: "RunningServer") -> None:
     with pytest.raises(urllib.error.HTTPError):
         call(server, "/infer", {})
+    with pytest.raises(urllib.error.HTTPError):
+        call(server, "/estimate", {"d_model": 1})
     assert server.stop() == 0
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
     refused = [line for line in lines if line.get("path") == "/infer"]
     assert [line["status"] for line in refused] == [409]
+    assert [line for line in lines if line.get("path") == "/estimate"] == [], "asked while somebody types"
+    assert [line for line in lines if line["logger"].startswith("gunicorn")] == []
     assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
 
 

@@ -40,7 +40,10 @@ def test_an_ipv6_address_is_bracketed_where_a_port_follows() -> None:
 
 
 def test_sockets_may_not_take_every_thread() -> None:
-    with pytest.raises(ValidationError, match="use threads=20 or more"):
+    with pytest.raises(
+        ValidationError,
+        match=r"BITLM_THREADS=16 is too few for BITLM_MAX_SOCKETS=16.* use BITLM_THREADS=20 or more",
+    ):
         Settings(threads=16, max_sockets=16)
 
 

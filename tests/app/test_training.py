@@ -1,11 +1,15 @@
 """Training, looked at and steered while it runs."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+
+from bitlm.history.narration import sentence
+from bitlm.session import Event
 
 if TYPE_CHECKING:
     from tests.conftest import WaitUntil
@@ -187,6 +191,24 @@ def test_a_sample_is_kept_for_the_page_to_show_again(ready: FlaskClient) -> None
     assert kept["payload"]["request"]["temperature"] == 0.5
     assert kept["payload"]["request"]["seed"] == answer["seed"]
     assert kept["payload"]["response"] == {name: value for name, value in answer.items() if name != "bits"}
+
+
+def test_a_sample_is_drawn_at_the_temperature_the_page_has_unless_told_otherwise(ready: FlaskClient) -> None:
+    answer = ready.post("/infer", json={"max_new_bytes": 8, "seed": 1})
+    assert answer.data.endswith(b"}\n"), "a terminal's prompt begins on a line of its own"
+    assert answer.json is not None
+    assert answer.json["gate"]["log"][0]["temperature"] == 0.8
+
+
+def test_a_text_that_is_no_utf8_is_said_to_be_taken_as_bytes(
+    client: FlaskClient, tiny_run: dict[str, Any], tmp_path: Path
+) -> None:
+    text = tmp_path / "latin"
+    text.write_bytes("Grün ist die Wiese. ".encode("latin-1") * 500)
+    assert client.post("/init", json=tiny_run | {"corpus": str(text)}).status_code == 201
+    (made,) = events(client, "run_created")
+    assert made["payload"]["not_utf8"] == pytest.approx(1 / 20)
+    assert sentence(Event(**made)) == "Run created; 5 % of its text is no UTF-8: taken as bytes"
 
 
 def test_baselines_arrive_as_an_event_and_once_for_a_text(

@@ -32,7 +32,7 @@ def session(
 
 def train(session: Session, action: AlertAction) -> Session:
     session.apply(SetAlertAction(action=action), source="cli")
-    return _train_to_end(session, Plan(STEPS, None), QUIET)
+    return _train_to_end(session, Plan(STEPS, None), QUIET)[0]
 
 
 def test_an_alert_that_pauses_ends_the_training_there(session: Session) -> None:

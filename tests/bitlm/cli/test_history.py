@@ -67,7 +67,7 @@ def test_before_and_after_an_entry_of_the_journal_is_a_table_or_json(data_dir: P
     assert (found["step"], found["quantities"]["bits_per_byte"]["before"]["values"]) == (12, 12)
     told = bitlm(data_dir, "effect", run_id, str(event)).stdout
     assert f"bitlm twin {run_id} {event}" in told
-    assert "learning_rate" in told
+    assert "learning rate" in told
     assert "no change, alert or" in bitlm(data_dir, "effect", run_id, "99999", code=2).stderr
 
 

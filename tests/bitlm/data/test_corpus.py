@@ -1,12 +1,13 @@
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitlm.data import Corpus
+from bitlm.data import Corpus, length_at
 from bitlm.errors import CorpusError
 
 
@@ -66,10 +67,41 @@ def test_a_missing_path_is_named() -> None:
         Corpus.load("/no/such/place")
 
 
-def test_a_folder_without_text_says_how_many_files_it_skipped(tmp_path: Path) -> None:
-    (tmp_path / "image").write_bytes(b"\0")
-    with pytest.raises(CorpusError, match=r"has no bytes \(1 file\(s\) with NUL were skipped\)"):
+def test_a_folder_without_text_says_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / ".hidden").write_bytes(b"words")
+    with pytest.raises(
+        CorpusError, match=r"no text in this folder.*files whose names do not begin with a dot; put"
+    ):
         Corpus.from_path(tmp_path)
+    (tmp_path / "image").write_bytes(b"\0")
+    with pytest.raises(CorpusError, match="a dot, and 1 with NUL were taken for binaries"):
+        Corpus.from_path(tmp_path)
+
+
+def test_an_empty_file_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(CorpusError, match="empty': the file is empty"):
+        Corpus.from_path(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("ask", [Corpus.load, length_at])
+def test_what_is_no_regular_file_is_not_said_to_be_missing(ask: Callable[[str], object]) -> None:
+    with pytest.raises(CorpusError, match="corpus='/dev/zero': it is neither a regular file nor a folder"):
+        ask("/dev/zero")
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "book").write_bytes(b"words")
+    assert Corpus.load("~/book").source == str(tmp_path / "book")
+    assert length_at("~/book") == 5
+    with pytest.raises(CorpusError, match="corpus='~nobody-here/book': cannot be read"):
+        Corpus.load("~nobody-here/book")
+
+
+def test_bytes_that_are_no_text_are_counted_as_such() -> None:
+    assert Corpus("text", "äöü".encode()).remarks == {}
+    assert Corpus("latin", "aaaä".encode("latin-1") + b"b").remarks == {"not_utf8": pytest.approx(0.2)}
 
 
 @pytest.mark.parametrize("path", ["/proc/self/mem", "a" * 300])
@@ -82,6 +114,8 @@ def test_a_text_too_short_for_a_window_says_what_there_is_and_what_is_needed() -
     corpus = Corpus("note", bytes(100))
     corpus.require_window(10)
     with pytest.raises(
-        CorpusError, match="held-out tenth has 10 bytes and one window needs 11; supply at least 110"
+        CorpusError, match=r"held-out tenth has 10 bytes and one window needs 11; supply at least 110 bytes\."
     ):
         corpus.require_window(11)
+    with pytest.raises(CorpusError, match=r"at least 2560 bytes, or set max_seq_len \(bits\) to 800 or less"):
+        Corpus("longer", bytes(1000)).require_window(256)

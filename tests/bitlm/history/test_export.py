@@ -160,5 +160,5 @@ def test_tensorboard_that_is_not_installed_is_named_with_its_fix(
     for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(ConfigError, match="pip install tensorboard"):
+    with pytest.raises(ConfigError, match="-m pip install tensorboard"):
         export_tensorboard(kept, finished, tmp_path)
