@@ -129,9 +129,7 @@ def _held_out(record: RunRecord, events: Iterable[Event]) -> tuple[float | None,
             "bits_per_byte"
         ], f"Of the whole held-out tenth, at step {last.step}. Lower is better."
     if record.validation_bits_per_byte is not None:
-        note = (
-            "The run's figure is the latest quick estimate on a part of the held-out tenth. Lower is better."
-        )
+        note = "The run's figure is the latest estimate of that of the held-out tenth. Lower is better."
         return record.validation_bits_per_byte, note
     return None, "The run has not been measured on the held-out tenth yet."
 

@@ -2,12 +2,17 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bitlm.cli.train import _best_step
 from bitlm.data import Corpus
+from bitlm.model import ModelConfig
+from bitlm.session import RunStore, Session
+from bitlm.training import TrainingConfig
 
 
 def bitlm(data_dir: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -34,7 +39,8 @@ def trained(data_dir: Path) -> dict[str, Any]:
 
 
 def test_train_measures_the_held_out_part_beside_its_baselines(trained: dict[str, Any]) -> None:
-    assert set(trained) == {"run_id", "steps", "bytes_seen", "bits_per_byte", "baselines", "milestones"}
+    keys = {"run_id", "steps", "bytes_seen", "bits_per_byte", "baselines", "milestones", "best_step"}
+    assert set(trained) == keys
     assert trained["steps"] == 30
     assert trained["bytes_seen"] == 30 * 4 * 128
     assert 2.0 < trained["bits_per_byte"] < 7.5
@@ -154,3 +160,19 @@ def test_calibrate_fits_floors_to_a_runs_text_and_reports_them(
     assert found["fingerprint"] in report.read_text()
     refused = bitlm(data_dir, "calibrate", *options, code=2).stderr
     assert "give --force to replace it" in refused
+
+
+@pytest.mark.parametrize(("estimates", "step"), [([1.6, 1.5, 1.52], None), ([1.6, 1.5, 1.54], 2), ([], None)])
+def test_a_run_that_was_clearly_better_before_is_told_when(
+    tmp_path: Path, corpus: Corpus, estimates: list[float], step: int | None
+) -> None:
+    model = ModelConfig(d_model=16, nhead=2, num_layers=1, dim_feedforward=32, max_seq_len=256)
+    with closing(RunStore(tmp_path / "data")) as store:
+        run = Session.create(store, model=model, training=TrainingConfig(batch_size=1), corpus=corpus)
+        for at, estimate in enumerate(estimates, start=1):
+            event = run.step().model_copy(update={"validation_bits_per_byte": estimate})
+            store.add_metrics(run.run_id, event.model_copy(update={"step": 100 + at}))
+        store.flush()
+        found = _best_step(run)
+        run.close()
+    assert found == (None if step is None else 100 + step)
