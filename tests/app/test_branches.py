@@ -95,10 +95,10 @@ def test_a_twin_trains_by_itself_to_where_the_original_is_and_pauses(
 @pytest.mark.parametrize(
     ("instead", "sentence"),
     [
-        ({"lambda_C": -0.3}, "greater than or equal to 0"),
-        ({"lambda_K": 7}, "less than or equal to 1"),
+        ({"lambda_C": -0.3}, "-0.3: use a number from 0 to 1"),
+        ({"lambda_K": 7}, "use a number from 0 to 1"),
         ({}, "name one of"),
-        ({"steps": 3}, "there is no setting of this name"),
+        ({"steps": 3}, "there is no such setting; there are lambda_K"),
     ],
 )
 def test_a_twin_with_something_impossible_instead_is_refused(
@@ -140,11 +140,11 @@ def test_a_fork_begins_at_its_checkpoint_with_other_settings(client: FlaskClient
     ("body", "code", "sentence"),
     [
         ({"step": 5}, 404, "no checkpoint of step 5"),
-        ({"settings": {"seed": -1}}, 422, "greater than or equal to 0"),
+        ({"settings": {"seed": -1}}, 422, "seed=-1: use a whole number from 0"),
         ({"settings": {"lambda_K": 0.2}}, 422, "give it as telemetry"),
-        ({"telemetry": {"lambda_C": -0.2}}, 422, "greater than or equal to 0"),
+        ({"telemetry": {"lambda_C": -0.2}}, 422, "-0.2: use a number from 0 to 1"),
         ({"settings": {"num_layers": 9}}, 422, "a fork can change"),
-        ({"telemetry": {"lambda_K": 3.0}}, 422, "less than or equal to 1"),
+        ({"telemetry": {"lambda_K": 3.0}}, 422, "use a number from 0 to 1"),
         ({"at": 3}, 422, "there is no field of this name"),
     ],
 )
@@ -294,7 +294,7 @@ def test_before_and_after_a_change_is_told_for_every_figure(client: FlaskClient,
 
 
 def test_what_nothing_follows_from_has_no_before_and_after(client: FlaskClient, run_id: str) -> None:
-    assert "list those there are" in get(client, f"/runs/{run_id}/effect?event=99999", code=409)["detail"]
+    assert "it has " in get(client, f"/runs/{run_id}/effect?event=99999", code=409)["detail"]
     get(client, "/runs/nowhere/effect?event=1", code=404)
     get(client, f"/runs/{run_id}/effect", code=422)
 
