@@ -1,0 +1,74 @@
+"""Where things are on the page: nothing runs out of its place, under a scrollbar or over its neighbour."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import CHROMIUM, FLAGS, PATIENCE_MS
+from tests.browser.pages import make_run
+from tests.conftest import RunningServer
+
+STEPS = 80
+CAPTION_FAULTS = """() => {
+    const caption = document.querySelector(".chart-loss figcaption");
+    const box = caption.getBoundingClientRect();
+    const names = ["h2", ".help-button", ".reading", ".chart-tools button", ".chart-tools select"];
+    const parts = [...caption.querySelectorAll(names)]
+        .filter((one) => one.offsetParent)
+        .map((one) => [one.textContent.trim().slice(0, 20) || one.className, one.getBoundingClientRect()]);
+    const isOut = ([, { left, right }]) => left < box.left - 1 || right > box.right + 1;
+    const touch = ([, one], [, other]) => one.left < other.right - 1 && other.left < one.right - 1
+        && one.top < other.bottom - 1 && other.top < one.bottom - 1;
+    return [
+        ...parts.filter(isOut).map(([name]) => `${name} is out of the chart`),
+        ...parts.flatMap((one, index) => parts.slice(index + 1).filter((other) => touch(one, other))
+            .map((other) => `${one[0]} is over ${other[0]}`)),
+    ];
+}"""
+PLACES = """() => ["[data-y-scale=loss]", "[data-save-chart=loss]", "[data-x-axis]", "[data-chart=loss]"]
+    .map((place) => document.querySelector(place).getBoundingClientRect())
+    .map(({ left, top, height }) => [left, top, height])"""
+
+
+@pytest.fixture(scope="module")
+def page(server: RunningServer, browser: Browser, corpus_file: Path) -> Iterator[Page]:
+    """A page of a run that has passed a baseline, in a Chromium whose scrollbars take room as on a desk."""
+    chromium = browser.browser_type.launch(
+        executable_path=str(CHROMIUM), args=list(FLAGS), ignore_default_args=["--hide-scrollbars"]
+    )
+    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    make_run(page, server.url, corpus_file.read_text(), validation_interval=5)
+    assert page.request.post(f"{server.url}/train-step", data={"steps": STEPS}).ok
+    page.goto(server.url)
+    yield page
+    chromium.close()
+
+
+@pytest.mark.parametrize("width", [360, 390, 640, 820, 930, 1024, 1100, 1180, 1280, 1440, 1620, 1680])
+def test_reset_zoom_pushes_nothing_out_of_the_chart_and_moves_nothing(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    expect(page.locator("[data-milestone]")).not_to_have_text("–")
+    page.evaluate("() => (location.hash = 'x=step')")
+    expect(page.locator("[data-reset-zoom]")).to_be_hidden()
+    assert page.evaluate(CAPTION_FAULTS) == []
+    before = page.evaluate(PLACES)
+    page.evaluate("() => (location.hash = 'zoom=x:10..60')")
+    expect(page.locator("[data-reset-zoom]")).to_be_visible()
+    assert page.evaluate(CAPTION_FAULTS) == []
+    if width > 560:  # on a phone there is a row for it
+        assert page.evaluate(PLACES) == before
+
+
+def test_a_popover_keeps_clear_of_the_scrollbar(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    room = page.evaluate("() => document.documentElement.clientWidth")
+    assert room < 390, "there is a scrollbar"
+    for name in ("K", "λ C", "throughput"):
+        page.get_by_role("button", name=f"What is {name}?").click()
+        right = page.evaluate("() => document.querySelector(':popover-open').getBoundingClientRect().right")
+        assert right <= room
+        page.keyboard.press("Escape")
