@@ -32,7 +32,10 @@ export class Overlays {
   start() {
     this.store.subscribe(({ status, view }) => {
       const runId = status?.run_id ?? null;
-      if (!runId) return;
+      if (!runId) {
+        if (this.runId) this.#clear();
+        return;
+      }
       const isAnother = runId !== this.runId;
       if (!isAnother && view.beside === this.wanted) return;
       const wanted = isAnother && this.runId ? null : view.beside;
@@ -53,6 +56,11 @@ export class Overlays {
     return this.#show(isShown ? [...others, runId].slice(-MOST_BESIDE) : others);
   }
 
+  /** @param {string} runId Back where it was. @param {number} index @returns {Promise<void>} */
+  putBack(runId, index) {
+    return this.#show(this.shown.filter((other) => other !== runId).toSpliced(index, 0, runId).slice(0, MOST_BESIDE));
+  }
+
   #show(runIds) {
     this.#want(runIds);
     this.working = this.working.then(() => this.#fetch(runIds)).catch(this.onError);
@@ -64,6 +72,12 @@ export class Overlays {
     this.wanted = runIds;
     const { view } = this.store.get();
     if (view.beside !== runIds) this.store.update({ view: { ...view, beside: runIds } });
+  }
+
+  /** Beside no run there is none; what was asked for is back once one is live again. */
+  #clear() {
+    this.runId = null;
+    this.store.update({ overlays: [], difference: null });
   }
 
   async #fetch(wanted) {

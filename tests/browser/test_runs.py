@@ -1,0 +1,149 @@
+"""The list of runs, and the page while none of them is open: in a real browser, on real runs."""
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import OpenWindow
+from tests.browser.pages import make_run, state
+from tests.conftest import RunningServer, Serve
+
+
+@pytest.fixture(scope="module")
+def text(corpus_file: Path) -> str:
+    return corpus_file.read_text()
+
+
+@pytest.fixture
+def page(serve: Serve, open_window: OpenWindow, text: str) -> Page:
+    """A page of the second of two runs, which have done a few steps each."""
+    server = serve()
+    page = open_window(server.url).page
+    for seed in (1, 2):
+        make_run(page, server.url, text, seed=seed)
+        post(page, "/train-step", {"steps": 6})
+        post(page, "/train/pause", {})
+    page.reload()
+    expect(state(page)).to_have_text("paused")
+    return page
+
+
+def origin(page: Page) -> str:
+    return "http://" + urlsplit(page.url).netloc
+
+
+def post(page: Page, path: str, body: dict[str, Any]) -> Any:
+    answer = page.request.post(origin(page) + path, data=body, timeout=60_000)
+    assert answer.ok, answer.text()
+    return answer.json()
+
+
+def get(page: Page, path: str) -> Any:
+    return page.request.get(origin(page) + path).json()
+
+
+def run_ids(page: Page) -> list[str]:
+    """Return the runs' ids, the oldest first."""
+    return [run["run_id"] for run in get(page, "/runs")["runs"]][::-1]
+
+
+def dialog(page: Page) -> Locator:
+    return page.locator("[data-runs-dialog]")
+
+
+def open_runs(page: Page) -> None:
+    page.locator('.masthead [data-action="runs"]').click()
+    expect(dialog(page).locator("[data-runs] tr").first).to_be_visible()
+
+
+def beside(page: Page, run_id: str) -> Locator:
+    return page.get_by_label(f"Draw run {run_id} beside the live one")
+
+
+def test_with_no_run_open_the_page_says_how_many_there_are_and_opens_their_list(page: Page) -> None:
+    first, second = run_ids(page)
+    open_runs(page)
+    beside(page, first).check()
+    expect(page.locator("[data-overlays]")).to_contain_text(first)
+    dialog(page).get_by_role("button", name=f"Delete run {second}").click()
+    expect(state(page)).to_have_text("none open")
+    page.keyboard.press("Escape")
+    welcome = page.locator("[data-welcome]")
+    expect(welcome).to_contain_text("No run is open")
+    expect(welcome).to_contain_text("1 run is in the list")
+    expect(welcome).not_to_contain_text("Nothing has been trained yet", use_inner_text=True)
+    expect(page.locator('[data-figure="run"]')).to_have_text("1 run")
+    expect(page.locator("[data-overlays]")).to_be_hidden()
+    expect(page.locator(".chart-difference")).to_be_hidden()
+    page.reload()
+    expect(welcome).to_contain_text("No run is open")
+    expect(state(page)).to_have_text("none open")
+    welcome.get_by_role("button", name="Open …").click()
+    dialog(page).get_by_role("button", name=f"Open run {first}").click()
+    expect(state(page)).to_have_text("paused")
+    expect(dialog(page)).to_be_hidden()
+    expect(welcome).to_be_hidden()
+
+
+def test_runs_that_are_all_archived_are_said_to_be_so(page: Page) -> None:
+    for run_id in run_ids(page):
+        page.request.patch(f"{origin(page)}/runs/{run_id}", data={"archived": True})
+    page.locator('.masthead [data-action="runs"]').click()
+    expect(dialog(page)).to_contain_text("All 2 are archived: tick “archived as well”.")
+
+
+def test_a_deleted_run_that_is_taken_back_is_beside_the_live_one_again(page: Page) -> None:
+    first, _ = run_ids(page)
+    open_runs(page)
+    beside(page, first).check()
+    expect(page.locator("[data-overlays]")).to_contain_text(first)
+    dialog(page).get_by_role("button", name=f"Delete run {first}").click()
+    expect(page.locator("[data-overlays]")).to_be_hidden()
+    dialog(page).get_by_role("button", name="Undo").click()
+    expect(page.locator("[data-overlays]")).to_contain_text(first)
+    expect(beside(page, first)).to_be_checked()
+    expect(page.locator(".chart-difference")).to_be_visible()
+
+
+def test_archiving_is_said_and_taken_back(page: Page) -> None:
+    first, _ = run_ids(page)
+    open_runs(page)
+    dialog(page).get_by_role("button", name=f"Archive run {first}").click()
+    expect(page.locator(f'[data-run="{first}"]')).to_have_count(0)
+    expect(dialog(page).locator(".toast")).to_contain_text(f"Archived {first}")
+    dialog(page).get_by_role("button", name="Undo").click()
+    expect(dialog(page).get_by_role("button", name=f"Archive run {first}")).to_be_visible()
+    assert get(page, f"/runs/{first}")["archived"] is False
+
+
+def test_while_a_run_trains_another_is_opened_or_made_once_it_is_paused(page: Page, text: str) -> None:
+    first, second = run_ids(page)
+    page.locator('.run [data-action="train"]').click()
+    expect(state(page)).to_have_text("training")
+    open_runs(page)
+    dialog(page).get_by_role("button", name=f"Pause and open run {first}").click()
+    expect(dialog(page)).to_be_hidden()
+    expect(page.locator('[data-figure="run"]')).to_have_text(first)
+    expect(state(page)).to_have_text("paused")
+
+    page.locator('.run [data-action="train"]').click()
+    expect(state(page)).to_have_text("training")
+    page.keyboard.press("n")
+    form = page.locator("[data-setup]")
+    form.get_by_role("radio", name="tiny").check()
+    form.get_by_role("radio", name="File or folder").check()
+    form.get_by_label("Path of a text file or a folder").fill("/no/such/book.txt")
+    form.get_by_role("button", name="Pause and make it").click()
+    expect(form.locator("[data-problem]")).to_contain_text("no/such/book.txt")
+    expect(state(page)).to_have_text("training")  # what is refused costs nothing
+    form.get_by_role("radio", name="Pasted").check()
+    form.get_by_label("Text; the last tenth is held out").fill(text)
+    form.get_by_role("button", name="Pause and make it").click()
+    expect(form).to_be_hidden()
+    expect(state(page)).to_have_text("ready")
+    assert len(run_ids(page)) == 3
+    assert second in run_ids(page)
