@@ -52,7 +52,7 @@ class Pages:
         return pages
 
     def dashboard(self) -> str:
-        """Return the page, with the status, the settings of each size and, with no run open, how many there are."""
+        """Return the page: the status, what each size stands for, and without a run how many there are."""
         status = self._manager.status()
         presets = {size: _settings_of(size) for size in SIZES}
         return render_template(

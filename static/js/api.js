@@ -94,6 +94,8 @@ export const api = {
   replay: (runId) => post(`${run(runId)}/replay`),
   /** @param {string} runId @returns {Promise<object>} How far its replay is, or how it ended. */
   replayed: (runId) => get(`${run(runId)}/replay`),
+  /** @param {string} runId @returns {Promise<object>} How far its replay was, which is no more. */
+  cancelReplay: (runId) => remove(`${run(runId)}/replay`),
   /** @param {string} runId @returns {Promise<object>} For good. */
   deleteRun: (runId) => remove(run(runId), { confirm: runId }),
   /** @param {string} runId @returns {Promise<object>} The Status, with that run live. */

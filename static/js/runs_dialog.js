@@ -83,6 +83,7 @@ export class RunsDialog {
       const { runs } = await this.api.runs(isTrash);
       if (asked !== this.asked) return;
       this.runs = runs;
+      this.replays.adopt(runs);
       if (!isTrash) this.store.update({ runCount: runs.length });
     } catch (error) {
       this.toasts.problem(error);
@@ -137,12 +138,17 @@ export class RunsDialog {
   #showReplays() {
     const { obstacle } = this.replays;
     for (const place of this.rows.querySelectorAll("[data-replay]")) {
-      const report = this.replays.report(place.closest("tr").dataset.run);
+      const runId = place.closest("tr").dataset.run;
+      const report = this.replays.report(runId);
       place.querySelector("span").textContent = report ? replayWords(report) : "";
       place.dataset.outcome = report?.state ?? "";
+      const isRunning = report?.state === "running";
       const again = place.querySelector("button");
-      again.disabled = obstacle !== null;
-      again.title = obstacle ?? "Do it again beside the live run: every saved hash must come out";
+      again.textContent = isRunning ? "Cancel" : "Replay";
+      again.setAttribute("aria-label", `${isRunning ? "Cancel the replay of run" : "Replay run"} ${runId}`);
+      again.disabled = obstacle !== null && !isRunning;
+      again.title = isRunning ? "End the replay; what it compared so far is forgotten"
+        : obstacle ?? "Do it again beside the live run: every saved hash must come out";
     }
   }
 
@@ -191,7 +197,9 @@ export class RunsDialog {
       }),
       button("Delete", () => this.#trash(run), { className: "plain small", "aria-label": `Delete run ${runId}` }),
       element("span", { className: "replay", dataset: { replay: "" } },
-        button("Replay", () => this.replays.start(runId), { className: "plain small", "aria-label": `Replay run ${runId}` }),
+        button("Replay", () => (this.replays.isRunning(runId) ? this.replays.cancel(runId) : this.replays.start(runId)), {
+          className: "plain small",
+        }),
         element("span", { role: "status" })),
     );
   }

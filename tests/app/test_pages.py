@@ -55,7 +55,7 @@ def shown(client: FlaskClient) -> dict[str, str]:
     places = {
         "run": r'data-figure="run">(.*?)<',
         "step": r'data-figure="step">(.*?)<',
-        "state": r'data-state="(.*?)".*<span data-label>\1<',
+        "state": r'data-state=".*?".*<span data-label>(.*?)<',
         "title": r"<title>(.*?)<",
     }
     page = client.get("/").text

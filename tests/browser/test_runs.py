@@ -1,6 +1,5 @@
 """The list of runs, and the page while none of them is open: in a real browser, on real runs."""
 
-import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenWindow
 from tests.browser.pages import make_run, state
-from tests.conftest import RunningServer, Serve
+from tests.conftest import Serve
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +146,30 @@ def test_while_a_run_trains_another_is_opened_or_made_once_it_is_paused(page: Pa
     expect(state(page)).to_have_text("ready")
     assert len(run_ids(page)) == 3
     assert second in run_ids(page)
+
+
+def test_a_replay_that_a_restart_ended_is_said_to_be_lost_begun_again_and_cancelled(
+    serve: Serve, open_window: OpenWindow, text: str
+) -> None:
+    server = serve()
+    page = open_window(server.url).page
+    run_id = make_run(page, server.url, text)
+    post(page, "/train-step", {"steps": 6})
+    page.reload()
+    open_runs(page)
+    dialog(page).get_by_role("button", name=f"Replay run {run_id}").click()
+    expect(dialog(page).locator("[data-replay]")).to_contain_text("replaying")
+    server.kill()
+    expect(state(page)).to_have_text("disconnected")
+    serve(server.data_dir, BITLM_PORT=str(urlsplit(server.url).port))
+    lost = dialog(page).locator(".toast-problem", has_text="The replay was lost when the service restarted")
+    lost.get_by_role("button", name="Replay again").click()
+    expect(lost).to_be_hidden()
+    expect(dialog(page).locator(".toast-problem")).to_have_count(0)
+
+    page.reload()  # another page of the same service: it sees the replay, too
+    open_runs(page)
+    dialog(page).get_by_role("button", name=f"Cancel the replay of run {run_id}").click()
+    expect(dialog(page).locator("[data-replay]")).to_contain_text("cancelled")
+    dialog(page).get_by_role("button", name=f"Replay run {run_id}").click()
+    expect(dialog(page).locator("[data-replay]")).to_contain_text("same to the last bit")
