@@ -119,11 +119,13 @@ def _scheduled(payload: Payload) -> str:
 
 def _thinned(payload: Payload) -> str:
     if "sample_interval" in payload:
-        kept = f"below {50 * payload['budget']:.3g} % of the time"
-        return f"Samples along training are kept {kept}: every {payload['sample_interval']:,} steps"
+        budget = f"below {50 * payload['budget']:.3g} % of the time"
+        return (
+            f"Samples along training are being brought {budget}: every {payload['sample_interval']:,} steps"
+        )
     every = f"C and S every {payload['probe_interval']:,} steps, attention and reversibility every"
     return (
-        f"Telemetry is kept below {100 * payload['budget']:.3g} % of the time: "
+        f"Telemetry is being brought below {100 * payload['budget']:.3g} % of the time: "
         f"{every} {payload['diagnostics_interval']:,}"
     )
 
