@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import CHROMIUM, FLAGS, PATIENCE_MS
-from tests.browser.pages import make_run
+from tests.browser.pages import make_run, set_exactly
 from tests.conftest import RunningServer
 
 STEPS = 80
@@ -61,6 +61,30 @@ def test_reset_zoom_pushes_nothing_out_of_the_chart_and_moves_nothing(page: Page
     assert page.evaluate(CAPTION_FAULTS) == []
     if width > 560:  # on a phone there is a row for it
         assert page.evaluate(PLACES) == before
+
+
+@pytest.mark.parametrize("viewport", [(1280, 800), (390, 844)])
+def test_a_refusal_stands_in_its_own_row_and_covers_no_other(page: Page, viewport: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": viewport[0], "height": viewport[1]})
+    places = """() => [...document.querySelectorAll(".setting :is(.setting-name, .setting-number)")]
+        .map((one) => one.getBoundingClientRect()).map(({ top, left, right }) => [top, left, right])"""
+    page.evaluate("() => scrollTo(0, 0)")
+    before = page.evaluate(places)
+    set_exactly(page, "λ C", "4")
+    refusal = page.locator('[data-setting="lambda_C"] [data-refusal]')
+    expect(refusal).to_be_visible()
+    expect(refusal).to_have_text("λC is a number from 0 to 1.")
+    page.evaluate("() => scrollTo(0, 0)")
+    assert page.evaluate(places) == before
+    box = refusal.bounding_box()
+    row = page.locator('[data-setting="lambda_C"]').bounding_box()
+    assert box
+    assert row
+    assert row["y"] <= box["y"] + 1
+    assert box["y"] + box["height"] <= row["y"] + row["height"] + 1
+    assert refusal.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    page.locator("#lambda_C-slider").press("ArrowRight")  # the slider is there for who goes to it
+    expect(refusal).to_be_hidden()
 
 
 def test_a_popover_keeps_clear_of_the_scrollbar(page: Page) -> None:
