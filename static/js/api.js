@@ -146,7 +146,7 @@ export const api = {
   setAlertAction: (action) => post("/config/alerts", { action }),
   /** @param {Object<string, number>} changes Any of λ and floors. @returns {Promise<object>} All of them. */
   setTelemetry: (changes) => post("/config/telemetry", changes),
-  /** @param {number} rate Share of real text to reject. @returns {Promise<object>} Floors that do, by length. */
+  /** @param {number} rate Share of real text to refuse. @returns {Promise<object>} Floors that do, by length. */
   calibration: (rate) => get(`/calibration?false_reject_rate=${rate}`),
   /** @param {?object} schedule What to draw along training; null for nothing. @returns {Promise<object>} The same. */
   scheduleSamples: (schedule) => post("/config/samples", { schedule }),
