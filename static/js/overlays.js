@@ -1,6 +1,7 @@
 // Other runs beside the live one: fetched, and kept up to date while somebody trains them.
 
 import { lastStep, mergeColumns } from "./metrics.js";
+import { freeSlot } from "./overlay_figures.js";
 import { MOST_BESIDE } from "./view.js";
 
 const POLL_MS = 2000;
@@ -10,8 +11,19 @@ const REST_SHARE = 10; // the service spends at most a tenth of its time on answ
  * @typedef {object} Overlay
  * @property {string} run_id
  * @property {string} label What people call it.
+ * @property {number} slot Which colour and dash it has; it keeps them while it is shown.
  * @property {import("./metrics.js").Columns} metrics
  */
+
+/** Those without a slot get the first that is free. @param {Array<object>} overlays @returns {Overlay[]} */
+function seated(overlays) {
+  const taken = overlays.map(({ slot }) => slot);
+  return overlays.map((overlay) => {
+    const slot = overlay.slot ?? freeSlot(taken);
+    taken.push(slot);
+    return { ...overlay, slot };
+  });
+}
 
 /** Fetches what is drawn beside the live run, and the difference to the first of it. */
 export class Overlays {
@@ -87,7 +99,7 @@ export class Overlays {
     const overlays = [];
     for (const other of runIds) overlays.push(known.get(other) ?? (await this.#overlay(other)));
     if (runId !== this.runId) return;
-    this.store.update({ overlays: overlays.filter(Boolean), difference: null });
+    this.store.update({ overlays: seated(overlays.filter(Boolean)), difference: null });
     if (wanted && wanted === this.wanted) this.#forgetMissing(runIds);
     await this.#refreshDifference();
   }
