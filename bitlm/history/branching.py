@@ -15,6 +15,7 @@ from safetensors.torch import load
 
 from bitlm.data import Corpus
 from bitlm.errors import CheckpointError, ConfigError, JournalError
+from bitlm.history.naming import branch_name
 from bitlm.model import BitTransformer
 from bitlm.session import (
     Anneal,
@@ -351,4 +352,7 @@ def _branch(
         plan=plan,
         source=source,
     )
+    told = plan[0].payload["changes"] if plan and origin.change is None and not origin.rolled_back else []
+    taken = {other.name for other in store.runs() if other.name is not None}
+    store.label_run(run_id, name=branch_name(parent, origin, told, taken), tags=(), archived=False)
     return run_id

@@ -1,5 +1,6 @@
 // What the top of the page says: which run, in which state, how far.
 
+import { element } from "./dom.js";
 import { duration, prefixed, whole } from "./format.js";
 import { announcement, banner, countOf, situation, stateLabel, stateName } from "./run_state.js";
 
@@ -19,6 +20,17 @@ const noRun = (count) => (count > 0 ? `${whole(count)} ${count === 1 ? "run" : "
 
 function write(place, text) {
   if (place.textContent !== text) place.textContent = text;
+}
+
+const DAY_LENGTH = 9; // 20261124-
+
+/** The run's name or id. Where there is little room the day of an id gives way, which it shares with others. */
+function writeRun(place, { status, runCount }) {
+  const text = status?.name ?? status?.run_id ?? noRun(runCount);
+  if (place.textContent === text) return;
+  const [day, rest] = text === status?.run_id ? [text.slice(0, DAY_LENGTH), text.slice(DAY_LENGTH)] : ["", text];
+  place.replaceChildren(...(day ? [element("span", { className: "run-day", textContent: day })] : []), rest);
+  place.title = text;
 }
 
 /**
@@ -42,7 +54,7 @@ export function connectHeader(page, store) {
     dot.dataset.connection = connection;
     write(dot.querySelector("[data-label]"), CONNECTION_TITLES[connection]);
     dot.title = CONNECTION_TITLES[connection];
-    write(figure("run"), status?.name ?? status?.run_id ?? noRun(state.runCount));
+    writeRun(figure("run"), state);
     write(figure("step"), whole(status?.run_id ? status.step : null));
     write(figure("bytes_seen"), prefixed(status?.run_id ? status.bytes_seen : null, "B"));
     write(figure("elapsed_s"), duration(status?.run_id ? status.elapsed_s : null));

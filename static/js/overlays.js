@@ -68,6 +68,13 @@ export class Overlays {
     return this.#show(isShown ? [...others, runId].slice(-MOST_BESIDE) : others);
   }
 
+  /** A run is called otherwise now. @param {string} runId @param {?string} name */
+  rename(runId, name) {
+    const { overlays } = this.store.get();
+    if (!this.shown.includes(runId)) return;
+    this.store.update({ overlays: overlays.map((one) => (one.run_id === runId ? { ...one, label: name ?? runId } : one)) });
+  }
+
   /** @param {string} runId Back where it was. @param {number} index @returns {Promise<void>} */
   putBack(runId, index) {
     return this.#show(this.shown.filter((other) => other !== runId).toSpliced(index, 0, runId).slice(0, MOST_BESIDE));

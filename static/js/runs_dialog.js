@@ -46,6 +46,7 @@ export class RunsDialog {
     this.trash.addEventListener("click", () => {
       this.trash.setAttribute("aria-pressed", String(!this.isTrash));
       this.refresh();
+      this.#compare();
     });
     for (const head of dialog.querySelectorAll("[data-sort]")) {
       head.addEventListener("click", () => {
@@ -59,7 +60,7 @@ export class RunsDialog {
       const isAnother = state.status?.run_id !== previous.status?.run_id || state.status?.state !== previous.status?.state;
       if (isAnother) this.refresh();
       else if (changed.includes("overlays") || changed.includes("busy")) this.#show();
-      if (changed.includes("overlays")) this.#compare();
+      if (isAnother || changed.includes("overlays")) this.#compare();
     });
   }
 
@@ -103,7 +104,7 @@ export class RunsDialog {
   async #compare() {
     const beside = this.overlays.shown;
     const runId = this.store.get().status?.run_id;
-    this.comparison.hidden = beside.length === 0 || !runId;
+    this.comparison.hidden = beside.length === 0 || !runId || this.isTrash;
     if (this.comparison.hidden) return;
     try {
       const found = await this.api.compare([runId, ...beside]);
@@ -248,7 +249,11 @@ export class RunsDialog {
   }
 
   #nameField({ run_id: runId, name }) {
-    return this.#field(name ?? "", "name it", `Name of run ${runId}`, (typed) => this.api.label(runId, { name: typed || null }));
+    return this.#field(name ?? "", "name it", `Name of run ${runId}`, async (typed) => {
+      await this.api.label(runId, { name: typed || null });
+      this.overlays.rename(runId, typed || null);
+      await this.#compare();
+    });
   }
 
   #tagsField({ run_id: runId, tags }) {

@@ -58,7 +58,7 @@ def shown(client: FlaskClient) -> dict[str, str]:
         "state": r'data-state=".*?".*<span data-label>(.*?)<',
         "title": r"<title>(.*?)<",
     }
-    page = client.get("/").text
+    page = re.sub(r'<span class="run-day">(.*?)</span>', r"\1", client.get("/").text)
     return {name: re.findall(place, page)[0] for name, place in places.items()}
 
 
