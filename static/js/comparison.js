@@ -53,16 +53,16 @@ function figureRows({ runs, config }, areComparable) {
   ];
 }
 
-/** Commands that each run could have been given: later ones are of steps that not all did. */
+/** Commands that acted on steps which all did; one at the last of them acts on the next. */
 function commandTable({ runs, journal }, names) {
   const last = Math.min(...runs.map(({ step }) => step));
-  const shared = journal.filter(({ step }) => step <= last);
+  const shared = journal.filter(({ step }) => step < last);
   if (shared.length === 0) return null;
   const rows = shared.map(({ step, kind, values }) => {
     const payload = values.find((value) => value !== null);
     return [`${whole(step)} · ${sentence({ kind, payload, step })}`, ...values.map((value) => (value ? "yes" : "–"))];
   });
-  return table(`Commands that not all were given, up to step ${whole(last)}`, ["step", ...names], rows);
+  return table(`Commands that not all were given, before step ${whole(last)}`, ["step", ...names], rows);
 }
 
 /**

@@ -173,3 +173,71 @@ def test_a_replay_that_a_restart_ended_is_said_to_be_lost_begun_again_and_cancel
     expect(dialog(page).locator("[data-replay]")).to_contain_text("cancelled")
     dialog(page).get_by_role("button", name=f"Replay run {run_id}").click()
     expect(dialog(page).locator("[data-replay]")).to_contain_text("same to the last bit")
+
+
+def test_a_comparison_follows_a_new_name_gives_way_to_the_trash_and_warns_of_other_texts(
+    page: Page, text: str
+) -> None:
+    first, _ = run_ids(page)
+    post(page, f"/runs/{first}/open", {})
+    post(page, "/config/telemetry", {"lambda_K": 0.2})
+    post(page, "/train-step", {"steps": 4})
+    post(page, "/config/telemetry", {"lambda_K": 0.3})
+    post(page, "/train-step", {"steps": 1})
+    make_run(page, origin(page), text, seed=3)
+    post(page, "/train-step", {"steps": 8})
+    open_runs(page)
+    beside(page, first).check()
+    comparison = dialog(page).locator("[data-comparison]")
+    expect(comparison).to_contain_text("Of 8 shared steps")
+    expect(comparison).to_contain_text("before step 8")
+    expect(comparison).to_contain_text("λK 0 → 0.2")
+    expect(comparison).not_to_contain_text("0.3")  # told once the last of those steps was done
+    name = page.get_by_label(f"Name of run {first}")
+    name.fill("plain")
+    name.press("Enter")
+    expect(comparison.locator("thead").first).to_contain_text("plain")
+    expect(page.locator("[data-overlays]")).to_contain_text("plain")
+    dialog(page).get_by_role("button", name="Trash").click()
+    expect(comparison).to_be_hidden()
+    dialog(page).get_by_role("button", name="Trash").click()
+    expect(comparison).to_be_visible()
+    expect(comparison).not_to_contain_text("Their texts differ")
+
+    other = make_run(page, origin(page), text[:12_000])
+    expect(page.locator('[data-figure="run"]')).to_have_text(other)
+    expect(beside(page, first)).not_to_be_checked()
+    beside(page, first).check()
+    expect(comparison).to_contain_text("Their texts differ")
+    fingerprints = comparison.get_by_role("row", name="corpus_fingerprint").get_by_role("cell")
+    assert [len(one) for one in fingerprints.all_inner_texts()] == [12, 12]
+
+
+def test_runs_beside_have_a_colour_each_and_keep_it(page: Page, text: str) -> None:
+    first, second = run_ids(page)
+    make_run(page, origin(page), text, seed=3)
+    page.goto(f"{origin(page)}/#beside={first},{second}")
+    page.reload()
+    chips = page.locator("[data-overlays] .chip")
+    expect(chips).to_have_count(2)
+    drawn = """(labels) => labels.map((label) => document.querySelector("[data-chart=loss]").data
+        ?.find(({ name }) => name === label)?.line.color)"""
+    page.wait_for_function(f"(labels) => ({drawn})(labels).every(Boolean)", arg=[first, second])
+    strokes = "(chips) => chips.map((chip) => getComputedStyle(chip.querySelector('svg')).stroke)"
+    colours = chips.evaluate_all(strokes)
+    assert len(set(colours)) == 2
+    assert page.evaluate(drawn, [first, second]) == colours
+    page.get_by_role("button", name=f"Take run {first} off the charts").click()
+    expect(chips).to_have_count(1)
+    assert chips.evaluate_all(strokes) == colours[1:]
+
+
+def test_a_branch_has_a_name_and_an_id_on_a_phone_the_part_that_tells_it_apart(page: Page) -> None:
+    _, second = run_ids(page)
+    page.set_viewport_size({"width": 390, "height": 844})
+    shown = page.locator('[data-figure="run"]')
+    expect(shown).to_have_text(second)
+    assert shown.inner_text() == second[9:]
+    assert shown.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    post(page, f"/runs/{second}/fork", {"settings": {"learning_rate": 0.001}})
+    expect(shown).to_have_text(f"{second[-4:]} · lr 0.001")
