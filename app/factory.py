@@ -95,7 +95,7 @@ def create_app(settings: Settings) -> Flask:
     routes = tuple(route for concept in concepts for route in concept.table())
     log_requests(app)
     add_routes(app, routes)
-    app.register_blueprint(Pages(manager, settings.max_body_bytes).blueprint())
+    app.register_blueprint(Pages(manager, store, settings.max_body_bytes).blueprint())
     app.register_blueprint(Exports(store).blueprint())
     app.after_request(compress)
     app.after_request(harden)

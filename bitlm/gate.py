@@ -131,7 +131,7 @@ class SafetyGate:
         """
         reasons = []
         if self.c_floor > C:
-            reasons.append(f"C {C:.2f} is below the floor {self.c_floor:.2f}: the text repeats itself")
+            reasons.append(f"{_below('C', C, self.c_floor)}: the text repeats itself")
         if self.c_floor and copies.share > REPETITION_CEILING:
             reasons.append(
                 f"{copies.share:.0%} of the text are copies of the same {_bytes(copies.period)}, "
@@ -139,8 +139,7 @@ class SafetyGate:
             )
         if self.s_floor > S:
             reasons.append(
-                f"S {S:.2f} is below the floor {self.s_floor:.2f}: "
-                "the text is unlike what the model was trained on"
+                f"{_below('S', S, self.s_floor)}: the text is unlike what the model was trained on"
             )
         if broken is not None:
             reasons.append(f"byte {broken[0]} (0x{broken[1]:02x}) is not UTF-8, which the training text is")
@@ -153,6 +152,13 @@ class SafetyGate:
             reasons=tuple(reasons), c_floor=self.c_floor, s_floor=self.s_floor, broken_at=broken_at,
             parity_faults=len(parity_faults),
         )  # fmt: skip
+
+
+def _below(name: str, value: float, floor: float) -> str:
+    """Return that a figure is below its floor as it was set, with as many decimals as tell the two apart."""
+    shown = round(floor, 3) if value < round(floor, 3) else floor
+    decimals = next((count for count in range(2, 16) if round(value, count) < shown), 16)
+    return f"{name} {value:.{decimals}f} is below the floor {shown:g}"
 
 
 def _bytes(count: int) -> str:

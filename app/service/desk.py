@@ -57,6 +57,10 @@ Submit = Callable[[Request[Any], Source], object]
 """Has a request performed in its turn."""
 
 
+BY_HAND = "saved by hand"
+"""The name of a checkpoint that was asked for without one: what has a name is kept."""
+
+
 class Desk:
     """Performs requests on the live run, each before the next; only the worker's thread calls it."""
 
@@ -209,9 +213,9 @@ class Desk:
             )
         newest = next(iter(self._store.checkpoints.of(session.run_id)), None)
         if newest is None or newest.step != session.step_count or newest.state != "good":
-            session.checkpoint(request.name, source=source)
-        elif request.name is not None:
-            self._store.checkpoints.rename(newest, request.name)
+            session.checkpoint(request.name or BY_HAND, source=source)
+        elif request.name is not None or newest.name is None:
+            self._store.checkpoints.rename(newest, request.name or BY_HAND)
         return session.step_count
 
     def _delete_checkpoint(self, request: DeleteCheckpoint, source: Source) -> None:

@@ -145,6 +145,16 @@ class ModelManager:
         self._store.run(run_id)
         return self._replays.start(run_id)
 
+    def cancel_replay(self, run_id: str) -> ReplayReport:
+        """End a run's replay before its end.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            StateConflictError: It is not being done again.
+        """
+        self._store.run(run_id)
+        return self._replays.cancel(run_id)
+
     def replayed(self, run_id: str) -> ReplayReport:
         """Return how far a run's last replay is, or how it ended.
 
@@ -152,9 +162,13 @@ class ModelManager:
             StateConflictError: There was none since the service started.
         """
         self._store.run(run_id)
-        report = self._replays.report(run_id)
+        report = self.last_replay(run_id)
         if report is None:
             raise StateConflictError(
                 f"run {run_id!r} was not replayed since the service started: POST /runs/{run_id}/replay."
             )
         return report
+
+    def last_replay(self, run_id: str) -> ReplayReport | None:
+        """Return the same, or None where there was none since the service started."""
+        return self._replays.report(run_id)

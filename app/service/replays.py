@@ -29,8 +29,8 @@ class ReplayReport(Answered):
     """How far a replay is, or how it ended.
 
     Attributes:
-        state: "same" when the hashes of every checkpoint came out again, "different" when one did not, and
-            "failed" when it could not be done.
+        state: "same" when the hashes of every checkpoint came out again, "different" when one did not,
+            "failed" when it could not be done, and "cancelled" when somebody wanted it no more.
         step: The step reached.
         until: The step aimed at; 0 before that is known.
         checkpoints: Those compared; 0 before it has ended.
@@ -39,7 +39,7 @@ class ReplayReport(Answered):
     """
 
     run_id: str
-    state: Literal["running", "same", "different", "failed"] = "running"
+    state: Literal["running", "same", "different", "failed", "cancelled"] = "running"
     step: int = 0
     until: int = 0
     checkpoints: int = 0
@@ -55,6 +55,7 @@ class Replays:
         self._lock = Lock()
         self._reports: dict[str, ReplayReport] = {}
         self._process: subprocess.Popen[str] | None = None
+        self._cancelled = False
         self._thread: Thread | None = None
         self._log = structlog.get_logger("bitlm.replays")
 
@@ -77,11 +78,28 @@ class Replays:
                 cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
             os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-            self._process = process
+            self._process, self._cancelled = process, False
             self._reports[run_id] = report = ReplayReport(run_id=run_id)
             self._thread = Thread(target=self._follow, args=(run_id, process), name="bitlm-replay")
             self._thread.start()
         return report
+
+    def cancel(self, run_id: str) -> ReplayReport:
+        """End the replay of a run before its end, and return how far it was.
+
+        Raises:
+            StateConflictError: The run is not being done again.
+        """
+        with self._lock:
+            report = self._reports.get(run_id)
+            if report is None or report.state != "running":
+                raise StateConflictError(f"run {run_id!r} is not being replayed, so nothing is cancelled.")
+            assert self._process is not None
+            assert self._thread is not None
+            self._cancelled = True
+            self._process.terminate()
+            self._thread.join()
+        return self._reports[run_id]
 
     def close(self) -> None:
         """Leave the replay at hand undone."""
@@ -104,7 +122,11 @@ class Replays:
                 else:
                     self._reports[run_id] = ReplayReport(run_id=run_id, **reached)
             found = process.stdout.read()
-        self._reports[run_id] = report = _outcome(run_id, process.returncode, found, said)
+        report = _outcome(run_id, process.returncode, found, said)
+        if self._cancelled and report.state == "failed":  # not where it had come to its end by then
+            reached = self._reports[run_id]
+            report = reached.model_copy(update={"state": "cancelled", "detail": "it was cancelled."})
+        self._reports[run_id] = report
         self._log.info("replay_ended", **report.model_dump())
 
 

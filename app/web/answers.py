@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from app.service.replays import ReplayReport
 from bitlm.history.milestones import Milestone
 from bitlm.session import Event, Origin
 from bitlm.session.scheduled_samples import ScheduledSample
@@ -19,6 +20,7 @@ class RunSummary(BaseModel):
         origin: Where it branched off, if it did.
         trashed_at: When it was thrown away, in Unix seconds; None for a run that was not.
         live: Whether it is the run the service holds.
+        replay: How far its last replay since the service started is, or how it ended; None without one.
     """
 
     run_id: str
@@ -34,6 +36,7 @@ class RunSummary(BaseModel):
     origin: Origin | None
     trashed_at: float | None
     live: bool
+    replay: ReplayReport | None
 
 
 class RunDeleted(BaseModel):

@@ -1,16 +1,18 @@
 """A run as a file: its figures in full, a report to read, a capsule to hand over."""
 
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 from flask import Blueprint, Response, abort, request
 
 from bitlm.history.capsule import write_capsule
 from bitlm.history.export import export_csv, export_jsonl
 from bitlm.history.report import report_html
-from bitlm.session import RunStore
+from bitlm.session import RunRecord, RunStore
 from bitlm.session.events import METRIC_COLUMNS
 
 FORMATS = ("csv", "jsonl", "report", "capsule")
@@ -33,18 +35,18 @@ class Exports:
         """Return a run in one of the formats, piece by piece."""
         store = self._store
         store.flush()
-        store.run(run_id)
+        title = file_title(store.run(run_id))
         if name == "csv":
             rows = export_csv(store, run_id, _asked_columns())
-            return _download(rows, "text/csv; charset=utf-8", f"{run_id}.csv")
+            return _download(rows, "text/csv; charset=utf-8", f"{title}.csv")
         if name == "jsonl":
-            return _download(export_jsonl(store, run_id), "application/jsonl", f"{run_id}.jsonl")
+            return _download(export_jsonl(store, run_id), "application/jsonl", f"{title}.jsonl")
         if name == "report":
             page = report_html(store, run_id)
-            return _download(iter([page]), "text/html; charset=utf-8", f"{run_id}.html")
+            return _download(iter([page]), "text/html; charset=utf-8", f"{title}.html")
         if name != "capsule":
             abort(404, f"there is no format {name!r}; use one of {', '.join(FORMATS)}.")
-        return _download(_pieces(self._capsule(run_id)), "application/zip", f"{run_id}.capsule.zip")
+        return _download(_pieces(self._capsule(run_id)), "application/zip", f"{title}.capsule.zip")
 
     def _capsule(self, run_id: str) -> BinaryIO:
         """Write the capsule before anything is answered, so that what is wrong can still be said."""
@@ -52,6 +54,15 @@ class Exports:
             path = Path(folder) / "capsule.zip"
             write_capsule(self._store, run_id, path)
             return path.open("rb")  # readable until closed, though its name is gone with the folder
+
+
+def file_title(record: RunRecord) -> str:
+    """Return what a run's files are called, without their ending: its name, if it has one, and its id.
+
+    The letters and digits of the name, of any script, with hyphens between the words.
+    """
+    words = re.findall(r"\w+(?:\.\w+)*", record.name or "")
+    return "-".join([*words, record.run_id])
 
 
 def _asked_columns() -> tuple[str, ...]:
@@ -67,6 +78,8 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
 
 def _download(pieces: Iterator[str] | Iterator[bytes], content_type: str, file_name: str) -> Response:
     response = Response(pieces, content_type=content_type)
-    response.headers["Content-Disposition"] = f'attachment; filename="{file_name}"'
+    plain = file_name.encode("ascii", "ignore").decode()
+    named = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name)}"  # RFC 6266
+    response.headers["Content-Disposition"] = named
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -9,7 +9,7 @@ from threading import Lock
 from flask import Blueprint, Response, abort, render_template, request
 
 from app.service import ModelManager
-from bitlm.session import SIZES, preset
+from bitlm.session import SIZES, RunStore, preset
 from bitlm.session.presets import DEFAULT_SIZE
 
 PLOTLY_FILE = f"plotly-{version('plotly')}.min.js"
@@ -38,8 +38,9 @@ class Vendored:
 class Pages:
     """The page itself, and the one foreign script it uses."""
 
-    def __init__(self, manager: ModelManager, max_body_bytes: int) -> None:
+    def __init__(self, manager: ModelManager, store: RunStore, max_body_bytes: int) -> None:
         self._manager = manager
+        self._store = store
         self._max_body_bytes = max_body_bytes
         self._vendored = Vendored()
 
@@ -51,14 +52,16 @@ class Pages:
         return pages
 
     def dashboard(self) -> str:
-        """Return the page, with the status and the settings that each size stands for."""
+        """Return the page: the status, what each size stands for, and without a run how many there are."""
+        status = self._manager.status()
         presets = {size: _settings_of(size) for size in SIZES}
         return render_template(
             "dashboard.html",
             plotly_url=f"/static-vendor/{PLOTLY_FILE}",
             default_size=DEFAULT_SIZE,
             presets=presets,
-            status=json.loads(self._manager.status().model_dump_json()),
+            status=json.loads(status.model_dump_json()),
+            run_count=len(self._store.runs()) if status.run_id is None else None,
             max_body_bytes=self._max_body_bytes,
         )
 

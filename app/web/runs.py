@@ -89,6 +89,14 @@ class RunRoutes:
                 ReplayReport,
                 errors=(*missing, HTTPStatus.CONFLICT),
             ),
+            Route(
+                "DELETE",
+                f"{one}/replay",
+                self.cancel_replay,
+                ReplayReport,
+                body=Empty,
+                errors=(*missing, HTTPStatus.CONFLICT),
+            ),
             Route("GET", f"{one}/journal", self.journal, JournalAnswer, errors=missing),
             Route("GET", "/compare", self.compare, Comparison, query=CompareQuery, errors=missing),
             Route(
@@ -151,6 +159,10 @@ class RunRoutes:
     def replayed(self, run_id: str) -> ReplayReport:
         """Say how far that is, or how it ended."""
         return self._manager.replayed(run_id)
+
+    def cancel_replay(self, run_id: str, body: Empty) -> ReplayReport:  # noqa: ARG002 - checked to be empty
+        """End it before its end."""
+        return self._manager.cancel_replay(run_id)
 
     def delete(self, run_id: str, body: DeleteRequest) -> RunDeleted:
         """Forget a run for good, if whoever asks repeats its name."""
@@ -222,4 +234,5 @@ class RunRoutes:
             origin=record.origin,
             trashed_at=record.trashed_at,
             live=record.run_id == self._manager.status().run_id,
+            replay=self._manager.last_replay(record.run_id),
         )

@@ -67,7 +67,7 @@ def _tiles(assessment: Assessment) -> str:
     tiles = {
         f"C floor for {floors.length_bytes} bytes": f"{floors.c_floor:.3f}",
         f"S floor for {floors.length_bytes} bytes": f"{floors.s_floor:.3f}",
-        "of unseen text rejected": _percent(floors.refused_unseen),
+        "of unseen text refused": _percent(floors.refused_unseen),
         f"least caught: {caught.kind}": _percent(caught.caught),
         f"least AUC: {ranked.kind}": f"{ranked.auc:.3f}",
     }
@@ -150,7 +150,7 @@ def _histogram(
 
 
 def _curves(floors: Floors, detections: Iterable[Detection], rate: float) -> str:
-    """Draw share caught against share rejected, the least sure of the failures last and named."""
+    """Draw share caught against share refused, the least sure of the failures last and named."""
     detections = list(detections)
     weakest = min((found for found in detections if found.counted), key=lambda found: found.auc)
     asked = _across(rate**0.5)

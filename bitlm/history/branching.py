@@ -16,6 +16,7 @@ from safetensors.torch import load
 from bitlm.complaints import did_you_mean
 from bitlm.data import Corpus
 from bitlm.errors import CheckpointError, ConfigError, JournalError
+from bitlm.history.naming import branch_name
 from bitlm.history.past import listed
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.session import (
@@ -365,4 +366,7 @@ def _branch(
         plan=plan,
         source=source,
     )
+    told = plan[0].payload["changes"] if plan and origin.change is None and not origin.rolled_back else []
+    taken = {other.name for other in store.runs() if other.name is not None}
+    store.label_run(run_id, name=branch_name(parent, origin, told, taken), tags=(), archived=False)
     return run_id

@@ -6,6 +6,7 @@ from typing import Any
 from bitlm.session import Event, Origin
 from bitlm.session.events import EventKind
 from bitlm.session.learner import JOURNAL_KINDS
+from bitlm.session.records import ChangeLeftOut
 
 FIELD_NAMES = {
     "lambda_K": "λK",
@@ -53,13 +54,13 @@ def branch_of(origin: Origin) -> str:
     return f"twin of {origin.run_id} {other} {told}"
 
 
-def short_label(event: Event) -> str:
+def short_label(event: Event | ChangeLeftOut) -> str:
     """Return a few characters for the line of an event on a chart."""
     payload = event.payload
     if event.kind == "telemetry_changed" and payload["changes"]:
         first, *others = payload["changes"]
         more = f" +{len(others)}" if others else ""
-        return f"{_field(first['field'])} {_figure(first['new'])}{more}"
+        return f"{field_name(first['field'])} {figure(first['new'])}{more}"
     if event.kind == "drift_alert":
         return f"drift {payload['metric']}"
     if event.kind == "spike_alert":
@@ -86,24 +87,26 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _field(name: str) -> str:
+def field_name(name: str) -> str:
+    """Return a setting's name as people write it."""
     return FIELD_NAMES.get(name, name)
 
 
-def _figure(value: object) -> str:
+def figure(value: object) -> str:
+    """Return a value with at most four significant figures."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _changes(payload: Payload) -> str:
     told = [
-        f"{_field(change['field'])}: {_figure(change['old'])} → {_figure(change['new'])}"
+        f"{field_name(change['field'])}: {figure(change['old'])} → {figure(change['new'])}"
         for change in payload["changes"]
     ]
     return ", ".join(told) or "Telemetry settings confirmed, none changed"
 
 
 def _anneal(payload: Payload) -> str:
-    rate = _figure(payload["from_learning_rate"])
+    rate = figure(payload["from_learning_rate"])
     why = ", after an alert" if "cause" in payload else ""
     return f"Learning rate: {rate} → 1 % of it, over {payload['steps']} steps{why}"
 
@@ -131,17 +134,19 @@ def _stalled(payload: Payload) -> str:
 
 def _thinned(payload: Payload) -> str:
     if "sample_interval" in payload:
-        kept = f"below {50 * payload['budget']:.3g} % of the time"
-        return f"Samples along training are kept {kept}: every {payload['sample_interval']:,} steps"
+        budget = f"below {50 * payload['budget']:.3g} % of the time"
+        return (
+            f"Samples along training are being brought {budget}: every {payload['sample_interval']:,} steps"
+        )
     every = f"C and S every {payload['probe_interval']:,} steps, attention and reversibility every"
     return (
-        f"Telemetry is kept below {100 * payload['budget']:.3g} % of the time: "
+        f"Telemetry is being brought below {100 * payload['budget']:.3g} % of the time: "
         f"{every} {payload['diagnostics_interval']:,}"
     )
 
 
 def _drifted(payload: Payload) -> str:
-    before, after = _figure(payload["before"]), _figure(payload["after"])
+    before, after = figure(payload["before"]), figure(payload["after"])
     return f"The mean of {payload['metric']} drifted: {before} → {after}"
 
 
@@ -163,7 +168,7 @@ def _disk(payload: Payload) -> str:
 
 
 def _spiked(payload: Payload) -> str:
-    before, value = _figure(payload["before"]), _figure(payload["value"])
+    before, value = figure(payload["before"]), figure(payload["value"])
     return f"{payload['metric'].replace('_', ' ')} spiked: {before} → {value}".capitalize()
 
 

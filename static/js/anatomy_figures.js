@@ -100,7 +100,7 @@ export function gradientFigure(input) {
   const isLog = isYLog(input, "gradient");
   const values = [...total.at(-1).y, ...lines.flatMap(({ y }) => y)];
   return {
-    data: [...beside(input, "gradient_norm", colours.beside), ...total, ...lines, ...markerTraces(input)],
+    data: [...beside(input, "gradient_norm"), ...total, ...lines, ...markerTraces(input)],
     layout: layout(input, {
       levels: [],
       labels: blocks
@@ -172,7 +172,7 @@ export function sampleFigure(input) {
   const validity = sparse(input, "UTF-8", "utf8_validity", colours.throughput);
   return {
     data: [
-      ...beside(input, "symbiosis_kl", colours.S),
+      ...beside(input, "symbiosis_kl"),
       { ...validity, hovertemplate: "UTF-8 %{y:.0%}<extra></extra>" },
       { ...divergence, hovertemplate: "KL %{y:.3f} bits per bit<extra></extra>" },
       ...markerTraces(input),

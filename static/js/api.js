@@ -94,6 +94,8 @@ export const api = {
   replay: (runId) => post(`${run(runId)}/replay`),
   /** @param {string} runId @returns {Promise<object>} How far its replay is, or how it ended. */
   replayed: (runId) => get(`${run(runId)}/replay`),
+  /** @param {string} runId @returns {Promise<object>} How far its replay was, which is no more. */
+  cancelReplay: (runId) => remove(`${run(runId)}/replay`),
   /** @param {string} runId @returns {Promise<object>} For good. */
   deleteRun: (runId) => remove(run(runId), { confirm: runId }),
   /** @param {string} runId @returns {Promise<object>} The Status, with that run live. */
@@ -144,7 +146,7 @@ export const api = {
   setAlertAction: (action) => post("/config/alerts", { action }),
   /** @param {Object<string, number>} changes Any of λ and floors. @returns {Promise<object>} All of them. */
   setTelemetry: (changes) => post("/config/telemetry", changes),
-  /** @param {number} rate Share of real text to reject. @returns {Promise<object>} Floors that do, by length. */
+  /** @param {number} rate Share of real text to refuse. @returns {Promise<object>} Floors that do, by length. */
   calibration: (rate) => get(`/calibration?false_reject_rate=${rate}`),
   /** @param {?object} schedule What to draw along training; null for nothing. @returns {Promise<object>} The same. */
   scheduleSamples: (schedule) => post("/config/samples", { schedule }),

@@ -4,6 +4,7 @@ import { button, element } from "./dom.js";
 import { effectTable } from "./effect_view.js";
 import { fieldName, isChange, sentence, sourceName } from "./events.js";
 import { clock, setting, whole } from "./format.js";
+import { pausedFirst } from "./pausing.js";
 import { placeBeside } from "./popover.js";
 import { obstacles } from "./run_state.js";
 
@@ -36,9 +37,9 @@ export class Branching {
     }
   }
 
-  /** @param {string} runId Take it live. @returns {Promise<?object>} */
+  /** @param {string} runId Take it live; a run that trains is paused first. @returns {Promise<?object>} */
   open(runId) {
-    return this.command("Opening the run", () => this.api.open(runId));
+    return this.command("Opening the run", () => pausedFirst(this.store, this.api, () => this.api.open(runId)));
   }
 
   /** @param {object} event @param {?object} instead @returns {Promise<?object>} */

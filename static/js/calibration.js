@@ -1,4 +1,4 @@
-// Floors that fit the run's text: what share of real text a floor rejects, and the button that sets both.
+// Floors that fit the run's text: what share of real text a floor refuses, and the button that sets both.
 
 import { fixed, setting, whole } from "./format.js";
 import { permit } from "./run_controls.js";
@@ -7,13 +7,13 @@ import { obstacles } from "./run_state.js";
 const MEASURES = { c_floor: "C", s_floor: "S" };
 
 /**
- * The share of real text that a floor rejects, read between the known shares.
+ * The share of real text that a floor refuses, read between the known shares.
  * @param {number[]} shares Ascending.
- * @param {number[]} floors For each share the floor that rejects it; ascending.
+ * @param {number[]} floors For each share the floor that refuses it; ascending.
  * @param {number} floor
  * @returns {number}
  */
-export function rejectedShare(shares, floors, floor) {
+export function refusedShare(shares, floors, floor) {
   const below = floors.findLastIndex((known) => known < floor);
   if (below < 0) return 0;
   if (below === floors.length - 1) return 1;
@@ -106,8 +106,8 @@ export class Calibration {
   sentence(field, floor) {
     const fitted = this.#fitted();
     if (!fitted || !(field in MEASURES) || !Number.isFinite(floor)) return "";
-    const share = rejectedShare(this.answer.shares, fitted[MEASURES[field]], floor);
-    return `rejects ${percentage(share)} of real text of ${whole(fitted.length_bytes)} bytes`;
+    const share = refusedShare(this.answer.shares, fitted[MEASURES[field]], floor);
+    return `refuses ${percentage(share)} of real text of ${whole(fitted.length_bytes)} bytes`;
   }
 
   #fitted() {
@@ -162,7 +162,7 @@ export class Calibration {
       await this.feed.refresh();
       this.#say(
         `For ${whole(fitted.length_bytes)} bytes: C ${setting(c)}, S ${setting(s)}. ` +
-          `Of real text they were not fitted on they reject ${percentage(fitted.refused_unseen)}.`,
+          `Of real text they were not fitted on they refuse ${percentage(fitted.refused_unseen)}.`,
       );
     } catch (error) {
       this.toasts.problem(error);

@@ -9,15 +9,23 @@ const FOOT_PX = 58;
 export const PLACE_COLUMNS = ["step", "elapsed_s", "bytes_seen"];
 
 /**
- * @param {string} runId
+ * What a run's files are called, as the service calls those of an export.
+ * @param {{run_id: string, name: ?string}} run
+ * @returns {string} The words of its name, if it has one, and its id.
+ */
+export const fileTitle = ({ run_id: runId, name }) =>
+  [...((name ?? "").match(/[\p{L}\p{N}_]+(?:\.[\p{L}\p{N}_]+)*/gu) ?? []), runId].join("-");
+
+/**
+ * @param {string} run What its files are called.
  * @param {string} title Of the chart.
  * @param {number} step The last one in it.
  * @param {string} format
  * @returns {string} run-chart-step, in characters that every file system takes.
  */
-export function fileName(runId, title, step, format) {
+export function fileName(run, title, step, format) {
   const chart = title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
-  return `${runId}-${chart}-step-${step}.${format}`;
+  return `${run}-${chart}-step-${step}.${format}`;
 }
 
 /**

@@ -1,7 +1,7 @@
 // The menu in each chart's caption: save the chart as a picture or as figures.
 
 import { CHARTS } from "./chart_table.js";
-import { differenceTable, fileName, joinTables, picture, PLACE_COLUMNS } from "./chart_files.js";
+import { differenceTable, fileName, fileTitle, joinTables, picture, PLACE_COLUMNS } from "./chart_files.js";
 import { whole } from "./format.js";
 import { lastStep } from "./metrics.js";
 import { placeBeside } from "./popover.js";
@@ -69,7 +69,7 @@ export class ChartMenu {
 
   #fileName(format) {
     const { status, metrics } = this.store.get();
-    return fileName(status.run_id, this.#chartTitle, lastStep(metrics), format);
+    return fileName(fileTitle(status), this.#chartTitle, lastStep(metrics), format);
   }
 
   async #savePicture(format) {

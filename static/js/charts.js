@@ -6,13 +6,14 @@ import { CHARTS } from "./chart_table.js";
 import { readings } from "./figures.js";
 import { insideReadings } from "./inside_figures.js";
 import { markerNear, markersOf } from "./markers.js";
+import { SLOTS } from "./overlay_figures.js";
 import { stepToPixel, zoomedAbout } from "./plot.js";
 import { rateReadings } from "./rate_figures.js";
 import { SMOOTHING } from "./view.js";
 import { placed } from "./x_axis.js";
 
 const COLOURS = ["ink", "muted", "surface", "line", "grid", "training", "validation", "K", "C", "S", "throughput", "attention", "depth",
-  "compressor", "order", "marker", "alert", "beside"];
+  "compressor", "order", "marker", "alert", ...SLOTS.map(({ colour }) => colour)];
 const FRAME_INTERVAL_MS = 250;
 const FRAME_BUDGET_MS = 25; // begun charts are finished
 const REST = 4; // times as long as drawing took, the page is left to whoever uses it

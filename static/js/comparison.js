@@ -28,32 +28,61 @@ export function parting({ first_difference: first, compared_steps: steps }) {
   return `Of ${whole(steps)} shared steps, the losses differ from step ${whole(first)} on${before}.`;
 }
 
+const LONGEST_HEX = 12; // of a hash, as people compare them
+const isHash = (value) => /^[0-9a-f]{40,}$/.test(value);
+
+/**
+ * A setting as it stands in the table.
+ * @param {*} value
+ * @returns {string}
+ */
+export function settingText(value) {
+  const text = String(value ?? "–");
+  return isHash(text) ? text.slice(0, LONGEST_HEX) : text;
+}
+
+const isSameText = ({ config }) => !config.some(({ field }) => field === "corpus_fingerprint");
+
+function figureRows({ runs, config }, areComparable) {
+  return [
+    ["step", ...runs.map(({ step }) => whole(step))],
+    ["training bpb", ...runs.map(({ bits_per_byte: bpb }) => fixed(bpb, 3))],
+    [areComparable ? "held-out bpb" : "held-out bpb, each of its own text", ...runs.map(({ validation_bits_per_byte: bpb }) => fixed(bpb, 3))],
+    ...(areComparable ? [] : baselineRows(runs)),
+    ...config.map(({ field, values }) => [field, ...values.map(settingText)]),
+  ];
+}
+
+/** Commands that acted on steps which all did; one at the last of them acts on the next. */
+function commandTable({ runs, journal }, names) {
+  const last = Math.min(...runs.map(({ step }) => step));
+  const shared = journal.filter(({ step }) => step < last);
+  if (shared.length === 0) return null;
+  const rows = shared.map(({ step, kind, values }) => {
+    const payload = values.find((value) => value !== null);
+    return [`${whole(step)} · ${sentence({ kind, payload, step })}`, ...values.map((value) => (value ? "yes" : "–"))];
+  });
+  return table(`Commands that not all were given, before step ${whole(last)}`, ["step", ...names], rows);
+}
+
 /**
  * @param {object} found As the service compares.
  * @returns {HTMLElement[]}
  */
 export function comparisonTables(found) {
   const names = found.runs.map(({ run_id: id, name }) => name ?? id);
-  const figures = [
-    ["step", ...found.runs.map(({ step }) => whole(step))],
-    ["training bpb", ...found.runs.map(({ bits_per_byte: bpb }) => fixed(bpb, 3))],
-    ["held-out bpb", ...found.runs.map(({ validation_bits_per_byte: bpb }) => fixed(bpb, 3))],
-    ...(isSameText(found.runs) ? [] : baselineRows(found.runs)),
-    ...found.config.map(({ field, values }) => [field, ...values.map((value) => String(value ?? "–"))]),
-  ];
-  const told = found.journal.map(({ step, kind, values }) => {
-    const payload = values.find((value) => value !== null);
-    return [`${whole(step)} · ${sentence({ kind, payload, step })}`, ...values.map((value) => (value ? "yes" : "–"))];
-  });
+  const areComparable = isSameText(found);
+  const commands = commandTable(found, names);
   return [
     element("p", { className: "parting", textContent: parting(found) }),
-    ...(isSameText(found.runs) ? [element("p", { className: "quiet", textContent: baselineSentence(found.runs[0]) })] : []),
-    table("Figures, and settings that differ", ["", ...names], figures),
-    ...(told.length ? [table("Commands that not all were given", ["step", ...names], told)] : []),
+    areComparable
+      ? element("p", { className: "quiet", textContent: baselineSentence(found.runs[0]) })
+      : element("p", { className: "comparison-warning", textContent:
+        "Their texts differ: bits per byte on one text say nothing of those on another. Compare each with what compressors reach on its own." }),
+    table("Figures, and settings that differ", ["", ...names], figureRows(found, areComparable)),
+    ...(commands ? [commands] : []),
   ];
 }
-
-const isSameText = (runs) => new Set(runs.map(({ baselines: known }) => JSON.stringify(known))).size === 1;
 
 function baselineSentence({ baselines: known }) {
   if (!known) return "What compressors reach on their text is not known yet.";

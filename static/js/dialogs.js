@@ -39,6 +39,18 @@ export function forkRequest(filled) {
   };
 }
 
+/**
+ * Why another checkpoint is proposed than that of the step which was pointed at.
+ * @param {?number} step
+ * @param {number} proposed
+ * @returns {string} Empty where there is nothing to explain.
+ */
+export function whyNotAt(step, proposed) {
+  if (step === null || step === proposed) return "";
+  const instead = proposed < step ? `the newest before it is of step ${whole(proposed)}` : `there is none before it, the first is of step ${whole(proposed)}`;
+  return `Step ${whole(step)} has no checkpoint: ${instead}. A fork begins at one.`;
+}
+
 /** The form of a fork. */
 export class ForkDialog {
   /**
@@ -71,6 +83,9 @@ export class ForkDialog {
     for (const name of SETTINGS) this.form.elements[name].placeholder = config[name];
     for (const name of TELEMETRY) this.form.elements[name].placeholder = "as at that step";
     for (const name of [...SETTINGS, ...TELEMETRY]) this.form.elements[name].value = "";
+    const note = this.form.querySelector("[data-fork-note]");
+    note.textContent = proposed ? whyNotAt(step, proposed.step) : "";
+    note.hidden = note.textContent === "";
     this.#show(null);
     this.dialog.showModal();
   }

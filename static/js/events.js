@@ -59,9 +59,9 @@ function scheduledSentence({ new: now }) {
 }
 
 function thinnedSentence({ budget, probe_interval: probe, diagnostics_interval: diagnostics, sample_interval: sample }) {
-  if (sample) return `Samples along training are kept below ${setting(50 * budget)} % of the time: every ${whole(sample)} steps`;
+  if (sample) return `Samples along training are being brought below ${setting(50 * budget)} % of the time: every ${whole(sample)} steps`;
   const every = `C and S every ${whole(probe)} steps, attention and reversibility every ${whole(diagnostics)}`;
-  return `Telemetry is kept below ${setting(100 * budget)} % of the time: ${every}`;
+  return `Telemetry is being brought below ${setting(100 * budget)} % of the time: ${every}`;
 }
 
 const SENTENCES = {

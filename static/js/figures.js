@@ -35,7 +35,7 @@ export function lossFigure(input) {
   const { colours, baselines } = input;
   const training = rawAndSmooth(input, "training", "bits_per_byte", colours.training);
   const validation = sparse(input, "validation", "validation_bits_per_byte", colours.validation);
-  const others = beside(input, "bits_per_byte", colours.beside);
+  const others = beside(input, "bits_per_byte");
   const values = [...training.at(-1).y, ...validation.y, ...others.flatMap(({ y }) => y)];
   const passed = new Set(input.milestones.map(({ name }) => name));
   const levels = Object.entries(baselines ?? {}).map(([name, value]) => ({

@@ -1,7 +1,8 @@
 // What the top of the page says: which run, in which state, how far.
 
+import { element } from "./dom.js";
 import { duration, prefixed, whole } from "./format.js";
-import { announcement, banner, stateName } from "./run_state.js";
+import { announcement, banner, countOf, situation, stateLabel, stateName } from "./run_state.js";
 
 const CONNECTION_TITLES = {
   connecting: "Connecting to BitLM",
@@ -15,8 +16,21 @@ const summary = ({ config, corpus }) => {
   return [shape, text].filter(Boolean).join(" · ");
 };
 
+const noRun = (count) => (count > 0 ? `${whole(count)} ${count === 1 ? "run" : "runs"}` : "no run");
+
 function write(place, text) {
   if (place.textContent !== text) place.textContent = text;
+}
+
+const DAY_LENGTH = 9; // 20261124-
+
+/** The run's name or id. Where there is little room the day of an id gives way, which it shares with others. */
+function writeRun(place, { status, runCount }) {
+  const text = status?.name ?? status?.run_id ?? noRun(runCount);
+  if (place.textContent === text) return;
+  const [day, rest] = text === status?.run_id ? [text.slice(0, DAY_LENGTH), text.slice(DAY_LENGTH)] : ["", text];
+  place.replaceChildren(...(day ? [element("span", { className: "run-day", textContent: day })] : []), rest);
+  place.title = text;
 }
 
 /**
@@ -30,33 +44,34 @@ export function connectHeader(page, store) {
   const live = page.querySelector("[data-announcement]");
   const warning = page.querySelector("[data-banner]");
   const welcome = page.querySelector("[data-welcome]");
+  const count = welcome.querySelector("[data-run-count]");
 
   store.subscribe((state) => {
     const { status, connection } = state;
     const name = stateName(state);
     pill.dataset.state = name;
-    write(pill.querySelector("[data-label]"), name);
+    write(pill.querySelector("[data-label]"), stateLabel(state));
     dot.dataset.connection = connection;
     write(dot.querySelector("[data-label]"), CONNECTION_TITLES[connection]);
     dot.title = CONNECTION_TITLES[connection];
-    write(figure("run"), status?.name ?? status?.run_id ?? "no run");
+    writeRun(figure("run"), state);
     write(figure("step"), whole(status?.run_id ? status.step : null));
     write(figure("bytes_seen"), prefixed(status?.run_id ? status.bytes_seen : null, "B"));
     write(figure("elapsed_s"), duration(status?.run_id ? status.elapsed_s : null));
     write(figure("bytes_per_s"), prefixed(name === "training" ? status.bytes_per_s : null, "B/s"));
     write(figure("parameters"), prefixed(status?.parameters));
-    write(figure("summary"), status?.run_id ? summary(status) : "No model yet");
+    write(figure("summary"), status?.run_id ? summary(status) : state.runCount > 0 ? "No run is open" : "No model yet");
     const said = banner(state);
     write(warning.querySelector("[data-label]"), said?.text ?? "");
     warning.dataset.banner = said?.kind ?? "";
     welcome.hidden = !["empty", "initializing"].includes(name) || Boolean(status?.run_id);
     warning.hidden = said === null || !welcome.hidden;
-    welcome.dataset.welcome = name;
+    welcome.dataset.welcome = situation(state);
+    if (state.runCount > 0) write(count, countOf(state.runCount));
   });
   store.subscribe((state, previous) => {
-    const name = stateName(state);
-    if (name === stateName(previous)) return;
-    write(live, announcement(name, state.status));
-    document.title = `BitLM: ${name}`;
+    if (situation(state) === situation(previous)) return;
+    write(live, announcement(state));
+    document.title = `BitLM: ${stateLabel(state)}`;
   });
 }

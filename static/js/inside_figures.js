@@ -55,7 +55,7 @@ export function attentionFigure(input) {
   return {
     data: [
       ...bandTraces(band, xRange(input), colours.attention),
-      ...beside(input, "attention_entropy", colours.beside),
+      ...beside(input, "attention_entropy"),
       sparse(input, "mean", "attention_entropy", colours.attention),
       ...markerTraces(input),
     ],
@@ -74,7 +74,7 @@ export function depthFigure(input) {
   const all = { value: layers, label: `all ${layers}`, colour: colours.order, dash: "dash" };
   return {
     data: [
-      ...beside(input, "depth_mean", colours.beside),
+      ...beside(input, "depth_mean"),
       ...rawAndSmooth(input, "depth", "depth_mean", colours.depth, "%{y:.2f} layers"),
       ...markerTraces(input),
     ],

@@ -47,7 +47,7 @@ function loadPlotly(url) {
 const page = document.body;
 const pageData = JSON.parse(document.getElementById("page-data").textContent);
 const { view, complaints } = readAddress();
-const store = createStore(firstState(view, pageData.status));
+const store = createStore(firstState(view, pageData.status, pageData.run_count));
 const toasts = createToasts(page.querySelector("[data-toasts]"));
 const feed = new RunFeed(store, api, new SocketClient(window.location.origin), toasts.problem);
 const context = { store, api, feed, toasts };
@@ -81,7 +81,7 @@ connectEventList(record.querySelector("[data-events]"), record.querySelector("[d
 connectTabs(record);
 connectMilestones(page.querySelector(".chart-loss"), page.querySelector("[data-milestones]"), context);
 connectOverlayChips(page.querySelector("[data-overlays]"), page.querySelector(".chart-difference"), store, branching, overlays);
-for (const opener of page.querySelectorAll('[data-action="runs"]')) opener.addEventListener("click", () => runsDialog.open());
+for (const opener of page.querySelectorAll('[data-action="runs"], [data-open-runs]')) opener.addEventListener("click", () => runsDialog.open());
 connectSetupForm(page, pageData, context);
 connectHelp(page);
 connectKeys(page, toasts, connectTour(page, store));

@@ -1,14 +1,15 @@
-// The runs drawn beside the live one, each with its dash: open it, or take it off the charts.
+// The runs drawn beside the live one, each with its colour and dash: open it, or take it off the charts.
 
 import { button, element } from "./dom.js";
-import { DASHES } from "./overlay_figures.js";
+import { SLOTS } from "./overlay_figures.js";
 
 const PATTERNS = { dash: "7 4", dot: "2 3", dashdot: "7 3 2 3", longdash: "11 4", longdashdot: "11 3 2 3" };
 
-function swatch(dash) {
+function swatch({ colour, dash }) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 28 4");
   svg.setAttribute("aria-hidden", "true");
+  svg.style.stroke = `var(--${colour})`;
   const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
   const ends = { x1: 0, y1: 2, x2: 28, y2: 2, "stroke-dasharray": PATTERNS[dash] ?? dash.replaceAll("px", "") };
   for (const [name, value] of Object.entries(ends)) line.setAttribute(name, value);
@@ -34,10 +35,10 @@ export function connectOverlayChips(place, figure, store, branching, overlays) {
     const { obstacle } = state.overlays.length ? branching : { obstacle: null };
     place.replaceChildren(
       element("span", { textContent: "beside" }),
-      ...state.overlays.map(({ run_id: runId, label }, index) => element(
+      ...state.overlays.map(({ run_id: runId, label, slot }) => element(
         "span",
         { className: "chip", title: runId },
-        swatch(DASHES[index]),
+        swatch(SLOTS[slot]),
         button(label, () => branching.open(runId), {
           className: "plain small", "aria-label": `Open run ${label}`, disabled: obstacle !== null, title: obstacle ?? "Take this run live",
         }),

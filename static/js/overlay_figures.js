@@ -4,27 +4,41 @@ import { smoothSeries, thin, within } from "./metrics.js";
 
 const MOST_POINTS = 600;
 
-/** How the runs beside are told apart: by their dash, the same on every chart and on their label. */
-export const DASHES = ["dash", "dot", "dashdot", "longdash", "longdashdot", "4px 2px 1px 2px 1px 2px", "1px 5px"];
+const DASHES = ["dash", "dot", "dashdot", "longdash", "longdashdot", "4px 2px 1px 2px 1px 2px", "1px 5px"];
+
+/**
+ * How the runs beside are told apart, the same on every chart and on their label: by a colour of the theme and by a dash. A
+ * run keeps its slot while it is shown.
+ */
+export const SLOTS = DASHES.map((dash, index) => ({ dash, colour: `beside-${index + 1}` }));
+
+/**
+ * @param {number[]} taken Slots of the runs that are shown.
+ * @returns {number} The first that is free.
+ */
+export function freeSlot(taken) {
+  const free = SLOTS.findIndex((_, slot) => !taken.includes(slot));
+  return Math.max(0, free);
+}
 
 /**
  * The smoothed course of one column in every run beside.
  * @param {import("./plot.js").ChartInput} input
  * @param {string} column
- * @param {string} colour
+ * @param {?string} colour Of what is measured, where a chart has several; null for each run's own.
  * @param {[number, number]} range Shown of the x axis.
  * @param {number} span Steps a smoothed value looks back on.
  * @returns {object[]} Plotly traces.
  */
-export function besideTraces({ overlays }, column, colour, range, span) {
-  return overlays.map(({ label, metrics }, index) => {
+export function besideTraces({ overlays, colours }, column, colour, range, span) {
+  return overlays.map(({ label, metrics, slot }) => {
     const course = thin(within(smoothSeries(metrics, column, span), range), MOST_POINTS);
     return {
       type: "scatter",
       mode: "lines",
       name: label,
       ...course,
-      line: { color: colour, width: 1.4, dash: DASHES[index] },
+      line: { color: colour ?? colours[SLOTS[slot].colour], width: 1.4, dash: SLOTS[slot].dash },
       hovertemplate: `${escapeMarkup(label)} ${column === "bits_per_byte" ? "" : `${column} `}%{y:.3f}<extra></extra>`,
     };
   });

@@ -1,6 +1,7 @@
 // Other runs beside the live one: fetched, and kept up to date while somebody trains them.
 
 import { lastStep, mergeColumns } from "./metrics.js";
+import { freeSlot } from "./overlay_figures.js";
 import { MOST_BESIDE } from "./view.js";
 
 const POLL_MS = 2000;
@@ -10,8 +11,19 @@ const REST_SHARE = 10; // the service spends at most a tenth of its time on answ
  * @typedef {object} Overlay
  * @property {string} run_id
  * @property {string} label What people call it.
+ * @property {number} slot Which colour and dash it has; it keeps them while it is shown.
  * @property {import("./metrics.js").Columns} metrics
  */
+
+/** Those without a slot get the first that is free. @param {Array<object>} overlays @returns {Overlay[]} */
+function seated(overlays) {
+  const taken = overlays.map(({ slot }) => slot);
+  return overlays.map((overlay) => {
+    const slot = overlay.slot ?? freeSlot(taken);
+    taken.push(slot);
+    return { ...overlay, slot };
+  });
+}
 
 /** Fetches what is drawn beside the live run, and the difference to the first of it. */
 export class Overlays {
@@ -32,7 +44,10 @@ export class Overlays {
   start() {
     this.store.subscribe(({ status, view }) => {
       const runId = status?.run_id ?? null;
-      if (!runId) return;
+      if (!runId) {
+        if (this.runId) this.#clear();
+        return;
+      }
       const isAnother = runId !== this.runId;
       if (!isAnother && view.beside === this.wanted) return;
       const wanted = isAnother && this.runId ? null : view.beside;
@@ -53,6 +68,18 @@ export class Overlays {
     return this.#show(isShown ? [...others, runId].slice(-MOST_BESIDE) : others);
   }
 
+  /** A run is called otherwise now. @param {string} runId @param {?string} name */
+  rename(runId, name) {
+    const { overlays } = this.store.get();
+    if (!this.shown.includes(runId)) return;
+    this.store.update({ overlays: overlays.map((one) => (one.run_id === runId ? { ...one, label: name ?? runId } : one)) });
+  }
+
+  /** @param {string} runId Back where it was. @param {number} index @returns {Promise<void>} */
+  putBack(runId, index) {
+    return this.#show(this.shown.filter((other) => other !== runId).toSpliced(index, 0, runId).slice(0, MOST_BESIDE));
+  }
+
   #show(runIds) {
     this.#want(runIds);
     this.working = this.working.then(() => this.#fetch(runIds)).catch(this.onError);
@@ -66,6 +93,12 @@ export class Overlays {
     if (view.beside !== runIds) this.store.update({ view: { ...view, beside: runIds } });
   }
 
+  /** Beside no run there is none; what was asked for is back once one is live again. */
+  #clear() {
+    this.runId = null;
+    this.store.update({ overlays: [], difference: null });
+  }
+
   async #fetch(wanted) {
     const { runId } = this;
     const runIds = (wanted ?? (await this.#parents(runId))).filter((other) => other !== runId);
@@ -73,7 +106,7 @@ export class Overlays {
     const overlays = [];
     for (const other of runIds) overlays.push(known.get(other) ?? (await this.#overlay(other)));
     if (runId !== this.runId) return;
-    this.store.update({ overlays: overlays.filter(Boolean), difference: null });
+    this.store.update({ overlays: seated(overlays.filter(Boolean)), difference: null });
     if (wanted && wanted === this.wanted) this.#forgetMissing(runIds);
     await this.#refreshDifference();
   }

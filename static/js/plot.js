@@ -74,8 +74,8 @@ export function yRange({ zoom, yScales }, chart, usual) {
 
 const smoothingSpan = (input) => input.smoothing * Math.max(50, farthest(input));
 
-/** One column of the runs beside. */
-export const beside = (input, column, colour) =>
+/** One column of the runs beside, each in its own colour unless another is given. */
+export const beside = (input, column, colour = null) =>
   besideTraces(input, column, colour, xRange(input), smoothingSpan(input));
 
 const plotWidth = (size) => Math.max(40, size.width - MARGIN.left - MARGIN.right);

@@ -1,4 +1,4 @@
-// Where a popover opens: below what it belongs to, or above where there is no room; always inside the window.
+// Where a popover opens: below what it belongs to, or above where there is no room; always inside the window, beside its scrollbars.
 
 const GAP_PX = 6;
 
@@ -9,8 +9,9 @@ const GAP_PX = 6;
  */
 export function placeBeside(popover, anchor, left = anchor.left) {
   const { width, height } = popover.getBoundingClientRect();
+  const { clientWidth, clientHeight } = document.documentElement;
   const below = anchor.bottom + GAP_PX;
-  const top = below + height < window.innerHeight ? below : Math.max(GAP_PX, anchor.top - height - GAP_PX);
-  const inside = Math.max(GAP_PX, Math.min(left, window.innerWidth - width - GAP_PX));
+  const top = below + height < clientHeight ? below : Math.max(GAP_PX, anchor.top - height - GAP_PX);
+  const inside = Math.max(GAP_PX, Math.min(left, clientWidth - width - GAP_PX));
   Object.assign(popover.style, { left: `${inside}px`, top: `${top}px` });
 }

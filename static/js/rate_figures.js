@@ -8,7 +8,7 @@ export function rateFigure(input) {
   const { colours } = input;
   const [rate] = rawAndSmooth({ ...input, smoothing: 0 }, "AdamW", "learning_rate", colours.throughput, "%{y:.3~g}");
   return {
-    data: [...beside(input, "learning_rate", colours.beside), rate, ...markerTraces(input)],
+    data: [...beside(input, "learning_rate"), rate, ...markerTraces(input)],
     layout: layout(input, {
       levels: [],
       note: nothingMeasured(input, "learning_rate"),

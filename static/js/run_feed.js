@@ -90,8 +90,9 @@ export class RunFeed {
     const before = this.store.get();
     const isSameRun = this.runId === runId;
     if (!runId) {
+      const { runs } = await this.api.runs();
       this.runId = runId;
-      this.store.update({ status, ...NOTHING });
+      this.store.update({ status, runCount: runs.length, ...NOTHING });
       return;
     }
     const known = isSameRun ? before : NOTHING;

@@ -2,8 +2,12 @@
 
 import { prefixed, whole } from "./format.js";
 
+/** @param {number} count @returns {string} Runs that there are, with the verb. */
+export const countOf = (count) => (count === 1 ? "1 run is" : `${whole(count)} runs are`);
+
 const ANNOUNCEMENTS = {
   empty: () => "There is no run yet.",
+  closed: ({ runCount }) => `No run is open: ${countOf(runCount)} in the list.`,
   initializing: () => "A run is being taken live …",
   resuming: ({ resuming }) =>
     resuming ? `Resuming: step ${whole(resuming.step)} of ${whole(resuming.until)} computed again.` : "Resuming.",
@@ -22,8 +26,20 @@ const ANNOUNCEMENTS = {
  */
 export const stateName = ({ connection, status }) => (connection === "disconnected" ? connection : status.state);
 
-/** @param {string} name @param {?object} status @returns {string} The state as a sentence to be read out. */
-export const announcement = (name, status) => ANNOUNCEMENTS[name]?.(status ?? {}) ?? "";
+/**
+ * @param {import("./store.js").PageState} state
+ * @returns {string} The same, but "closed" where there are runs and none of them is open.
+ */
+export function situation(state) {
+  const name = stateName(state);
+  return name === "empty" && state.runCount > 0 ? "closed" : name;
+}
+
+/** @param {import("./store.js").PageState} state @returns {string} The state in a word or two. */
+export const stateLabel = (state) => (situation(state) === "closed" ? "none open" : stateName(state));
+
+/** @param {import("./store.js").PageState} state @returns {string} The state as a sentence to be read out. */
+export const announcement = (state) => ANNOUNCEMENTS[situation(state)]?.({ runCount: state.runCount, ...state.status }) ?? "";
 
 const LOUD = new Set(["initializing", "resuming", "halted", "failed", "disconnected"]);
 
@@ -34,7 +50,7 @@ const LOUD = new Set(["initializing", "resuming", "halted", "failed", "disconnec
  */
 export function banner(state) {
   const [name, { status }] = [stateName(state), state];
-  if (LOUD.has(name)) return { kind: name, text: announcement(name, status) };
+  if (LOUD.has(name)) return { kind: name, text: announcement(state) };
   if (status?.error) return { kind: "waiting", text: `Waiting: ${status.error}` };
   if (status?.disk?.state === "low") {
     return { kind: "low", text: `The disk is getting full: ${prefixed(status.disk.free_bytes, "B")} free. Training pauses before it is.` };
@@ -49,6 +65,7 @@ const OCCUPIED = new Set(["training", "initializing", "resuming", "disconnected"
 
 const WHY_NOT = {
   empty: "There is no run yet: start one first",
+  closed: "No run is open: open one or make another",
   initializing: "The run is being taken live; this takes a few seconds",
   resuming: "The run is being computed up to where it was",
   ready: "Training has not started",
@@ -67,21 +84,21 @@ const WHY_NOT = {
  */
 export function obstacles(state) {
   const name = stateName(state);
-  const reason = state.busy ? `${state.busy.title} first` : WHY_NOT[name];
+  const reason = state.busy ? `${state.busy.title} first` : WHY_NOT[situation(state)];
   const unless = (possible) => (possible && !state.busy ? null : reason);
   const canResume = RESUMABLE.has(name) || (name === "failed" && Boolean(state.status.run_id));
   const hasModel = canResume || name === "training";
   return {
-    train: unless(name === "empty" || canResume),
+    train: unless(situation(state) === "empty" || canResume),
     step: unless(canResume),
     pause: unless(name === "training"),
     stop: unless(name === "training" || name === "paused"),
     anneal: unless(hasModel),
-    setup: unless(!OCCUPIED.has(name)),
-    open: unless(!OCCUPIED.has(name)),
+    setup: unless(!OCCUPIED.has(name) || name === "training"), // which is paused once the form is filled in
+    open: unless(!OCCUPIED.has(name) || name === "training"),
     branch: unless(!OCCUPIED.has(name) && Boolean(state.status?.run_id)),
     save: unless(hasModel || name === "halted"),
     steer: unless(hasModel),
-    generate: hasModel || name === "halted" ? null : WHY_NOT[name],
+    generate: hasModel || name === "halted" ? null : WHY_NOT[situation(state)],
   };
 }

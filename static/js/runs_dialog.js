@@ -4,7 +4,7 @@ import { button, element } from "./dom.js";
 import { sentence } from "./events.js";
 import { fixed, whole } from "./format.js";
 import { comparisonTables } from "./comparison.js";
-import { obstacles } from "./run_state.js";
+import { obstacles, stateName } from "./run_state.js";
 import { Replays, replayWords } from "./replays.js";
 import { matches, nextOrder, sorted } from "./run_table.js";
 
@@ -46,6 +46,7 @@ export class RunsDialog {
     this.trash.addEventListener("click", () => {
       this.trash.setAttribute("aria-pressed", String(!this.isTrash));
       this.refresh();
+      this.#compare();
     });
     for (const head of dialog.querySelectorAll("[data-sort]")) {
       head.addEventListener("click", () => {
@@ -59,7 +60,7 @@ export class RunsDialog {
       const isAnother = state.status?.run_id !== previous.status?.run_id || state.status?.state !== previous.status?.state;
       if (isAnother) this.refresh();
       else if (changed.includes("overlays") || changed.includes("busy")) this.#show();
-      if (changed.includes("overlays")) this.#compare();
+      if (isAnother || changed.includes("overlays")) this.#compare();
     });
   }
 
@@ -78,10 +79,13 @@ export class RunsDialog {
   /** Ask for the list; of several answers the one asked for last is shown, whichever comes last. @returns {Promise<void>} */
   async refresh() {
     const asked = (this.asked += 1);
+    const { isTrash } = this;
     try {
-      const { runs } = await this.api.runs(this.isTrash);
+      const { runs } = await this.api.runs(isTrash);
       if (asked !== this.asked) return;
       this.runs = runs;
+      this.replays.adopt(runs);
+      if (!isTrash) this.store.update({ runCount: runs.length });
     } catch (error) {
       this.toasts.problem(error);
     }
@@ -100,7 +104,7 @@ export class RunsDialog {
   async #compare() {
     const beside = this.overlays.shown;
     const runId = this.store.get().status?.run_id;
-    this.comparison.hidden = beside.length === 0 || !runId;
+    this.comparison.hidden = beside.length === 0 || !runId || this.isTrash;
     if (this.comparison.hidden) return;
     try {
       const found = await this.api.compare([runId, ...beside]);
@@ -127,18 +131,25 @@ export class RunsDialog {
 
   #whyNone(count) {
     if (count > 0) return `None of ${whole(count)} has “${this.query.value.trim()}” in its name, id, tags or text.`;
-    return this.isTrash ? "The trash is empty." : "There is no run here yet.";
+    if (this.isTrash) return "The trash is empty.";
+    if (this.runs.length > 0) return `${this.runs.length === 1 ? "The only run is" : `All ${whole(this.runs.length)} are`} archived: tick “archived as well”.`;
+    return "There is no run here yet.";
   }
 
   #showReplays() {
     const { obstacle } = this.replays;
     for (const place of this.rows.querySelectorAll("[data-replay]")) {
-      const report = this.replays.report(place.closest("tr").dataset.run);
+      const runId = place.closest("tr").dataset.run;
+      const report = this.replays.report(runId);
       place.querySelector("span").textContent = report ? replayWords(report) : "";
       place.dataset.outcome = report?.state ?? "";
+      const isRunning = report?.state === "running";
       const again = place.querySelector("button");
-      again.disabled = obstacle !== null;
-      again.title = obstacle ?? "Do it again beside the live run: every saved hash must come out";
+      again.textContent = isRunning ? "Cancel" : "Replay";
+      again.setAttribute("aria-label", `${isRunning ? "Cancel the replay of run" : "Replay run"} ${runId}`);
+      again.disabled = obstacle !== null && !isRunning;
+      again.title = isRunning ? "End the replay; what it compared so far is forgotten"
+        : obstacle ?? "Do it again beside the live run: every saved hash must come out";
     }
   }
 
@@ -176,23 +187,44 @@ export class RunsDialog {
       "td",
       { className: "run-actions" },
       isLive
-        ? element("span", { className: "live-mark", textContent: "live" })
-        : button("Open", () => this.branching.open(runId), {
-          className: "small", "aria-label": `Open run ${runId}`, disabled: obstacle !== null, title: obstacle ?? "Take this run live where it was",
-        }),
+        ? element("span", { className: stateName(this.store.get()) === "training" ? "live-mark beside-pause" : "live-mark", textContent: "live" })
+        : this.#openButton(runId, obstacle),
       ...Object.entries(FORMATS).map(([format, label]) => element("a", {
         href: this.api.exportUrl(runId, format), download: "", textContent: label, title: FORMAT_HINTS[format],
         "aria-label": `Export run ${runId} as ${label}`,
       })),
-      button(run.archived ? "Take out" : "Archive", () =>
-        this.#ask(() => this.api.label(runId, { archived: !run.archived })), {
-        className: "plain small", "aria-label": `${run.archived ? "Take out of the archive" : "Archive"} run ${runId}`,
+      button(run.archived ? "Unarchive" : "Archive", () => this.#archive(run, !run.archived), {
+        className: "plain small", "aria-label": `${run.archived ? "Unarchive" : "Archive"} run ${runId}`,
       }),
       button("Delete", () => this.#trash(run), { className: "plain small", "aria-label": `Delete run ${runId}` }),
       element("span", { className: "replay", dataset: { replay: "" } },
-        button("Replay", () => this.replays.start(runId), { className: "plain small", "aria-label": `Replay run ${runId}` }),
+        button("Replay", () => (this.replays.isRunning(runId) ? this.replays.cancel(runId) : this.replays.start(runId)), {
+          className: "plain small",
+        }),
         element("span", { role: "status" })),
     );
+  }
+
+  /** The page shows the run that is opened, so the list gives way to it. */
+  #openButton(runId, obstacle) {
+    const isTraining = stateName(this.store.get()) === "training";
+    const hint = isTraining ? "Pause the run that trains, then take this one live where it was" : "Take this run live where it was";
+    const open = () => {
+      this.dialog.close();
+      this.branching.open(runId);
+    };
+    const words = isTraining ? "Pause and open" : "Open";
+    return button(words, open, {
+      className: "small", "aria-label": `${words} run ${runId}`, disabled: obstacle !== null, title: obstacle ?? hint,
+    });
+  }
+
+  async #archive(run, isArchived) {
+    const label = (archived) => this.#ask(async () => {
+      await this.api.label(run.run_id, { archived });
+      if (archived) this.toasts.offer(`Archived ${called(run)}`, "“archived as well” lists it again.", "Undo", () => label(false));
+    });
+    await label(isArchived);
   }
 
   #besideBox(runId, isLive) {
@@ -217,7 +249,11 @@ export class RunsDialog {
   }
 
   #nameField({ run_id: runId, name }) {
-    return this.#field(name ?? "", "name it", `Name of run ${runId}`, (typed) => this.api.label(runId, { name: typed || null }));
+    return this.#field(name ?? "", "name it", `Name of run ${runId}`, async (typed) => {
+      await this.api.label(runId, { name: typed || null });
+      this.overlays.rename(runId, typed || null);
+      await this.#compare();
+    });
   }
 
   #tagsField({ run_id: runId, tags }) {
@@ -232,15 +268,17 @@ export class RunsDialog {
       this.toasts.problem({ title: "The live run cannot be deleted now", detail: `${obstacle}.` });
       return;
     }
+    const index = this.overlays.shown.indexOf(runId);
     await this.#ask(async () => {
       await this.api.trash(runId);
       this.toasts.offer(`Deleted ${called(run)}`, "It is in the trash until you delete it for good.", "Undo", () =>
         this.#ask(async () => {
           await this.api.restore(runId);
           if (isLive) await this.branching.open(runId);
+          if (index >= 0) await this.overlays.putBack(runId, index);
         }));
     });
-    if (this.overlays.shown.includes(runId)) await this.overlays.toggle(runId, false);
+    if (index >= 0) await this.overlays.toggle(runId, false);
     await this.feed.refresh();
   }
 

@@ -57,6 +57,19 @@ export function scheduleSummary({ prompt, max_new_bytes: bytes, temperature, see
   return `${from}, ${whole(bytes)} bytes, temperature ${setting(temperature)}, seed ${seed}`;
 }
 
+/**
+ * At which interval texts are drawn, where the telemetry budget made it longer than was asked for.
+ * @param {Array<import("./events.js").RunEvent>} events
+ * @param {?{every: number}} schedule
+ * @returns {?number} Steps; null where it is as asked for.
+ */
+export function thinnedInterval(events, schedule) {
+  const last = events.findLast(({ kind, payload }) =>
+    kind === "samples_scheduled" || (kind === "telemetry_thinned" && payload.sample_interval));
+  const interval = last?.payload.sample_interval;
+  return schedule && interval > schedule.every ? interval : null;
+}
+
 /** The tab "Along training". */
 export class SampleHistory {
   /**
@@ -78,6 +91,7 @@ export class SampleHistory {
     this.form = place.querySelector("[data-schedule]");
     this.slider = place.querySelector("[type=range]");
     this.reschedule = place.querySelector("[data-reschedule]");
+    this.thinned = place.querySelector("[data-thinned]");
     this.samples = [];
     this.index = -1;
     this.loading = Promise.resolve();
@@ -157,6 +171,10 @@ export class SampleHistory {
     on.checked = schedule !== null;
     if (schedule && document.activeElement !== every) every.value = schedule.every;
     if (schedule && !blocked) this.reschedule.title = on.title = `Now drawn: ${scheduleSummary(schedule)}`;
+    const thinned = thinnedInterval(state.events, schedule);
+    this.thinned.hidden = thinned === null;
+    this.thinned.textContent = thinned === null ? "" : `now ${whole(thinned)}: budget`;
+    this.thinned.title = thinned === null ? "" : `Every ${whole(schedule.every)} steps would take more than the telemetry budget allows`;
     this.compare();
   }
 

@@ -1,11 +1,15 @@
 // The form that makes a run: size, text, seed, and every setting for those who want it.
 
 import { Foresight } from "./foresight.js";
+import { pausedFirst } from "./pausing.js";
+import { stateName } from "./run_state.js";
 import { Upload } from "./upload.js";
 
 const NUMBERS = ["d_model", "nhead", "num_layers", "dim_feedforward", "max_seq_len", "chunk_size", "overlap",
   "patch_bits", "batch_size", "learning_rate"];
 const WORDS = ["mixing", "memory", "autocast", "objective"];
+const LABELS = { init: "Make the run", train: "Make it and train" };
+const LABELS_WHILE_TRAINING = { init: "Pause and make it", train: "Pause, make it and train" };
 const ADVANCED = [...NUMBERS, "parity", ...WORDS];
 
 function typed(field, value) {
@@ -84,16 +88,24 @@ function showProblem(form, error, isAnswer = true) {
   }
 }
 
+/** What the buttons do: while a run trains, the new one has to wait for it to be paused. */
+function labelButtons(form, state) {
+  if (form.hasAttribute("aria-busy")) return;
+  const labels = stateName(state) === "training" ? LABELS_WHILE_TRAINING : LABELS;
+  for (const button of form.querySelectorAll("[type=submit]")) button.textContent = labels[button.value];
+}
+
 /**
  * @param {HTMLElement} page
  * @param {object} pageData
  * @param {object} pageData.presets Settings by size.
  * @param {number} pageData.max_body_bytes Of a request.
  * @param {object} context
+ * @param {object} context.store
  * @param {object} context.api
  * @param {import("./run_feed.js").RunFeed} context.feed
  */
-export function connectSetupForm(page, { presets, max_body_bytes: maxBytes }, { api, feed }) {
+export function connectSetupForm(page, { presets, max_body_bytes: maxBytes }, { store, api, feed }) {
   const dialog = page.querySelector("[data-setup]");
   const form = dialog.querySelector("form");
   const foresight = new Foresight(form.querySelector("[data-estimate]"), api, (error) => showProblem(form, error, false));
@@ -125,7 +137,7 @@ export function connectSetupForm(page, { presets, max_body_bytes: maxBytes }, { 
     foresight.stop();
     showProblem(form, null);
     try {
-      await api.init(settings());
+      await pausedFirst(store, api, () => api.init(settings()));
       if (isTraining) await api.start();
       dialog.close();
     } catch (error) {
@@ -133,9 +145,11 @@ export function connectSetupForm(page, { presets, max_body_bytes: maxBytes }, { 
     } finally {
       for (const button of buttons) button.disabled = false;
       form.removeAttribute("aria-busy");
+      labelButtons(form, store.get());
       feed.refresh();
     }
   });
+  store.subscribe((state) => labelButtons(form, state));
   const showHidden = ({ target }) => target.closest("details")?.setAttribute("open", "");
   form.addEventListener("invalid", showHidden, { capture: true });
   showTextField(form);

@@ -4,6 +4,7 @@
  * @typedef {object} PageState
  * @property {"connecting"|"connected"|"disconnected"} connection
  * @property {object} status The service's Status; at first that of the moment the page was made.
+ * @property {?number} runCount Runs there are, those in the trash apart; null before that is known.
  * @property {Object<string, Array<?number>>} metrics Columns of equal length, ordered by step.
  * @property {Array<object>} events Oldest first, each once.
  * @property {?{id: string, title: string}} busy A command that waits for its answer.
@@ -16,10 +17,16 @@
  * @property {import("./view.js").View} view How the charts are shown; the address says the same.
  */
 
-/** @param {import("./view.js").View} view @param {object} status @returns {PageState} */
-export const firstState = (view, status) => ({
+/**
+ * @param {import("./view.js").View} view
+ * @param {object} status
+ * @param {?number} [runCount]
+ * @returns {PageState}
+ */
+export const firstState = (view, status, runCount = null) => ({
   connection: "connecting",
   status,
+  runCount,
   metrics: {},
   events: [],
   busy: null,

@@ -6,6 +6,7 @@ import { clock, setting, whole } from "./format.js";
 import { obstacles } from "./run_state.js";
 
 const KEYBOARD_PAUSE_MS = 200;
+const ONE_LINE = 32; // characters of a refusal that have room in one
 
 /** One setting's row: a slider and a number that show the same value. */
 class TelemetryRow {
@@ -80,6 +81,7 @@ class TelemetryRow {
     this.#show(this.applied);
     this.#say("refused", "not changed");
     this.refusal.textContent = sentence;
+    this.refusal.classList.toggle("is-long", sentence.length > ONE_LINE);
     this.refusal.hidden = false;
   }
 

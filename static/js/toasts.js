@@ -8,7 +8,7 @@ const OFFER_DURATION_MS = 12_000;
 /**
  * @typedef {object} Toasts
  * @property {function(string): void} note
- * @property {function(Error): void} problem
+ * @property {function(Error, ?{label: string, act: function(): void}=): void} problem An error, and what can be done about it.
  * @property {function(string, string, string, function(): void): void} offer Title, detail, and a button with what it does.
  */
 
@@ -63,6 +63,6 @@ export function createToasts(region) {
   return {
     offer: (title, detail, label, act) => show(title, detail, false, { label, act }),
     note: (sentence) => show(sentence, "", false),
-    problem: (error) => show(error.title ?? "The page met an error", error.detail ?? String(error), true),
+    problem: (error, action = null) => show(error.title ?? "The page met an error", error.detail ?? String(error), true, action),
   };
 }

@@ -221,6 +221,20 @@ def test_a_step_is_saved_once(client: FlaskClient, run_id: str) -> None:
     assert [one["step"] for one in get(client, path)["checkpoints"]].count(18) == 1
 
 
+def test_a_checkpoint_asked_for_without_a_name_is_kept_as_well(client: FlaskClient, run_id: str) -> None:
+    path = f"/runs/{run_id}/checkpoints"
+    post(client, "/train-step", {"steps": 1})
+    assert post(client, path, code=201)["name"] == "saved by hand"
+    assert [(e["step"], e["name"]) for e in get(client, path)["checkpoints"] if e["name"]] == [
+        (15, "saved by hand")
+    ]
+    for _ in range(4):
+        post(client, "/train-step", {"steps": 6})
+    steps = [one["step"] for one in get(client, path)["checkpoints"]]
+    assert 15 in steps
+    assert 12 not in steps, "those that nobody asked for make room"
+
+
 def test_a_capsule_without_its_text_is_a_problem_and_no_half_file(client: FlaskClient, run_id: str) -> None:
     store = client.application.extensions["bitlm"].store
     for text in (store.data_dir / "data").iterdir():
@@ -238,7 +252,12 @@ def test_the_first_checkpoint_of_a_branch_cannot_be_deleted(client: FlaskClient,
 def test_a_run_is_handed_over_as_a_file(client: FlaskClient, run_id: str, name: str) -> None:
     answer = client.get(f"/runs/{run_id}/export/{name}")
     assert answer.status_code == 200
-    assert "attachment" in answer.headers["Content-Disposition"]
+    ending = {"report": "html", "capsule": "capsule.zip"}.get(name, name)
+    assert f'attachment; filename="{run_id}.{ending}"' in answer.headers["Content-Disposition"]
+    client.patch(f"/runs/{run_id}", json={"name": "my λ run / 2"})
+    named = client.get(f"/runs/{run_id}/export/{name}").headers["Content-Disposition"]
+    assert f'filename="my--run-2-{run_id}.{ending}"' in named
+    assert f"filename*=UTF-8''my-%CE%BB-run-2-{run_id}.{ending}" in named
     begins = {"csv": b"step,", "jsonl": b"{", "report": b"<!doctype html>", "capsule": b"PK"}
     assert answer.data.startswith(begins[name])
     assert client.get(f"/runs/{run_id}/export/pickle").status_code == 404

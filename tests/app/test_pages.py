@@ -34,6 +34,15 @@ def test_the_page_itself_says_which_run_there_is_how_it_is_and_how_far(
     client.post("/train-step", json={"steps": 3})
     assert shown(client) == {"run": run_id, "state": "ready", "step": "3", "title": "BitLM: ready"}
     assert re.search(r'data-welcome="ready" hidden', client.get("/").text)
+    client.post("/train/pause")
+    client.post(f"/runs/{run_id}/trash")
+    assert shown(client)["run"] == "no run"
+    client.post(f"/runs/{run_id}/restore")
+    assert shown(client) | {"step": ""} == {
+        "run": "1 run", "state": "none open", "step": "", "title": "BitLM: none open",
+    }  # fmt: skip
+    assert re.search(r'data-welcome="closed"(?! hidden)', client.get("/").text)
+    client.post(f"/runs/{run_id}/open")
     client.patch(f"/runs/{run_id}", json={"name": "</script><b>"})
     assert shown(client)["run"] == "&lt;/script&gt;&lt;b&gt;"
     (data,) = re.findall(r'id="page-data">(.*?)</script>', client.get("/").text, re.DOTALL)
@@ -46,10 +55,10 @@ def shown(client: FlaskClient) -> dict[str, str]:
     places = {
         "run": r'data-figure="run">(.*?)<',
         "step": r'data-figure="step">(.*?)<',
-        "state": r'data-state="(.*?)".*<span data-label>\1<',
+        "state": r'data-state=".*?".*<span data-label>(.*?)<',
         "title": r"<title>(.*?)<",
     }
-    page = client.get("/").text
+    page = re.sub(r'<span class="run-day">(.*?)</span>', r"\1", client.get("/").text)
     return {name: re.findall(place, page)[0] for name, place in places.items()}
 
 

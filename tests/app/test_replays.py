@@ -46,6 +46,26 @@ def test_a_replay_says_whether_every_bit_came_out_again(
     assert (different["state"], different["first_difference"]) == ("different", 4)
 
 
+def test_a_replay_is_cancelled_and_the_next_one_can_begin(
+    client: FlaskClient, tiny_run: dict[str, Any], wait_until: WaitUntil
+) -> None:
+    run_id = client.post("/init", json=tiny_run).json["run_id"]  # type: ignore[index] # JSON by now
+    client.post("/train-step", json={"steps": 4})
+    client.post("/train/pause")
+    path = f"/runs/{run_id}/replay"
+    assert client.delete(path).status_code == 409
+    assert client.get(f"/runs/{run_id}").json["replay"] is None  # type: ignore[index]
+    client.post(path)
+    assert client.get("/runs").json["runs"][0]["replay"]["state"] == "running"  # type: ignore[index]
+    cancelled = client.delete(path)
+    assert (cancelled.status_code, cancelled.json["state"]) == (200, "cancelled")  # type: ignore[index]
+    assert client.get(path).json == cancelled.json
+    assert client.delete(path).status_code == 409
+    assert client.delete("/runs/no-such-run/replay").status_code == 404
+    assert client.post(path).status_code == 202
+    assert ended(client, run_id, wait_until)["state"] == "same"
+
+
 def test_a_replay_that_cannot_be_done_says_why(
     client: FlaskClient, tiny_run: dict[str, Any], settings: Settings, wait_until: WaitUntil
 ) -> None:

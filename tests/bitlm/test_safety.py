@@ -21,6 +21,7 @@ from bitlm.generation import Sample, collect, generate
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.reference import ReferenceModel
 from bitlm.safety import hil_safe_inference, safe_sample_with_retry
+from bitlm.telemetry import repetition
 
 LENGTH = 128
 NOTHING = torch.zeros(0, dtype=torch.uint8)
@@ -71,7 +72,7 @@ def test_a_loop_fails_because_it_repeats_itself(reference: ReferenceModel) -> No
     verdict = SafetyGate().judge(sample_of(b"the of a" * (LENGTH // 8)), reference)
     assert not verdict.passed
     assert verdict.reasons == (
-        f"C {verdict.C:.2f} is below the floor 0.30: the text repeats itself",
+        f"C {verdict.C:.2f} is below the floor 0.3: the text repeats itself",
         "100% of the text are copies of the same 8 bytes, more than 75%",
     )
     assert verdict.repeats
@@ -154,7 +155,7 @@ def test_noise_fails_because_it_is_unlike_the_training_text(reference: Reference
     verdict = SafetyGate().judge(sample_of(noise), reference)
     reason, not_text = verdict.reasons
     assert "not UTF-8" in not_text
-    assert reason.startswith(f"S {verdict.S:.2f} is below the floor 0.50: ")
+    assert reason.startswith(f"S {verdict.S:.2f} is below the floor 0.5: ")
     assert "unlike what the model was trained on" in reason
 
 
@@ -186,7 +187,7 @@ def test_without_a_reference_the_error_says_how_to_get_one(model: BitTransformer
 
 
 def test_strict_refuses_an_untrained_model_and_hands_over_the_verdict(model: BitTransformer) -> None:
-    with pytest.raises(SafetyGateError, match=r"S 0\.\d\d is below the floor 0\.50") as caught:
+    with pytest.raises(SafetyGateError, match=r"S 0\.\d\d is below the floor 0\.5") as caught:
         hil_safe_inference(model, NOTHING, max_new_bytes=32)
     assert isinstance(caught.value.verdict, GateVerdict)
     assert caught.value.verdict.passed is False
@@ -368,3 +369,20 @@ def test_a_verdict_is_a_value_of_its_request_alone(model: BitTransformer) -> Non
     assert gated[0].verdict == gated[2].verdict
     assert replace(gated[0].verdict) == gated[0].verdict
     assert gated[0].sample.data != gated[1].sample.data
+
+
+@pytest.mark.parametrize(
+    ("C", "floor", "said"),
+    [
+        (0.22, 0.247, "C 0.22 is below the floor 0.247: "),
+        (0.246, 0.247, "C 0.246 is below the floor 0.247: "),
+        (0.2999, 0.3, "C 0.2999 is below the floor 0.3: "),
+        (0.12341, 0.12342, "C 0.12 is below the floor 0.12342: "),
+    ],
+)
+def test_a_verdict_names_the_floor_as_it_was_set_and_a_figure_that_reads_as_below_it(
+    C: float, floor: float, said: str
+) -> None:
+    copies = repetition(b"no copies")
+    verdict = SafetyGate(c_floor=floor, s_floor=0).verdict_of(C=C, S=1.0, copies=copies, broken=None)
+    assert verdict.reasons[0].startswith(said)

@@ -43,7 +43,7 @@ def test_text_that_turns_into_noise_is_stopped_by_the_moving_average() -> None:
     noise = np.random.default_rng(0).integers(32, 127, 500, dtype=np.uint8).tobytes()
     length, stream = watched(PAGE + noise)
     assert stream.verdict is not None
-    assert stream.verdict.reasons[0].startswith(f"S {stream.verdict.S:.2f} is below the floor 0.50")
+    assert stream.verdict.reasons[0].startswith(f"S {stream.verdict.S:.2f} is below the floor 0.5")
     assert length <= len(PAGE) + 96
 
 

@@ -272,8 +272,8 @@ def test_runs_are_named_tagged_compared_archived_and_deleted(page: Page) -> None
     expect(run_row(page, original)).to_have_count(1)
     page.get_by_role("button", name=f"Delete run {twin}").click()
     expect(run_row(page, twin)).to_have_count(0)
-    expect(state(page)).to_have_text("empty")
-    page.get_by_role("button", name="Undo").click()
+    expect(state(page)).to_have_text("none open")
+    page.get_by_role("button", name="Undo").last.click()
     expect(run_row(page, twin)).to_have_count(1)
     expect(state(page)).to_have_text("paused")
 

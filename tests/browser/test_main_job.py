@@ -207,7 +207,7 @@ def test_how_deep_positions_go_is_charted_where_they_choose(serve: Serve, open_w
     expect(chart_texts(page, "depth").filter(has_text="all 2")).to_have_count(1)
 
 
-def test_floors_say_what_they_reject_and_calibrate_sets_both_at_once(
+def test_floors_say_what_they_refuse_and_calibrate_sets_both_at_once(
     server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     window = open_window(server.url)
@@ -216,15 +216,15 @@ def test_floors_say_what_they_reject_and_calibrate_sets_both_at_once(
     page.get_by_role("button", name="Pause").click()
     expect(state(page)).to_have_text("paused")
     note = page.locator('[data-setting="s_floor"] [data-note]')
-    expect(note).to_have_text(re.compile(r"^rejects .* % of real text of 256 bytes$"))
+    expect(note).to_have_text(re.compile(r"^refuses .* % of real text of 256 bytes$"))
     page.get_by_label("Bytes", exact=True).fill("64")
     set_exactly(page, "S floor", "1")
-    expect(note).to_have_text("rejects 100 % of real text of 64 bytes")
+    expect(note).to_have_text("refuses 100 % of real text of 64 bytes")
     expect(page.locator('[data-setting="s_floor"]')).to_contain_text(re.compile(r"applied at step \d"))
 
     page.get_by_role("button", name="Calibrate").click()
     expect(page.locator("[data-calibrated]")).to_contain_text("For 64 bytes: C ")
-    expect(note).to_have_text(re.compile(r"^rejects (< )?[01]\.\d % of real text of 64 bytes$"))
+    expect(note).to_have_text(re.compile(r"^refuses (< )?[01]\.\d % of real text of 64 bytes$"))
     told = page.get_by_role("list", name="Events").get_by_text(re.compile("C floor .* S floor 1 → 0"))
     expect(told).to_have_count(1)
     assert window.console_errors == []

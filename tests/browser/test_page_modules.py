@@ -353,7 +353,7 @@ def test_thinned_telemetry_is_told_with_its_budget_and_its_intervals(evaluate_mo
         "payload": payload,
     }  # fmt: skip
     assert evaluate_module("events.js", "(module, event) => module.sentence(event)", event) == (
-        "Telemetry is kept below 2 % of the time: "
+        "Telemetry is being brought below 2 % of the time: "
         "C and S every 1,500 steps, attention and reversibility every 3,000"
     )
     assert evaluate_module("events.js", "(module, event) => module.weight(event)", event) == "note"
@@ -363,11 +363,11 @@ def test_thinned_telemetry_is_told_with_its_budget_and_its_intervals(evaluate_mo
     ("floor", "share"),
     [(0, 0), (0.1, 0.025), (0.2, 0.05), (0.25, 0.15), (0.3, 0.25), (0.45, 0.625), (0.6, 1), (0.7, 1)],
 )
-def test_the_share_of_text_a_floor_rejects_is_read_between_the_known_ones(
+def test_the_share_of_text_a_floor_refuses_is_read_between_the_known_ones(
     evaluate_module: EvaluateModule, floor: float, share: float
 ) -> None:
     known = {"shares": [0, 0.05, 0.25, 1], "floors": [0, 0.2, 0.3, 0.6], "floor": floor}
-    call = "(module, { shares, floors, floor }) => module.rejectedShare(shares, floors, floor)"
+    call = "(module, { shares, floors, floor }) => module.refusedShare(shares, floors, floor)"
     assert evaluate_module("calibration.js", call, known) == pytest.approx(share)
 
 

@@ -175,7 +175,7 @@ def test_thinned_telemetry_is_told_with_its_budget_and_its_intervals() -> None:
         event_id=1, run_id="r", step=50, at=0.0, kind="telemetry_thinned", source="session", payload=payload
     )
     assert sentence(event) == (
-        "Telemetry is kept below 0.5 % of the time: "
+        "Telemetry is being brought below 0.5 % of the time: "
         "C and S every 1,500 steps, attention and reversibility every 3,000"
     )
 

@@ -1,0 +1,66 @@
+"""What a branch is called at first: after the run it comes from, and what is otherwise in it.
+
+An id says when a run was made and no more; in a list of ten, and in the header on a phone, that tells nobody
+which it is.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from bitlm.history.narration import field_name, figure, short_label
+from bitlm.session import Origin, RunRecord
+
+LONGEST_NAME = 100
+"""Characters, as of every name of a run."""
+
+ID_CHARACTERS = 4
+"""Of an id, its last ones, which tell it from others; they stand for a run without a name."""
+
+SHORT_SETTINGS = {"learning_rate": "lr", "matrix_learning_rate": "matrix lr", "batch_size": "batch"}
+
+
+def branch_name(
+    parent: RunRecord, origin: Origin, told: Sequence[Mapping[str, Any]], taken: Collection[str]
+) -> str:
+    """Return a name for a branch: `tidy − λK 0.4`, `d6f3 · lr 0.001`.
+
+    Args:
+        parent: The run it comes from.
+        origin: What is otherwise.
+        told: The λ and floors that a fork begins with, as the journal says changes.
+        taken: Names of other runs; a number is added to one of these.
+    """
+    what = _difference(origin, told)
+    name = _joined(parent, what)
+    count = 1
+    while name in taken:
+        count += 1
+        name = _joined(parent, f"{what} ({count})")
+    return name
+
+
+def _joined(parent: RunRecord, what: str) -> str:
+    """Return the parent's name and what is otherwise, the first shortened where both are too long."""
+    base = parent.name or parent.run_id[-ID_CHARACTERS:]
+    room = LONGEST_NAME - len(what) - 1
+    if len(base) > room:
+        base = base[: max(0, room - 1)] + "…"
+    return f"{base} {what}"[:LONGEST_NAME]
+
+
+def _difference(origin: Origin, told: Sequence[Mapping[str, Any]]) -> str:
+    if origin.rolled_back:
+        return f"back at {origin.step}"
+    if origin.change is None:
+        settings = [
+            f"{SHORT_SETTINGS.get(name, name)} {figure(new)}" for name, new in origin.config_changes.items()
+        ]
+        settings += [f"{field_name(change['field'])} {figure(change['new'])}" for change in told]
+        return f"· {', '.join(settings)}" if settings else f"· from {origin.step}"
+    change = short_label(origin.change)
+    if origin.undo:
+        return f"before {change}"
+    if origin.instead is None:
+        return f"− {change}"
+    instead = [f"{field_name(name)} {figure(new)}" for name, new in origin.instead.items()]
+    return f"· {', '.join(instead)} not {change}"

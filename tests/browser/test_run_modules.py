@@ -1,0 +1,59 @@
+"""What the page says of runs, checkpoints and files, by the pure functions that say it."""
+
+import pytest
+
+from tests.browser.conftest import EvaluateModule
+
+
+@pytest.mark.parametrize(
+    ("step", "proposed", "said"),
+    [
+        (None, 500, ""),
+        (500, 500, ""),
+        (579, 500, "Step 579 has no checkpoint: the newest before it is of step 500. A fork begins at one."),
+        (
+            3,
+            6,
+            (
+                "Step 3 has no checkpoint: there is none before it, the first is of step 6. "
+                "A fork begins at one."
+            ),
+        ),
+    ],
+)
+def test_a_fork_that_cannot_begin_where_it_was_asked_for_says_where_it_begins(
+    evaluate_module: EvaluateModule, step: int | None, proposed: int, said: str
+) -> None:
+    call = "(module, steps) => module.whyNotAt(...steps)"
+    assert evaluate_module("dialogs.js", call, [step, proposed]) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        (None, "20261124-060039-cd79"),
+        ("my run", "my-run-20261124-060039-cd79"),
+        ("λK 0.4, again/../x", "λK-0.4-again-x-20261124-060039-cd79"),
+    ],
+)
+def test_a_file_of_a_chart_begins_with_the_name_of_its_run(
+    evaluate_module: EvaluateModule, name: str | None, title: str
+) -> None:
+    call = "(module, name) => module.fileTitle({ run_id: '20261124-060039-cd79', name })"
+    assert evaluate_module("chart_files.js", call, name) == title
+
+
+def test_a_schedule_says_the_interval_that_the_budget_made_of_it(evaluate_module: EvaluateModule) -> None:
+    def interval(*kinds: tuple[str, int | None]) -> int | None:
+        events = [
+            {"kind": kind, "payload": {"sample_interval": every} if every else {}} for kind, every in kinds
+        ]
+        call = "(module, events) => module.thinnedInterval(events, { every: 20 })"
+        found: int | None = evaluate_module("sample_history.js", call, events)
+        return found
+
+    told, probes = ("samples_scheduled", None), ("telemetry_thinned", None)
+    assert interval(told) is None
+    assert interval(told, ("telemetry_thinned", 260), probes) == 260
+    assert interval(told, ("telemetry_thinned", 260), ("telemetry_thinned", 20)) is None
+    assert interval(told, ("telemetry_thinned", 260), told) is None

@@ -1,0 +1,243 @@
+"""The list of runs, and the page while none of them is open: in a real browser, on real runs."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import OpenWindow
+from tests.browser.pages import make_run, state
+from tests.conftest import Serve
+
+
+@pytest.fixture(scope="module")
+def text(corpus_file: Path) -> str:
+    return corpus_file.read_text()
+
+
+@pytest.fixture
+def page(serve: Serve, open_window: OpenWindow, text: str) -> Page:
+    """A page of the second of two runs, which have done a few steps each."""
+    server = serve()
+    page = open_window(server.url).page
+    for seed in (1, 2):
+        make_run(page, server.url, text, seed=seed)
+        post(page, "/train-step", {"steps": 6})
+        post(page, "/train/pause", {})
+    page.reload()
+    expect(state(page)).to_have_text("paused")
+    return page
+
+
+def origin(page: Page) -> str:
+    return "http://" + urlsplit(page.url).netloc
+
+
+def post(page: Page, path: str, body: dict[str, Any]) -> Any:
+    answer = page.request.post(origin(page) + path, data=body, timeout=60_000)
+    assert answer.ok, answer.text()
+    return answer.json()
+
+
+def get(page: Page, path: str) -> Any:
+    return page.request.get(origin(page) + path).json()
+
+
+def run_ids(page: Page) -> list[str]:
+    """Return the runs' ids, the oldest first."""
+    return [run["run_id"] for run in get(page, "/runs")["runs"]][::-1]
+
+
+def dialog(page: Page) -> Locator:
+    return page.locator("[data-runs-dialog]")
+
+
+def open_runs(page: Page) -> None:
+    page.locator('.masthead [data-action="runs"]').click()
+    expect(dialog(page).locator("[data-runs] tr").first).to_be_visible()
+
+
+def beside(page: Page, run_id: str) -> Locator:
+    return page.get_by_label(f"Draw run {run_id} beside the live one")
+
+
+def test_with_no_run_open_the_page_says_how_many_there_are_and_opens_their_list(page: Page) -> None:
+    first, second = run_ids(page)
+    open_runs(page)
+    beside(page, first).check()
+    expect(page.locator("[data-overlays]")).to_contain_text(first)
+    dialog(page).get_by_role("button", name=f"Delete run {second}").click()
+    expect(state(page)).to_have_text("none open")
+    page.keyboard.press("Escape")
+    welcome = page.locator("[data-welcome]")
+    expect(welcome).to_contain_text("No run is open")
+    expect(welcome).to_contain_text("1 run is in the list")
+    expect(welcome).not_to_contain_text("Nothing has been trained yet", use_inner_text=True)
+    expect(page.locator('[data-figure="run"]')).to_have_text("1 run")
+    expect(page.locator("[data-overlays]")).to_be_hidden()
+    expect(page.locator(".chart-difference")).to_be_hidden()
+    page.reload()
+    expect(welcome).to_contain_text("No run is open")
+    expect(state(page)).to_have_text("none open")
+    welcome.get_by_role("button", name="Open …").click()
+    dialog(page).get_by_role("button", name=f"Open run {first}").click()
+    expect(state(page)).to_have_text("paused")
+    expect(dialog(page)).to_be_hidden()
+    expect(welcome).to_be_hidden()
+
+
+def test_runs_that_are_all_archived_are_said_to_be_so(page: Page) -> None:
+    for run_id in run_ids(page):
+        page.request.patch(f"{origin(page)}/runs/{run_id}", data={"archived": True})
+    page.locator('.masthead [data-action="runs"]').click()
+    expect(dialog(page)).to_contain_text("All 2 are archived: tick “archived as well”.")
+
+
+def test_a_deleted_run_that_is_taken_back_is_beside_the_live_one_again(page: Page) -> None:
+    first, _ = run_ids(page)
+    open_runs(page)
+    beside(page, first).check()
+    expect(page.locator("[data-overlays]")).to_contain_text(first)
+    dialog(page).get_by_role("button", name=f"Delete run {first}").click()
+    expect(page.locator("[data-overlays]")).to_be_hidden()
+    dialog(page).get_by_role("button", name="Undo").click()
+    expect(page.locator("[data-overlays]")).to_contain_text(first)
+    expect(beside(page, first)).to_be_checked()
+    expect(page.locator(".chart-difference")).to_be_visible()
+
+
+def test_archiving_is_said_and_taken_back(page: Page) -> None:
+    first, _ = run_ids(page)
+    open_runs(page)
+    dialog(page).get_by_role("button", name=f"Archive run {first}").click()
+    expect(page.locator(f'[data-run="{first}"]')).to_have_count(0)
+    expect(dialog(page).locator(".toast")).to_contain_text(f"Archived {first}")
+    dialog(page).get_by_role("button", name="Undo").click()
+    expect(dialog(page).get_by_role("button", name=f"Archive run {first}")).to_be_visible()
+    assert get(page, f"/runs/{first}")["archived"] is False
+
+
+def test_while_a_run_trains_another_is_opened_or_made_once_it_is_paused(page: Page, text: str) -> None:
+    first, second = run_ids(page)
+    page.locator('.run [data-action="train"]').click()
+    expect(state(page)).to_have_text("training")
+    open_runs(page)
+    dialog(page).get_by_role("button", name=f"Pause and open run {first}").click()
+    expect(dialog(page)).to_be_hidden()
+    expect(page.locator('[data-figure="run"]')).to_have_text(first)
+    expect(state(page)).to_have_text("paused")
+
+    page.locator('.run [data-action="train"]').click()
+    expect(state(page)).to_have_text("training")
+    page.keyboard.press("n")
+    form = page.locator("[data-setup]")
+    form.get_by_role("radio", name="tiny").check()
+    form.get_by_role("radio", name="File or folder").check()
+    form.get_by_label("Path of a text file or a folder").fill("/no/such/book.txt")
+    form.get_by_role("button", name="Pause and make it").click()
+    expect(form.locator("[data-problem]")).to_contain_text("no/such/book.txt")
+    expect(state(page)).to_have_text("training")  # what is refused costs nothing
+    form.get_by_role("radio", name="Pasted").check()
+    form.get_by_label("Text; the last tenth is held out").fill(text)
+    form.get_by_role("button", name="Pause and make it").click()
+    expect(form).to_be_hidden()
+    expect(state(page)).to_have_text("ready")
+    assert len(run_ids(page)) == 3
+    assert second in run_ids(page)
+
+
+def test_a_replay_that_a_restart_ended_is_said_to_be_lost_begun_again_and_cancelled(
+    serve: Serve, open_window: OpenWindow, text: str
+) -> None:
+    server = serve()
+    page = open_window(server.url).page
+    run_id = make_run(page, server.url, text)
+    post(page, "/train-step", {"steps": 6})
+    page.reload()
+    open_runs(page)
+    dialog(page).get_by_role("button", name=f"Replay run {run_id}").click()
+    expect(dialog(page).locator("[data-replay]")).to_contain_text("replaying")
+    server.kill()
+    expect(state(page)).to_have_text("disconnected")
+    serve(server.data_dir, BITLM_PORT=str(urlsplit(server.url).port))
+    lost = dialog(page).locator(".toast-problem", has_text="The replay was lost when the service restarted")
+    lost.get_by_role("button", name="Replay again").click()
+    expect(lost).to_be_hidden()
+    expect(dialog(page).locator(".toast-problem")).to_have_count(0)
+
+    page.reload()  # another page of the same service: it sees the replay, too
+    open_runs(page)
+    dialog(page).get_by_role("button", name=f"Cancel the replay of run {run_id}").click()
+    expect(dialog(page).locator("[data-replay]")).to_contain_text("cancelled")
+    dialog(page).get_by_role("button", name=f"Replay run {run_id}").click()
+    expect(dialog(page).locator("[data-replay]")).to_contain_text("same to the last bit")
+
+
+def test_a_comparison_follows_a_new_name_gives_way_to_the_trash_and_warns_of_other_texts(
+    page: Page, text: str
+) -> None:
+    first, _ = run_ids(page)
+    post(page, f"/runs/{first}/open", {})
+    post(page, "/config/telemetry", {"lambda_K": 0.2})
+    post(page, "/train-step", {"steps": 4})
+    post(page, "/config/telemetry", {"lambda_K": 0.3})
+    post(page, "/train-step", {"steps": 1})
+    make_run(page, origin(page), text, seed=3)
+    post(page, "/train-step", {"steps": 8})
+    open_runs(page)
+    beside(page, first).check()
+    comparison = dialog(page).locator("[data-comparison]")
+    expect(comparison).to_contain_text("Of 8 shared steps")
+    expect(comparison).to_contain_text("before step 8")
+    expect(comparison).to_contain_text("λK 0 → 0.2")
+    expect(comparison).not_to_contain_text("0.3")  # told once the last of those steps was done
+    name = page.get_by_label(f"Name of run {first}")
+    name.fill("plain")
+    name.press("Enter")
+    expect(comparison.locator("thead").first).to_contain_text("plain")
+    expect(page.locator("[data-overlays]")).to_contain_text("plain")
+    dialog(page).get_by_role("button", name="Trash").click()
+    expect(comparison).to_be_hidden()
+    dialog(page).get_by_role("button", name="Trash").click()
+    expect(comparison).to_be_visible()
+    expect(comparison).not_to_contain_text("Their texts differ")
+
+    other = make_run(page, origin(page), text[:12_000])
+    expect(page.locator('[data-figure="run"]')).to_have_text(other)
+    expect(beside(page, first)).not_to_be_checked()
+    beside(page, first).check()
+    expect(comparison).to_contain_text("Their texts differ")
+    fingerprints = comparison.get_by_role("row", name="corpus_fingerprint").get_by_role("cell")
+    assert [len(one) for one in fingerprints.all_inner_texts()] == [12, 12]
+
+
+def test_runs_beside_have_a_colour_each_and_keep_it(page: Page, text: str) -> None:
+    first, second = run_ids(page)
+    make_run(page, origin(page), text, seed=3)
+    page.goto(f"{origin(page)}/#beside={first},{second}")
+    page.reload()
+    chips = page.locator("[data-overlays] .chip")
+    expect(chips).to_have_count(2)
+    drawn = """(labels) => labels.map((label) => document.querySelector("[data-chart=loss]").data
+        ?.find(({ name }) => name === label)?.line.color)"""
+    page.wait_for_function(f"(labels) => ({drawn})(labels).every(Boolean)", arg=[first, second])
+    strokes = "(chips) => chips.map((chip) => getComputedStyle(chip.querySelector('svg')).stroke)"
+    colours = chips.evaluate_all(strokes)
+    assert len(set(colours)) == 2
+    assert page.evaluate(drawn, [first, second]) == colours
+    page.get_by_role("button", name=f"Take run {first} off the charts").click()
+    expect(chips).to_have_count(1)
+    assert chips.evaluate_all(strokes) == colours[1:]
+
+
+def test_a_branch_has_a_name_and_an_id_on_a_phone_the_part_that_tells_it_apart(page: Page) -> None:
+    _, second = run_ids(page)
+    page.set_viewport_size({"width": 390, "height": 844})
+    shown = page.locator('[data-figure="run"]')
+    expect(shown).to_have_text(second)
+    assert shown.inner_text() == second[9:]
+    assert shown.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    post(page, f"/runs/{second}/fork", {"settings": {"learning_rate": 0.001}})
+    expect(shown).to_have_text(f"{second[-4:]} · lr 0.001")
