@@ -60,10 +60,18 @@ TIMEOUT_CODE = 99
 
 @dataclass(frozen=True)
 class Room:
-    """Sources, as patterns, and the tests that belong to them."""
+    """Sources and the tests that belong to them.
+
+    Attributes:
+        sources: As patterns.
+        tests: Files and folders.
+        from_outside: More of them, which start the service: what they run of it is not seen, so they are
+            tried with every mutant that the others have left.
+    """
 
     sources: tuple[str, ...]
     tests: tuple[str, ...]
+    from_outside: tuple[str, ...] = ()
 
 
 ROOMS = {
@@ -80,7 +88,9 @@ ROOMS = {
         ),
     ),
     "session": Room(
-        ("bitlm/session/*.py",), ("tests/bitlm/session", "tests/bitlm/history", "tests/bitlm/cli")
+        ("bitlm/session/*.py",),
+        ("tests/bitlm/session", "tests/bitlm/history", "tests/bitlm/cli"),
+        ("tests/app/test_commit_order.py",),
     ),
 }
 
@@ -129,18 +139,18 @@ class Watch:
 class Copy:
     """A copy of the tree in which sources are changed, one at a time."""
 
+    tree: Path
     folder: Path
     changes: int = 0
 
     @classmethod
-    def make(cls, folder: Path) -> "Copy":
+    def make(cls, tree: Path, folder: Path) -> "Copy":
         """Copy the tree and compile its kernels."""
-        shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
-        (folder / "docs").symlink_to(ROOT / "docs")
+        shutil.copytree(tree, folder, symlinks=True)
         subprocess.run(
             [sys.executable, "-m", "bitlm", "compile"], cwd=folder, check=True, capture_output=True
         )
-        return cls(folder)
+        return cls(tree, folder)
 
     def change(self, path: str, mutant: Mutant) -> None:
         """Make one change; its time tells Python and numba that it is another source."""
@@ -148,7 +158,7 @@ class Copy:
         self.changes += 1
         kept = self._code_folder()
         source.write_bytes(mutant.applied(source.read_bytes()))
-        unlike = (ROOT / path).stat().st_mtime - 1_000.0 * self.changes
+        unlike = (self.tree / path).stat().st_mtime - 1_000.0 * self.changes
         os.utime(source, (unlike, unlike))
         other = self._code_folder()
         if other != kept:  # named after the sources; what is compiled calls nothing of the rooms there
@@ -157,7 +167,7 @@ class Copy:
 
     def restore(self, path: str) -> None:
         """Take the change back."""
-        shutil.copy2(ROOT / path, self.folder / path)
+        shutil.copy2(self.tree / path, self.folder / path)
 
     def _code_folder(self) -> Path:
         spec = importlib.util.spec_from_file_location("compiled_of_copy", self.folder / "bitlm/compiled.py")
@@ -214,17 +224,22 @@ class Baseline:
     Attributes:
         seconds: What each took.
         tests_of: Path and line to the tests that run it.
+        from_outside: Those that are always tried.
     """
 
     seconds: dict[str, float]
     tests_of: dict[tuple[str, int], set[str]]
+    from_outside: frozenset[str]
 
     def tests_for(self, path: str, mutant: Mutant) -> dict[str, float]:
         """Return the tests to try a mutant with, in order."""
         lines = range(mutant.line, mutant.last_line + 1)
         seen = set().union(*(self.tests_of.get((path, line), ()) for line in lines)) or set(self.seconds)
         mirror = f"/test_{Path(path).stem}.py"
-        order = sorted(seen, key=lambda name: (mirror not in name, self.seconds[name], name))
+        order = sorted(
+            seen | self.from_outside,
+            key=lambda name: (name in self.from_outside, mirror not in name, self.seconds[name], name),
+        )
         return {name: self.seconds[name] for name in order}
 
 
@@ -236,7 +251,7 @@ def baseline_of(room: Room) -> Baseline:
     def note(watch: Watch) -> None:
         noted.write_text(json.dumps(watch.seconds))
 
-    tests = [test for test in room.tests if (copy.folder / test).exists()]
+    tests = [test for test in (*room.tests, *room.from_outside) if (copy.folder / test).exists()]
     options = ("--cov=bitlm", "--cov-context=test", "--cov-report=")
     code = copy.test(Watch(), tests, *options, limit_s=3_600, after=note)
     if code:
@@ -250,7 +265,9 @@ def baseline_of(room: Room) -> Baseline:
         for line, contexts in data.contexts_by_lineno(str(source)).items():
             names = {context.rpartition("|")[0] for context in contexts if context}
             tests_of[str(source.relative_to(copy.folder)), line] = names
-    return Baseline(json.loads(noted.read_text()), tests_of)
+    seconds = json.loads(noted.read_text())
+    from_outside = frozenset(name for name in seconds if name.startswith(room.from_outside))
+    return Baseline(seconds, tests_of, from_outside)
 
 
 def judge(path: str, mutant: Mutant, tests: dict[str, float]) -> str:
@@ -274,28 +291,34 @@ def _copy() -> Copy:
     return _copies[0]
 
 
-def _begin(folder: str) -> None:
-    _copies.append(Copy.make(Path(folder) / str(os.getpid())))
+def _begin(tree: Path) -> None:
+    _copies.append(Copy.make(tree, tree.with_name(str(os.getpid()))))
 
 
-def drawn(room: Room, name: str, count: int, seed: int) -> list[tuple[str, Mutant]]:
-    """Return some of the room's mutants, each place of all its sources as likely as any other."""
-    sources = sorted(path for pattern in room.sources for path in ROOT.glob(pattern))
+def _tree_as_it_is(tree: Path) -> None:
+    """Copy the tree aside: whoever works on it meanwhile does not get in the way."""
+    shutil.copytree(ROOT, tree, ignore=NOT_COPIED)
+    (tree / "docs").symlink_to(ROOT / "docs")
+
+
+def drawn(tree: Path, name: str, count: int, seed: int) -> list[tuple[str, Mutant]]:
+    """Return some of a room's mutants, each place of all its sources as likely as any other."""
+    sources = sorted(path for pattern in ROOMS[name].sources for path in tree.glob(pattern))
     places = [
-        (str(path.relative_to(ROOT)), mutant) for path in sources for mutant in mutants_of(path.read_bytes())
+        (str(path.relative_to(tree)), mutant) for path in sources for mutant in mutants_of(path.read_bytes())
     ]
     chosen = random.Random(f"{name} {seed}").sample(places, min(count, len(places)))  # noqa: S311 - a draw, no secret
     return sorted(chosen, key=lambda place: (place[0], place[1].start))
 
 
 def measure(
-    pool: ProcessPoolExecutor, name: str, baseline: Baseline, count: int, seed: int
+    pool: ProcessPoolExecutor, name: str, seed: int, baseline: Baseline, places: list[tuple[str, Mutant]]
 ) -> dict[str, Any]:
     """Try a room's mutants of one seed and return its line."""
     began = time.monotonic()
     waiting = {
         pool.submit(judge, path, mutant, baseline.tests_for(path, mutant)): (path, mutant)
-        for path, mutant in drawn(ROOMS[name], name, count, seed)
+        for path, mutant in places
     }
     outcomes: Counter[str] = Counter()
     left: list[dict[str, Any]] = []
@@ -342,16 +365,18 @@ def main() -> None:
     options = parser.parse_args()
 
     rows = []
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ProcessPoolExecutor(
-            options.processes, multiprocessing.get_context("fork"), initializer=_begin, initargs=(folder,)
-        ) as pool,
-    ):
-        baselines = {name: pool.submit(baseline_of, ROOMS[name]) for name in options.rooms}
-        for name, baseline in baselines.items():
-            found = baseline.result()
-            rows += [measure(pool, name, found, options.count, seed) for seed in options.seed]
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        _tree_as_it_is(tree)
+        with ProcessPoolExecutor(
+            options.processes, multiprocessing.get_context("fork"), initializer=_begin, initargs=(tree,)
+        ) as pool:
+            baselines = {name: pool.submit(baseline_of, ROOMS[name]) for name in options.rooms}
+            for name, baseline in baselines.items():
+                found = baseline.result()
+                for seed in options.seed:
+                    places = drawn(tree, name, options.count, seed)
+                    rows.append(measure(pool, name, seed, found, places))
     done = {(row["room"], row["seed"]) for row in rows}
     earlier = options.output / f"{datetime.now(UTC):%Y-%m-%d}-mutation.json"
     if earlier.exists():  # of the same day: other rooms and seeds

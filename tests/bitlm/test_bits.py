@@ -47,6 +47,17 @@ def test_bits_are_most_significant_first_and_parity_makes_the_sum_even() -> None
     assert bytes_to_bits(b"AC", parity=True).tolist() == [*A_BITS, 0, *C_BITS, 1]
 
 
+def test_there_is_no_parity_unless_it_is_asked_for() -> None:
+    assert text_to_bits("A").tolist() == A_BITS
+    assert bits_to_text(A_BITS) == "A"
+    assert bits_to_bytes(A_BITS) == b"A"
+
+
+def test_a_row_of_bits_is_taken_as_it_is_and_not_copied() -> None:
+    row = torch.tensor(A_BITS, dtype=torch.uint8)
+    assert as_bits(row).data_ptr() == row.data_ptr()
+
+
 @given(rows=st.lists(st.binary(min_size=3, max_size=3), min_size=1, max_size=4), parity=st.booleans())
 def test_a_batch_is_encoded_as_its_rows_are(rows: list[bytes], parity: bool) -> None:  # noqa: FBT001
     values = torch.tensor([list(row) for row in rows], dtype=torch.uint8)

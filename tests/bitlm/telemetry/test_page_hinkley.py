@@ -66,6 +66,20 @@ def test_a_ramp_is_found_while_it_rises() -> None:
     assert move.after > move.before + 0.3
 
 
+def test_a_move_is_seen_on_a_level_far_above_its_noise() -> None:
+    values = [1e6 + value for value in [*noise(8, 400), *(value + 4 for value in noise(9, 200))]]
+    ((step, _),) = moves(values)
+    assert 400 < step < 420
+
+
+def test_twenty_values_are_a_block_unless_said_otherwise() -> None:
+    values = [*noise(1, 600), *(value + 2 for value in noise(2, 400))]
+    detector = PageHinkley()
+    found = [step for step, value in enumerate(values, 1) if detector.observe(value, step) is not None]
+    assert found == [step for step, _ in moves(values, block=20)]
+    assert found != [step for step, _ in moves(values, block=21)]
+
+
 def test_one_outlier_is_no_move() -> None:
     assert moves([*noise(4, 200), 1000.0, *noise(5, 200)], block=20) == []
 
