@@ -89,7 +89,7 @@ ROOMS = {
     ),
     "session": Room(
         ("bitlm/session/*.py",),
-        ("tests/bitlm/session", "tests/bitlm/history", "tests/bitlm/cli"),
+        ("tests/bitlm/session", "tests/bitlm/history"),
         ("tests/app/test_commit_order.py",),
     ),
 }
@@ -352,6 +352,14 @@ def measure(
     }
 
 
+def keep_beside_others(folder: Path, row: dict[str, Any]) -> None:
+    """Write a line to the folder, with those of the same day for other rooms and seeds."""
+    earlier = folder / f"{datetime.now(UTC):%Y-%m-%d}-mutation.json"
+    others = json.loads(earlier.read_text())["rows"] if earlier.exists() else []
+    rows = [other for other in others if (other["room"], other["seed"]) != (row["room"], row["seed"])]
+    keep(folder, "mutation", rows=sorted([*rows, row], key=lambda one: (one["room"], one["seed"])))
+
+
 def main() -> None:
     """Draw, try, print, write."""
     parser = argparse.ArgumentParser(
@@ -364,7 +372,6 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
 
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         _tree_as_it_is(tree)
@@ -376,13 +383,7 @@ def main() -> None:
                 found = baseline.result()
                 for seed in options.seed:
                     places = drawn(tree, name, options.count, seed)
-                    rows.append(measure(pool, name, seed, found, places))
-    done = {(row["room"], row["seed"]) for row in rows}
-    earlier = options.output / f"{datetime.now(UTC):%Y-%m-%d}-mutation.json"
-    if earlier.exists():  # of the same day: other rooms and seeds
-        kept = json.loads(earlier.read_text())["rows"]
-        rows = [row for row in kept if (row["room"], row["seed"]) not in done] + rows
-    keep(options.output, "mutation", settings={"count": options.count}, rows=rows)
+                    keep_beside_others(options.output, measure(pool, name, seed, found, places))
 
 
 if __name__ == "__main__":

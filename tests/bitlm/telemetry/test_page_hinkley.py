@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bitlm.errors import ConfigError
 from bitlm.telemetry import Move, PageHinkley
+from bitlm.telemetry.page_hinkley import _Side
 
 
 def moves(values: list[float], *, block: int = 1) -> list[tuple[int, Move]]:
@@ -33,6 +34,17 @@ def test_a_step_is_found_as_worked_by_hand() -> None:
     ((step, move),) = moves([*[0.0, 1.0] * 5, 8.0, 9.0, 30.0, 30.0])
     assert (step, move.since) == (13, 10)
     assert (move.before, move.after) == pytest.approx((0.5, 47 / 3))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sum_begins_again_at_0_and_one_block_adds_9_at_most(sign: int) -> None:
+    side, totals = _Side(sign), []
+    for step, score in enumerate([0.5, 1.0, 3.0, 100.0, 0.0, -8.0, -3.0, 1.25]):
+        side.add(sign * score, mean=float(step), step=10 * step)
+        totals.append((side.total, side.blocks[:1], side.since))
+    assert [total for total, _, _ in totals] == [0, 0, 2, 11, 10, 1, 0, 0.25]
+    assert totals[5][1:] == ([2.0], 20)
+    assert totals[7][1:] == ([7.0], 70)
 
 
 def test_a_fall_is_found_as_a_rise_is() -> None:
