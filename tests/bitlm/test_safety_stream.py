@@ -135,3 +135,9 @@ def test_no_wait_is_longer_than_a_minute_and_no_more_than_100_retries_are_made(m
     for retries in (101, True):
         with pytest.raises(ConfigError, match="use a whole number from 0 to 100"):
             safe_sample_with_retry(model, NOTHING, max_retries=retries)
+
+
+def test_the_floors_of_a_stream_are_those_of_the_gate_unless_said_otherwise(model: BitTransformer) -> None:
+    with pytest.raises(SafetyGateError) as caught:
+        list(stream_with_retry(model, NOTHING, max_new_bytes=8))
+    assert (caught.value.verdict.c_floor, caught.value.verdict.s_floor) == (0.3, 0.5)
