@@ -35,7 +35,7 @@ def test_a_lasting_shift_is_one_alert() -> None:
 
 
 def test_a_hundred_steps_are_a_window_unless_said_otherwise() -> None:
-    """The first hundred are not looked at, two hundred make the windows; 51 higher values raise one by 0.204."""
+    """Two windows come after the hundred steps that are not looked at; 51 higher values move one by 0.204."""
     with pytest.warns(MetricDriftWarning, match="two windows of 100 values"):
         ((step, alert),) = run(DriftMonitor(), [9.0] * 100 + [0.5] * 200 + [0.9] * 60)
     assert (step, alert.payload["since"]) == (351, 251)
