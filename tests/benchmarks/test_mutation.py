@@ -5,7 +5,8 @@ from textwrap import dedent
 
 import pytest
 
-from benchmarks.mutants import mutants_of
+from benchmarks.mutants import Mutant, mutants_of
+from benchmarks.mutation import ROOMS, ROOT, Baseline, drawn
 
 
 def changes(source: str) -> list[str]:
@@ -110,3 +111,30 @@ def test_a_change_replaces_exactly_what_it_says_also_after_letters_of_several_by
     assert mutants[3].applied(source).decode().splitlines()[3] == "    <= d"
     for mutant in mutants:
         ast.parse(mutant.applied(source))
+
+
+def test_the_mirror_comes_first_then_the_quick_ones_and_the_service_last() -> None:
+    seconds = {
+        "tests/bitlm/test_gate.py::a": 9.0,
+        "tests/bitlm/test_gate.py::b": 2.0,
+        "tests/bitlm/test_safety.py::c": 0.1,
+        "tests/bitlm/test_safety.py::d": 5.0,
+        "tests/app/test_gate.py::e": 0.2,
+    }
+    outside = frozenset({"tests/app/test_gate.py::e"})
+    seen = {("bitlm/gate.py", 7): set(seconds) - outside - {"tests/bitlm/test_safety.py::d"}}
+    baseline = Baseline(seconds, seen, outside)
+
+    def order(line: int) -> list[str]:
+        mutant = Mutant("constant", line, line, start=0, end=1, before="0", after="1")
+        return [name.rpartition("::")[2] for name in baseline.tests_for("bitlm/gate.py", mutant)]
+
+    assert order(7) == ["b", "a", "c", "e"]
+    assert order(8) == ["b", "a", "c", "d", "e"], "nobody was seen to run it"
+
+
+def test_a_seed_draws_the_same_mutants_again_and_another_seed_others() -> None:
+    first, again, other = (drawn(ROOT, "bits", 10, seed) for seed in (0, 0, 1))
+    assert first == again != other
+    assert len(set(first)) == 10
+    assert {path for path, _ in first} == set(ROOMS["bits"].sources)

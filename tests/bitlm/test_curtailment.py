@@ -90,6 +90,15 @@ def test_s_stops_a_text_at_the_first_look_at_which_certainty_of_all_the_rest_wou
         assert len(until_settled(noise, SafetyGate())) == lost[0]
 
 
+@pytest.mark.parametrize("look", [16, 64, 128])
+def test_half_a_bit_below_what_the_floor_leaves_is_enough_to_be_stopped(look: int) -> None:
+    noise = np.random.default_rng(7).integers(32, 127, 256, dtype=np.uint8).tobytes()
+    so_far = byte_log_probabilities(noise, REFERENCE).cumsum()
+    below, above = (2.0 ** ((so_far[look - 1] + bits) / (8 * 256)) for bits in (0.5, -0.5))
+    assert len(until_settled(noise, SafetyGate(s_floor=below))) == look
+    assert len(until_settled(noise, SafetyGate(s_floor=above))) > look
+
+
 def test_a_long_text_is_looked_at_sixty_four_times() -> None:
     assert len(until_settled(b"the of a" * 512, SafetyGate(s_floor=0))) == 3072 + 4096 // 64
 
