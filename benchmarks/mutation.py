@@ -161,7 +161,8 @@ class Copy:
         unlike = (self.tree / path).stat().st_mtime - 1_000.0 * self.changes
         os.utime(source, (unlike, unlike))
         other = self._code_folder()
-        if other != kept:  # named after the sources; what is compiled calls nothing of the rooms there
+        # It is named after the sources, and nothing that is compiled calls those of the rooms.
+        if other != kept and not other.is_symlink():
             other.rmdir()
             other.symlink_to(kept)
 
