@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitlm.bits import (
+    LEAST_BYTE_OF_A_LONG_CHARACTER,
+    LONGEST_CHARACTER,
     FaultFinder,
     add_parity,
     as_bits,
@@ -156,6 +158,12 @@ def test_a_parity_error_names_the_first_frames_and_the_remedy() -> None:
         ParityError, match=r"7 frame\(s\) fail even parity \(first: 0, 1, 2, 3, 4\).*enforce_parity"
     ):
         bits_to_bytes(bits, parity=True)
+
+
+def test_the_longest_character_and_the_least_byte_of_a_long_one_are_those_of_utf_8() -> None:
+    assert len("\U0010ffff".encode()) == LONGEST_CHARACTER
+    assert len(chr(LEAST_BYTE_OF_A_LONG_CHARACTER - 1).encode()) == 1
+    assert len(chr(LEAST_BYTE_OF_A_LONG_CHARACTER).encode()) == 2
 
 
 @given(st.text(), st.integers(0, 3), st.integers(0, 3))
