@@ -1,8 +1,11 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from bitlm.bits import (
     LEAST_BYTE_OF_A_LONG_CHARACTER,
@@ -127,6 +130,14 @@ def test_no_bits_are_no_bytes() -> None:
 def test_what_is_no_bit_is_refused_by_name(bits: torch.Tensor, message: str) -> None:
     with pytest.raises(BitFormatError, match=message):
         as_bits(bits)
+
+
+@pytest.mark.parametrize("convert", [pack_bytes, add_parity])
+def test_a_payload_with_something_that_is_no_bit_is_refused(convert: Callable[[Tensor], Tensor]) -> None:
+    payload = torch.tensor([A_BITS, A_BITS], dtype=torch.uint8)
+    payload[1, 3] = 2
+    with pytest.raises(BitFormatError, match="element 11 is 2; a bit is 0 or 1"):
+        convert(payload)
 
 
 @pytest.mark.usefixtures("unchecked_types")
