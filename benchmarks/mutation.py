@@ -95,7 +95,7 @@ ROOMS = {
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class Watch:
     """A plugin of pytest: chooses and orders the tests, and notes how long each takes.
 
@@ -281,6 +281,8 @@ def judge(path: str, mutant: Mutant, tests: dict[str, float]) -> str:
         code = copy.test(Watch(chosen=tests), files, "-x", limit_s=limit_s)
     finally:
         copy.restore(path)
+    if code == pytest.ExitCode.INTERNAL_ERROR:
+        raise SystemExit(f"pytest failed itself: {copy.folder.with_suffix('.log').read_text()}")
     return {0: SURVIVED, TIMEOUT_CODE: TIMED_OUT, -signal.SIGKILL: TIMED_OUT}.get(code, KILLED)
 
 
