@@ -30,7 +30,10 @@ def test_a_step_is_found_as_worked_by_hand() -> None:
     #  8: z = 7.5 ÷ √½ = 10.6, of which 10 count, so Σ = 9; mean 13 ÷ 11, σ² = (9 + 7²) ÷ (2 · 10) = 2.9
     #  9: z = (9 − 13 ÷ 11) ÷ √2.9 = 4.59, so Σ = 12.59;     mean 22 ÷ 12, σ² = (58 + 1) ÷ (2 · 11) = 2.68
     # 30: z = (30 − 22 ÷ 12) ÷ √2.68 = 17.2, of which 10 count, so Σ = 21.59, which exceeds 20.
+    # 15.4 in its place has z = 8.28, so Σ = 19.87; 15.7 has z = 8.47, so Σ = 20.06.
     assert moves([*[0.0, 1.0] * 5, 8.0, 9.0]) == []
+    assert moves([*[0.0, 1.0] * 5, 8.0, 9.0, 15.4]) == []
+    assert [step for step, _ in moves([*[0.0, 1.0] * 5, 8.0, 9.0, 15.7])] == [13]
     ((step, move),) = moves([*[0.0, 1.0] * 5, 8.0, 9.0, 30.0, 30.0])
     assert (step, move.since) == (13, 10)
     assert (move.before, move.after) == pytest.approx((0.5, 47 / 3))
