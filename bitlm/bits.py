@@ -146,8 +146,8 @@ class FaultFinder:
 
     def __init__(self, history: bytes = b"") -> None:
         """Begin a passage after these bytes."""
-        self._readings = [getincrementaldecoder("utf-8")()]
-        for known in range(1, min(len(history), LONGEST_CHARACTER - 1) + 1):
+        self._readings: list[IncrementalDecoder] = []
+        for known in range(min(len(history), LONGEST_CHARACTER - 1) + 1):
             reading = getincrementaldecoder("utf-8")()
             if _goes_on(reading, history[len(history) - known :]):
                 self._readings.append(reading)

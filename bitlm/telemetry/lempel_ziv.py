@@ -87,8 +87,9 @@ def _parse(row: UInt8[np.ndarray, "bit"], known: Int8[np.ndarray, "bit"]) -> tup
     """Parse a row of bits.
 
     A suffix automaton of what has been read says what occurs in it: a string is there if it leads from the
-    root to a state. The state the phrase so far leads to is followed while the automaton grows, and changes
-    to a state's link when the state is split.
+    root to a state. The state the phrase so far leads to is followed while the automaton grows. A phrase
+    that goes on is a suffix no longer than the longest that occurs earlier, so what leads on from its state
+    is turned to the split one wherever a state is split.
 
     Args:
         row: 0 and 1.
@@ -101,7 +102,7 @@ def _parse(row: UInt8[np.ndarray, "bit"], known: Int8[np.ndarray, "bit"]) -> tup
     following = np.full((most, 2), -1, np.int64)
     link, longest = np.full(most, -1, np.int64), np.zeros(most, np.int64)
     states, whole = 1, 0  # the state of all that has been read
-    state, length, breaks = 0, 0, 0  # of the phrase so far
+    state, breaks = 0, 0  # where the phrase so far leads to, and how many have ended
     for place in range(len(row)):
         zero, one = following[state, 0] >= 0, following[state, 1] >= 0
         known[place] = (BOTH if one else ZERO) if zero else (ONE if one else NEITHER)
@@ -134,9 +135,7 @@ def _parse(row: UInt8[np.ndarray, "bit"], known: Int8[np.ndarray, "bit"]) -> tup
         whole = new
 
         if goes_on:
-            state, length = following[state, bit], length + 1
-            while longest[link[state]] >= length:
-                state = link[state]
+            state = following[state, bit]
         else:
-            state, length, breaks = 0, 0, breaks + 1
-    return breaks, 1 if length else 0
+            state, breaks = 0, breaks + 1
+    return breaks, 1 if state else 0

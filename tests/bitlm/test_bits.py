@@ -1,10 +1,15 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from bitlm.bits import (
+    LEAST_BYTE_OF_A_LONG_CHARACTER,
+    LONGEST_CHARACTER,
     FaultFinder,
     add_parity,
     as_bits,
@@ -45,6 +50,17 @@ def test_bits_to_bytes_undoes_bytes_to_bits(data: bytes, parity: bool) -> None: 
 def test_bits_are_most_significant_first_and_parity_makes_the_sum_even() -> None:
     assert bytes_to_bits(b"A").tolist() == A_BITS
     assert bytes_to_bits(b"AC", parity=True).tolist() == [*A_BITS, 0, *C_BITS, 1]
+
+
+def test_there_is_no_parity_unless_it_is_asked_for() -> None:
+    assert text_to_bits("A").tolist() == A_BITS
+    assert bits_to_text(A_BITS) == "A"
+    assert bits_to_bytes(A_BITS) == b"A"
+
+
+def test_a_row_of_bits_is_taken_as_it_is_and_not_copied() -> None:
+    row = torch.tensor(A_BITS, dtype=torch.uint8)
+    assert as_bits(row).data_ptr() == row.data_ptr()
 
 
 @given(rows=st.lists(st.binary(min_size=3, max_size=3), min_size=1, max_size=4), parity=st.booleans())
@@ -116,6 +132,14 @@ def test_what_is_no_bit_is_refused_by_name(bits: torch.Tensor, message: str) -> 
         as_bits(bits)
 
 
+@pytest.mark.parametrize("convert", [pack_bytes, add_parity])
+def test_a_payload_with_something_that_is_no_bit_is_refused(convert: Callable[[Tensor], Tensor]) -> None:
+    payload = torch.tensor([A_BITS, A_BITS], dtype=torch.uint8)
+    payload[1, 3] = 2
+    with pytest.raises(BitFormatError, match="element 11 is 2; a bit is 0 or 1"):
+        convert(payload)
+
+
 @pytest.mark.usefixtures("unchecked_types")
 def test_a_ragged_row_is_refused() -> None:
     with pytest.raises(BitFormatError, match="not a row of numbers"):
@@ -145,6 +169,12 @@ def test_a_parity_error_names_the_first_frames_and_the_remedy() -> None:
         ParityError, match=r"7 frame\(s\) fail even parity \(first: 0, 1, 2, 3, 4\).*enforce_parity"
     ):
         bits_to_bytes(bits, parity=True)
+
+
+def test_the_longest_character_and_the_least_byte_of_a_long_one_are_those_of_utf_8() -> None:
+    assert len("\U0010ffff".encode()) == LONGEST_CHARACTER
+    assert len(chr(LEAST_BYTE_OF_A_LONG_CHARACTER - 1).encode()) == 1
+    assert len(chr(LEAST_BYTE_OF_A_LONG_CHARACTER).encode()) == 2
 
 
 @given(st.text(), st.integers(0, 3), st.integers(0, 3))

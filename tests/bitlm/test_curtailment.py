@@ -11,6 +11,7 @@ from bitlm.data import Corpus
 from bitlm.gate import SafetyGate
 from bitlm.generation import GeneratedByte, Sample
 from bitlm.reference import ReferenceModel
+from bitlm.telemetry import byte_log_probabilities
 
 TEXT = Corpus("the first 100 kB of the embedded text", Corpus.embedded().data[:100_000])
 REFERENCE = ReferenceModel.fit(TEXT.train, order=3)
@@ -79,6 +80,27 @@ def test_noise_is_stopped_when_likely_text_could_no_longer_make_up_for_it() -> N
     assert 16 < len(begun) < 112
     assert until_settled(noise, SafetyGate(s_floor=0)) == noise
     assert len(until_settled(noise, SafetyGate(), length=1024)) == 128
+
+
+def test_s_stops_a_text_at_the_first_look_at_which_certainty_of_all_the_rest_would_not_do() -> None:
+    for seed in range(5):
+        noise = np.random.default_rng(seed).integers(32, 127, 256, dtype=np.uint8).tobytes()
+        so_far = byte_log_probabilities(noise, REFERENCE).cumsum()
+        lost = [look for look in range(16, 257, 16) if so_far[look - 1] < 8 * 256 * np.log2(0.5)]
+        assert len(until_settled(noise, SafetyGate())) == lost[0]
+
+
+@pytest.mark.parametrize("look", [16, 64, 128])
+def test_half_a_bit_below_what_the_floor_leaves_is_enough_to_be_stopped(look: int) -> None:
+    noise = np.random.default_rng(7).integers(32, 127, 256, dtype=np.uint8).tobytes()
+    so_far = byte_log_probabilities(noise, REFERENCE).cumsum()
+    below, above = (2.0 ** ((so_far[look - 1] + bits) / (8 * 256)) for bits in (0.5, -0.5))
+    assert len(until_settled(noise, SafetyGate(s_floor=below))) == look
+    assert len(until_settled(noise, SafetyGate(s_floor=above))) > look
+
+
+def test_a_long_text_is_looked_at_sixty_four_times() -> None:
+    assert len(until_settled(b"the of a" * 512, SafetyGate(s_floor=0))) == 3072 + 4096 // 64
 
 
 def test_a_byte_that_is_not_utf_8_stops_the_text_at_once_unless_the_prompt_explains_it() -> None:

@@ -195,7 +195,7 @@ def test_strict_refuses_an_untrained_model_and_hands_over_the_verdict(model: Bit
 
 
 def test_lenient_warns_and_marks_what_it_lets_through(model: BitTransformer) -> None:
-    with pytest.warns(SafetyGateWarning, match="below the floor"):
+    with pytest.warns(SafetyGateWarning, match=r"^let through below a floor: S .* trained on; byte 1"):
         gated = hil_safe_inference(model, NOTHING, strict=False, max_new_bytes=32)
     assert not gated.verdict.passed
     assert len(gated.sample.data) == 32

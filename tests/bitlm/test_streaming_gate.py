@@ -4,11 +4,13 @@ from itertools import cycle, islice
 import numpy as np
 import pytest
 
+from bitlm.bits import bytes_to_bits
 from bitlm.data import Corpus
 from bitlm.gate import SafetyGate
 from bitlm.generation import GeneratedByte
 from bitlm.reference import ReferenceModel
 from bitlm.streaming_gate import BURN_IN_BYTES, StreamingGate, _MovingMean
+from bitlm.telemetry import byte_log_probabilities, lz_complexity
 
 TEXT = Corpus("the first 100 kB of the embedded text", Corpus.embedded().data[:100_000])
 REFERENCE = ReferenceModel.fit(TEXT.train, order=3)
@@ -45,6 +47,25 @@ def test_text_that_turns_into_noise_is_stopped_by_the_moving_average() -> None:
     assert stream.verdict is not None
     assert stream.verdict.reasons[0].startswith(f"S {stream.verdict.S:.2f} is below the floor 0.5")
     assert length <= len(PAGE) + 96
+
+
+def test_c_is_of_the_last_128_bytes_and_s_a_mean_that_forgets_by_a_factor_of_e_in_64() -> None:
+    noise = np.random.default_rng(0).integers(32, 127, 500, dtype=np.uint8).tobytes()
+    length, stream = watched(PAGE + noise)
+    assert stream.verdict is not None
+    text = (PAGE + noise)[:length]
+    weights = np.exp(-np.arange(length)[::-1] / 64)
+    mean = np.average(byte_log_probabilities(text, REFERENCE), weights=weights)
+    assert pytest.approx(2 ** (mean / 8)) == stream.verdict.S
+    assert lz_complexity(bytes_to_bits(text[-128:])) == stream.verdict.C
+    assert length % 16 == 0
+
+
+def test_copies_are_a_share_of_the_last_128_bytes() -> None:
+    length, stream = watched(PAGE + b"-" * 200, SafetyGate(c_floor=0.01, s_floor=0.0))
+    assert stream.verdict is not None
+    assert length == 704, "the first look at which there are more than 96 of them"
+    assert stream.verdict.repetition == 104 / 128
 
 
 def test_nothing_but_a_broken_byte_is_a_reason_during_the_burn_in() -> None:

@@ -78,7 +78,11 @@ def test_an_alert_may_let_the_learning_rate_fall_and_a_replay_comes_out_the_same
     alert = train_to_alert(session, "anneal")
     (anneal,) = told(session, "anneal_started")
     assert (anneal.step, anneal.source) == (alert.step, "session")
-    assert anneal.payload["cause"] == {"kind": "drift_alert", "metric": "K"}
+    assert anneal.payload == {
+        "steps": 500,
+        "from_learning_rate": 0.02,
+        "cause": {"kind": "drift_alert", "metric": "K"},
+    }
     list(islice(session, 30))
     assert len(told(session, "anneal_started")) == 1, "what falls already is not let fall again"
     assert session.learning_rate < 0.02

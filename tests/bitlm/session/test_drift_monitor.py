@@ -31,6 +31,15 @@ def test_a_lasting_shift_is_one_alert() -> None:
         ((step, alert),) = run(DriftMonitor(window=10), [0.5] * 20 + [0.9] * 40)
     assert 20 < step <= 30
     assert (alert.kind, alert.payload["metric"], alert.payload["rule"]) == ("drift_alert", "K", "level")
+    assert alert.payload["since"] == step - 10
+
+
+def test_a_hundred_steps_are_a_window_unless_said_otherwise() -> None:
+    """Two windows come after the hundred steps that are not looked at; 51 higher values move one by 0.204."""
+    with pytest.warns(MetricDriftWarning, match="two windows of 100 values"):
+        ((step, alert),) = run(DriftMonitor(), [9.0] * 100 + [0.5] * 200 + [0.9] * 60)
+    assert (step, alert.payload["since"]) == (351, 251)
+    assert (alert.payload["before"], alert.payload["after"]) == pytest.approx((0.5, 0.704))
 
 
 def test_what_is_learned_at_the_start_is_no_drift() -> None:

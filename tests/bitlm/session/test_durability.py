@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bitlm.session.durability import make_folder, sweep, sync_file, write_durably, write_folder_durably
+from bitlm.session.durability import ASIDE, make_folder, sweep, sync_file, write_durably, write_folder_durably
 
 
 def test_a_file_replaces_the_one_before_and_leaves_nothing_aside(tmp_path: Path) -> None:
@@ -61,3 +61,29 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_durably(target, "not bytes")  # type: ignore[arg-type] # the failure this test is about
     assert target.read_bytes() == b"old"
+
+
+def test_a_file_that_cannot_take_its_place_leaves_nothing_aside(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_durably(tmp_path / "file", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_nothing_aside(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "old").write_bytes(b"1")
+    with pytest.raises(OSError, match="not empty"):
+        write_folder_durably(tmp_path / "one", {"new": b"2"})
+    assert [path.name for path in tmp_path.rglob("*")] == ["one", "old"]
+
+
+def test_a_folder_whose_place_aside_is_taken_is_an_error_and_can_be_written_after_a_sweep(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / f"{ASIDE}one").write_bytes(b"")
+    with pytest.raises(FileExistsError):
+        write_folder_durably(tmp_path / "one", {"a": b"1"})
+    sweep(tmp_path)
+    write_folder_durably(tmp_path / "one", {"a": b"1"})
+    assert [path.name for path in tmp_path.rglob("*")] == ["one", "a"]

@@ -1,5 +1,7 @@
 """What telemetry takes of a run's time, worked by hand."""
 
+from math import exp
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,6 +109,22 @@ def test_a_single_slow_look_or_step_changes_nothing() -> None:
     made.note_look("probe_interval", 32, 9.0)
     made.note_step(update_s=30.0, other_s=0.0, looks_s=0.0, recording_s=0.0)
     assert made.reconsider(100) is None
+
+
+def test_the_usual_time_is_the_median_of_31_steps_and_of_3_looks() -> None:
+    made = Governor(0.02, {"probe_interval": 50})
+    for seconds in (9.0, 1.0, 3.0, 2.0):
+        made.note_look("probe_interval", 1, seconds)
+    for update_s in [5.0, *[0.1] * 15, 0.2, *[0.4] * 15]:
+        made.note_step(update_s=update_s, other_s=0.0, looks_s=0.0, recording_s=0.0)
+    assert made._looks_per_update() == pytest.approx(2.0 / 50 / 0.2)
+
+
+def test_a_step_fades_to_a_share_of_e_within_a_minute() -> None:
+    made = Governor(0.02, INTERVALS)
+    made.note_step(update_s=0.0, other_s=0.0, looks_s=1.0, recording_s=0.0)
+    later = made.note_step(update_s=60.0, other_s=0.0, looks_s=0.0, recording_s=0.0)
+    assert later == pytest.approx(exp(-1) / (60 + exp(-1)))
 
 
 def test_without_any_look_or_step_there_is_nothing_to_reckon_with() -> None:

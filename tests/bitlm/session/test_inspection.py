@@ -11,12 +11,15 @@ import pytest
 import torch
 
 from bitlm.data import Corpus
+from bitlm.generation import collect, generate
 from bitlm.history.branching import fork
 from bitlm.history.comparison import compare
 from bitlm.model import BitTransformer, ModelConfig
+from bitlm.randomness import counter_seed
 from bitlm.session import CheckpointPolicy, RunStore, Session
 from bitlm.session.events import SEEN_COLUMNS
 from bitlm.session.inspection import attention, gradient_norms, meter, meter_bytes, parts_of
+from bitlm.telemetry import measure
 from bitlm.training import TrainingConfig
 
 TEXT = bytes(range(97, 123)) * 20
@@ -107,6 +110,45 @@ def test_a_probe_says_how_far_from_the_reference_and_whether_it_is_text(
     assert [event.utf8_validity for event in of_bytes] == [None] * 5
     assert of_text[4].validation_bits_per_bit is not None
     assert sum(of_text[4].validation_bits_per_bit) == of_text[4].validation_bits_per_byte
+
+
+def test_a_probe_is_of_128_bytes_that_nothing_prompts_drawn_anew_at_each_step(
+    store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    session = Session.create(store, model=model_config, training=training_config, corpus=corpus, seed=3)
+    event = session.step(probe_now=True)
+    nothing = torch.empty(0, dtype=torch.uint8)
+    emitted = generate(session.model, nothing, max_new_bytes=128, seed=counter_seed(3, 1, "probe"))
+    sample = collect(emitted, parity=False)
+    assert session.model.reference is not None
+    found = measure(sample.payload_bits, sample.probabilities, session.model.reference)
+    assert (event.C, event.S) == (found.C, found.S)
+
+
+def test_a_heads_entropy_is_kept_to_a_thousandth(
+    store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    session = Session.create(store, model=model_config, training=training_config, corpus=corpus)
+    heads = session.step().attention_entropy_heads
+    assert heads is not None
+    exact = attention(session.model, corpus.held_out).head_entropy_bits.tolist()
+    assert heads == tuple(tuple(round(head, 3) for head in layer) for layer in exact)
+
+
+def test_memory_is_looked_at_once_a_second(
+    store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    now = [1_000.0]
+    session = Session.create(
+        store, model=model_config, training=training_config, corpus=corpus, clock=lambda: now[0]
+    )
+    first = session.step().resident_bytes
+    ballast = bytes(64 << 20)
+    now[0] += 0.9
+    assert session.step().resident_bytes == first
+    now[0] += 0.1
+    assert session.step().resident_bytes != first
+    del ballast
 
 
 def test_attention_is_looked_at_on_a_window_and_no_more(model_config: ModelConfig) -> None:

@@ -21,3 +21,17 @@ def test_an_unknown_size_or_field_is_named(size: str, changes: dict[str, int], f
     with pytest.raises(ConfigError) as caught:
         preset(size, **changes)
     assert caught.value.field == field
+
+
+def test_what_bytes_alone_can_have_is_left_out_where_a_position_is_a_bit_unless_asked_for() -> None:
+    of_bytes, of_bits = preset("small")[0], preset("small", patch_bits=1)[0]
+    assert (of_bytes.ngram_order, of_bytes.recall) == (3, True)
+    assert (of_bits.ngram_order, of_bits.recall) == (1, False)
+    with pytest.raises(ConfigError, match="ngram_order"):
+        preset("small", patch_bits=1, ngram_order=3)
+
+
+def test_the_sizes_are_those_that_the_command_line_names() -> None:
+    assert SIZES == ("tiny", "small", "base")
+    with pytest.raises(ConfigError, match="use one of tiny, small, base"):
+        preset("huge")

@@ -117,7 +117,9 @@ def test_reopening_computes_what_was_not_saved_again_and_says_so(session: Sessio
     losses(session, 2)
     session.close()
     before = store.metrics(session.run_id)
-    reopened = Session.open(store, session.run_id)
+    told: list[tuple[int, int]] = []
+    reopened = Session.open(store, session.run_id, progress=lambda step, until: told.append((step, until)))
+    assert told == [(10, 13), (11, 13), (12, 13), (13, 13)]
     assert reopened.step_count == 13
     assert reopened.telemetry.lambda_K == 0.4
     assert is_same(reopened, session)

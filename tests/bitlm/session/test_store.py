@@ -92,6 +92,67 @@ def test_the_last_event_of_a_run_is_known_by_its_id(store: RunStore, run_id: str
     assert store.last_event_id("nowhere") == 0
 
 
+def test_a_run_that_nothing_happened_to_has_no_last_event_and_no_step(store: RunStore) -> None:
+    assert store.last_known_step("nowhere") == 0
+    assert store.last_event_id("nowhere") == 0
+    assert store.last_active_run() is None
+
+
+def test_events_and_metrics_both_say_how_far_a_run_came(store: RunStore, run_id: str) -> None:
+    assert store.last_known_step(run_id) == 0
+    store.add_metrics(run_id, step_event(4))
+    store.flush()
+    assert store.last_known_step(run_id) == 4
+    store.add_event(run_id, step=6, at=0.0, kind="sample", source="rest", payload={})
+    assert store.last_known_step(run_id) == 6
+
+
+def test_all_events_of_a_run_come_however_many_and_a_page_is_a_thousand(store: RunStore, run_id: str) -> None:
+    with store._writing() as writer:
+        writer.executemany(
+            "INSERT INTO events (run_id, step, at, kind, source, payload) "
+            "VALUES (?, ?, 0, 'sample', 'ui', '{}')",
+            [(run_id, step) for step in range(1, 1_101)],
+        )
+    assert len(store.all_events(run_id)) == 1_101, "and that the run was made"
+    assert [event.step for event in store.events(run_id)] == list(range(1_000))
+
+
+def test_what_a_run_is_called_and_where_it_is_put_comes_back(store: RunStore, run_id: str) -> None:
+    before = store.run(run_id)
+    assert (before.name, before.tags, before.archived, before.trashed_at) == (None, (), False, None)
+    store.label_run(run_id, name="a name", tags=("one", "two"), archived=True)
+    after = store.run(run_id)
+    assert (after.name, after.tags, after.archived) == ("a name", ("one", "two"), True)
+    assert store.last_active_run() is None, "it is put away"
+    store.label_run(run_id, name=None, tags=(), archived=False)
+    assert store.last_active_run() == before
+    store.trash_run(run_id, 5.0)
+    assert store.last_active_run() is None
+    assert store.runs() == []
+    assert [run.trashed_at for run in store.runs(trashed=True)] == [5.0]
+    store.trash_run(run_id, None)
+    assert store.runs() == [before]
+
+
+def test_a_deleted_run_leaves_nothing_but_its_text(store: RunStore, run_id: str) -> None:
+    digest = store.put_data(b"a text")
+    store.run_dir(run_id).mkdir(parents=True)
+    (store.run_dir(run_id) / "file").write_bytes(b"1")
+    store.add_metrics(run_id, step_event(1))
+    store.delete_run(run_id)
+    assert store.runs() == []
+    assert not store.run_dir(run_id).exists()
+    assert store.metrics(run_id)["step"] == []
+    assert store.all_events(run_id) == []
+    assert store.data(digest) == b"a text"
+
+
+def test_a_text_that_is_missing_is_named(store: RunStore) -> None:
+    with pytest.raises(CorpusError, match=r"the text 0{12} in .*data is missing"):
+        store.data("0" * 64)
+
+
 def test_dropping_metrics_leaves_the_earlier_ones(store: RunStore, run_id: str) -> None:
     for step in range(1, 6):
         store.add_metrics(run_id, step_event(step))

@@ -23,6 +23,14 @@ def test_every_metric_that_drifted_is_warned_of() -> None:
     assert len(caught) == 2
 
 
+def test_a_window_is_a_hundred_values_and_the_threshold_a_fifth_unless_said_otherwise() -> None:
+    assert detect_metric_drift({"K": [0.0] * 100 + [0.2] * 100}) == []
+    with pytest.warns(MetricDriftWarning, match=r"moved from 0 to 0\.21 .* more than 0\.2;"):
+        assert detect_metric_drift({"K": [0.0] * 100 + [0.21] * 100}) == [
+            Drift("K", 0.0, fmean([0.21] * 100))
+        ]
+
+
 def test_only_the_last_two_windows_count() -> None:
     assert detect_metric_drift({"K": [9.0] * 50 + [0.5] * 200}) == []
 

@@ -1,14 +1,40 @@
 """Means before and after: by hand, and as often right as they say."""
 
 from collections.abc import Callable
-from math import sqrt
+from math import gamma, pi, sqrt
 
 import numpy as np
 import pytest
 
 from bitlm.telemetry import Effect, Estimate, Point, effect
+from bitlm.telemetry.effect import STUDENT
 
 T_1, T_2 = 12.706, 4.303
+
+
+def chance_of_less(t: float, freedom: int) -> float:
+    """Student's distribution, summed up from its density."""
+    at, width = np.linspace(0, t, 200_001, retstep=True)
+    density = (1 + at**2 / freedom) ** (-(freedom + 1) / 2)
+    area = float(width) * (float(density.sum()) - (float(density[0]) + float(density[-1])) / 2)
+    scale = gamma((freedom + 1) / 2) / (sqrt(freedom * pi) * gamma(freedom / 2))
+    return 0.5 + scale * area
+
+
+@pytest.mark.parametrize(("freedom", "t"), list(enumerate(STUDENT, 1)))
+def test_the_table_is_students_to_a_thousandth(freedom: int, t: float) -> None:
+    assert chance_of_less(t - 0.0006, freedom) < 0.975 < chance_of_less(t + 0.0006, freedom)
+
+
+def test_more_than_thirty_degrees_of_freedom_count_as_thirty() -> None:
+    assert len(STUDENT) == 30
+    values = [0.0, 2.0] * 800
+    batches = np.reshape([value + (place // 40) % 2 for place, value in enumerate(values)], (40, 40))
+    found = effect(series(*batches.ravel().tolist()), [])
+    assert found.before is not None
+    assert half_width(found.before.estimate) == pytest.approx(
+        2.042 * batches.mean(axis=1).std(ddof=1) / sqrt(40)
+    )
 
 
 def series(*values: float, start: int = 1) -> list[Point]:
@@ -56,6 +82,18 @@ def test_what_goes_on_as_it_went_is_no_effect() -> None:
     assert not found.difference.holds(0)
     assert found.course == Estimate(-9, -9, -9)
     assert found.verdict == "course"
+
+
+def test_the_course_before_has_the_interval_of_a_regression_line() -> None:
+    """Sixteen values make four batches; numpy lays the line through their means."""
+    before = [1.0, 5.0, 2.0, 4.0, 3.0, 7.0, 6.0, 9.0, 8.0, 8.0, 12.0, 9.0, 11.0, 15.0, 12.0, 17.0]
+    found = effect(series(*before), series(*[20.0, 22.0] * 8, start=17))
+    steps, means = (np.reshape(row, (4, 4)).mean(axis=1) for row in (range(1, 17), before))
+    (slope, _), ((variance, _), _) = np.polyfit(steps, means, 1, cov=True)
+    distance = 16
+    assert found.course is not None
+    assert found.course.mean == pytest.approx(slope * distance)
+    assert half_width(found.course) == pytest.approx(T_2 * sqrt(variance) * distance)
 
 
 def test_what_leaves_its_course_is_an_effect() -> None:

@@ -55,7 +55,10 @@ def test_a_nan_stays_a_nan() -> None:
     assert math.isnan(negentropy_score(torch.tensor([0.5, math.nan])).item())
 
 
-@pytest.mark.parametrize("values", [[], [-0.1, 0.5], [0.5, 3.0]])
-def test_what_is_no_probability_is_refused(values: list[float]) -> None:
-    with pytest.raises(ConfigError, match="probabilities="):
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [([], "empty"), ([-0.5, 0.5], "-0.5: must lie in"), ([0.5, 3.0], "3.0: must"), ([0.0, 3.0], "3.0: must")],
+)
+def test_what_is_no_probability_is_refused_by_the_value_that_is_none(values: list[float], named: str) -> None:
+    with pytest.raises(ConfigError, match=f"probabilities='?{named}"):
         negentropy_score(torch.tensor(values))

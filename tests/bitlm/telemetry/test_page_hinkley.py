@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bitlm.errors import ConfigError
 from bitlm.telemetry import Move, PageHinkley
+from bitlm.telemetry.page_hinkley import _Side
 
 
 def moves(values: list[float], *, block: int = 1) -> list[tuple[int, Move]]:
@@ -29,10 +30,24 @@ def test_a_step_is_found_as_worked_by_hand() -> None:
     #  8: z = 7.5 ÷ √½ = 10.6, of which 10 count, so Σ = 9; mean 13 ÷ 11, σ² = (9 + 7²) ÷ (2 · 10) = 2.9
     #  9: z = (9 − 13 ÷ 11) ÷ √2.9 = 4.59, so Σ = 12.59;     mean 22 ÷ 12, σ² = (58 + 1) ÷ (2 · 11) = 2.68
     # 30: z = (30 − 22 ÷ 12) ÷ √2.68 = 17.2, of which 10 count, so Σ = 21.59, which exceeds 20.
+    # 15.4 in its place has z = 8.28, so Σ = 19.87; 15.7 has z = 8.47, so Σ = 20.06.
     assert moves([*[0.0, 1.0] * 5, 8.0, 9.0]) == []
+    assert moves([*[0.0, 1.0] * 5, 8.0, 9.0, 15.4]) == []
+    assert [step for step, _ in moves([*[0.0, 1.0] * 5, 8.0, 9.0, 15.7])] == [13]
     ((step, move),) = moves([*[0.0, 1.0] * 5, 8.0, 9.0, 30.0, 30.0])
     assert (step, move.since) == (13, 10)
     assert (move.before, move.after) == pytest.approx((0.5, 47 / 3))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sum_begins_again_at_0_and_one_block_adds_9_at_most(sign: int) -> None:
+    side, totals = _Side(sign), []
+    for step, score in enumerate([0.5, 1.0, 3.0, 100.0, 0.0, -8.0, -3.0, 1.25]):
+        side.add(sign * score, mean=float(step), step=10 * step)
+        totals.append((side.total, side.blocks[:1], side.since))
+    assert [total for total, _, _ in totals] == [0, 0, 2, 11, 10, 1, 0, 0.25]
+    assert totals[5][1:] == ([2.0], 20)
+    assert totals[7][1:] == ([7.0], 70)
 
 
 def test_a_fall_is_found_as_a_rise_is() -> None:
@@ -64,6 +79,20 @@ def test_a_ramp_is_found_while_it_rises() -> None:
     ((step, move), *_) = moves(ramped, block=20)
     assert 2000 < step < 2700
     assert move.after > move.before + 0.3
+
+
+def test_a_move_is_seen_on_a_level_far_above_its_noise() -> None:
+    values = [1e6 + value for value in [*noise(8, 400), *(value + 4 for value in noise(9, 200))]]
+    ((step, _),) = moves(values)
+    assert 400 < step < 420
+
+
+def test_twenty_values_are_a_block_unless_said_otherwise() -> None:
+    values = [*noise(1, 600), *(value + 2 for value in noise(2, 400))]
+    detector = PageHinkley()
+    found = [step for step, value in enumerate(values, 1) if detector.observe(value, step) is not None]
+    assert found == [step for step, _ in moves(values, block=20)]
+    assert found != [step for step, _ in moves(values, block=21)]
 
 
 def test_one_outlier_is_no_move() -> None:

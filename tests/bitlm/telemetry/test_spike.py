@@ -44,3 +44,30 @@ def test_a_constant_stream_may_still_move_by_a_tenth() -> None:
     detector = SpikeDetector(window=10)
     assert [detector.observe(value) for value in [*([1.0] * 10), 1.1]] == [None] * 11
     assert detector.observe(1e3) is not None
+
+
+def test_the_recent_values_are_those_of_the_last_window() -> None:
+    """After ten values of 1 nothing is left of the great ones before, so 3 is far above."""
+    detector = SpikeDetector(window=10)
+    assert [detector.observe(value) for value in [*[1e3, 1e4] * 5, *[1.0] * 10]] == [None] * 20
+    spike = detector.observe(3.0)
+    assert spike is not None
+    assert spike.before == pytest.approx(1.0)
+    assert spike.deviations == pytest.approx(log(3) / 0.01)
+
+
+def test_a_hundred_values_are_a_window_unless_said_otherwise() -> None:
+    detector = SpikeDetector()
+    assert all(detector.observe(value) is None for value in [1.0] * 99)
+    assert detector.observe(1e6) is None
+    again = SpikeDetector()
+    assert all(again.observe(value) is None for value in [1.0] * 100)
+    assert again.observe(1e6) is not None
+
+
+def test_nothing_is_as_much_as_a_millionth_of_a_millionth() -> None:
+    detector = SpikeDetector(window=10)
+    assert [detector.observe(value) for value in [0.0] * 10] == [None] * 10
+    spike = detector.observe(1.0)
+    assert spike is not None
+    assert spike.before == pytest.approx(1e-12)
