@@ -360,7 +360,9 @@ def keep_beside_others(folder: Path, row: dict[str, Any]) -> None:
     earlier = folder / f"{datetime.now(UTC):%Y-%m-%d}-mutation.json"
     others = json.loads(earlier.read_text())["rows"] if earlier.exists() else []
     rows = [other for other in others if (other["room"], other["seed"]) != (row["room"], row["seed"])]
-    keep(folder, "mutation", rows=sorted([*rows, row], key=lambda one: (one["room"], one["seed"])))
+    keep(
+        folder, "mutation", by=__file__, rows=sorted([*rows, row], key=lambda one: (one["room"], one["seed"]))
+    )
 
 
 def main() -> None:

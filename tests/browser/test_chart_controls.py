@@ -284,7 +284,7 @@ def test_a_chart_is_saved_as_picture_and_as_figures(
     page = drawn(window.page)
     last = step_of(page)
     name, picture = save(page, "Bits per byte", "PNG")
-    assert name == f"{branch}-bits-per-byte-step-{last}.png"
+    assert name == f"{original[-4:]}-lr-0.001-{branch}-bits-per-byte-step-{last}.png"
     assert picture.startswith(b"\x89PNG")
     assert int.from_bytes(picture[16:20]) == 2 * 960
     name, drawing = save(page, "Telemetry", "SVG")
