@@ -18,6 +18,7 @@ from app.web.health import HealthRoutes
 from app.web.inference import InferenceRoutes
 from app.web.pages import Pages, harden
 from app.web.problems import handle_errors
+from app.web.replays import ReplayRoutes
 from app.web.routes import Route, add_routes, log_requests
 from app.web.runs import RunRoutes
 from app.web.sockets import Sockets
@@ -88,6 +89,7 @@ def create_app(settings: Settings) -> Flask:
         InferenceRoutes(manager),
         TelemetryRoutes(manager),
         RunRoutes(manager, store),
+        ReplayRoutes(manager),
         BranchRoutes(manager),
         CheckpointRoutes(manager, store),
         HealthRoutes(manager),

@@ -4,7 +4,6 @@ from http import HTTPStatus
 
 from app.service import ModelManager, Status
 from app.service.answers import flat
-from app.service.replays import ReplayReport
 from app.service.requests import DeleteRun, TrashRun
 from app.web.answers import (
     EventsAnswer,
@@ -73,30 +72,6 @@ class RunRoutes:
                 errors=(*missing, HTTPStatus.CONFLICT),
             ),
             Route("POST", f"{one}/restore", self.restore, RunSummary, body=Empty, errors=missing),
-            Route(
-                "POST",
-                f"{one}/replay",
-                self.replay,
-                ReplayReport,
-                body=Empty,
-                status=HTTPStatus.ACCEPTED,
-                errors=(*missing, HTTPStatus.CONFLICT),
-            ),
-            Route(
-                "GET",
-                f"{one}/replay",
-                self.replayed,
-                ReplayReport,
-                errors=(*missing, HTTPStatus.CONFLICT),
-            ),
-            Route(
-                "DELETE",
-                f"{one}/replay",
-                self.cancel_replay,
-                ReplayReport,
-                body=Empty,
-                errors=(*missing, HTTPStatus.CONFLICT),
-            ),
             Route("GET", f"{one}/journal", self.journal, JournalAnswer, errors=missing),
             Route("GET", "/compare", self.compare, Comparison, query=CompareQuery, errors=missing),
             Route(
@@ -151,18 +126,6 @@ class RunRoutes:
         self._store.run(run_id)
         self._store.trash_run(run_id, None)
         return self.run(run_id)
-
-    def replay(self, run_id: str, body: Empty) -> ReplayReport:  # noqa: ARG002 - checked to be empty
-        """Begin to do a run again, beside the live one, and compare every checkpoint."""
-        return self._manager.replay(run_id)
-
-    def replayed(self, run_id: str) -> ReplayReport:
-        """Say how far that is, or how it ended."""
-        return self._manager.replayed(run_id)
-
-    def cancel_replay(self, run_id: str, body: Empty) -> ReplayReport:  # noqa: ARG002 - checked to be empty
-        """End it before its end."""
-        return self._manager.cancel_replay(run_id)
 
     def delete(self, run_id: str, body: DeleteRequest) -> RunDeleted:
         """Forget a run for good, if whoever asks repeats its name."""
