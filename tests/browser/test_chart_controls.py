@@ -284,12 +284,13 @@ def test_a_chart_is_saved_as_picture_and_as_figures(
     page = drawn(window.page)
     last = step_of(page)
     name, picture = save(page, "Bits per byte", "PNG")
-    assert name == f"{original[-4:]}-lr-0.001-{branch}-bits-per-byte-step-{last}.png"
+    run = f"{original[-4:]}-lr-0.001-{branch}"
+    assert name == f"{run}-bits-per-byte-step-{last}.png"
     assert picture.startswith(b"\x89PNG")
     assert int.from_bytes(picture[16:20]) == 2 * 960
     name, drawing = save(page, "Telemetry", "SVG")
     surface = page.evaluate("() => getComputedStyle(document.querySelector('.charts')).backgroundColor")
-    assert name == f"{branch}-telemetry-step-{last}.svg"
+    assert name == f"{run}-telemetry-step-{last}.svg"
     for part in (surface, branch, "time trained", "S floor 0.5"):
         assert part in drawing.decode()
     name, table = save(page, "Bits per byte", "CSV")
