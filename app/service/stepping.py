@@ -232,11 +232,12 @@ class Stepping:
         """Return why training does not simply go on after this step, or None if it does."""
         if session.interruption is not None:
             return session.interruption.reason
-        repeats = self._live.until is not None and session.step_count < self._live.until
-        if session.annealing and session.step_count == session.annealing.end_step and not repeats:
+        if self._live.until is not None:
+            return (
+                "the twin has caught up with its original" if session.step_count >= self._live.until else None
+            )
+        if session.annealing and session.step_count == session.annealing.end_step:
             return "the learning rate has fallen to its end"
-        if self._live.until is not None and session.step_count >= self._live.until:
-            return "the twin has caught up with its original"
         return None
 
     def _finish_goal(self, session: Session, goal: StepGoal, event: StepEvent) -> bool:

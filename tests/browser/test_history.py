@@ -83,7 +83,10 @@ def test_a_recorded_session_is_replayed_bit_for_bit_and_its_twin_differs_from_th
     fork = fork_by_hand(page, original)
     for run_id, entries in ((original, 6), (fork, 0)):
         journal = bitlm(server, "journal", run_id)["entries"]
-        assert {entry["source"] for entry in journal} == {"ui"}
+        by_itself = [entry for entry in journal if entry["source"] != "ui"]
+        assert [entry["payload"].get("reason") for entry in by_itself] == (
+            ["the learning rate has fallen to its end"] if run_id == original else []
+        )
         changes = {"telemetry_changed", "anneal_started"}
         assert sum(entry["kind"] in changes for entry in journal) == entries
         assert bitlm(server, "replay", run_id)["same"] is True
@@ -125,8 +128,8 @@ def steer_by_hand(page: Page) -> str:
     train_on(page)
     page.get_by_label("Anneal over").fill("30")
     page.get_by_role("button", name="Anneal", exact=True).click()
-    train_on(page, 40)
-    pause(page)
+    expect(state(page)).to_have_text("paused")
+    expect(page.locator("[data-banner]")).to_contain_text("The learning rate has fallen")
     return live_run(page)
 
 
