@@ -72,6 +72,17 @@ def test_a_window_is_cut_into_whole_batches_and_keeps_the_values_next_to_the_ste
     assert (found.difference, found.verdict) == (Estimate(1, 1, 1), "seen")
 
 
+def test_an_interval_holds_its_ends_and_where_there_is_none_nothing() -> None:
+    assert [Estimate(1, 0, 2).holds(value) for value in (-0.1, 0, 1, 2, 2.1)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert not Estimate(1).holds(1)
+
+
 def test_what_goes_on_as_it_went_is_no_effect() -> None:
     """A straight line falls by 9 from the middle of nine steps to that of the next nine: its own course."""
     found = effect(

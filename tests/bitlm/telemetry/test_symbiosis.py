@@ -11,6 +11,7 @@ from bitlm.errors import BitFormatError, ConfigError
 from bitlm.reference import ReferenceModel
 from bitlm.telemetry import (
     Measures,
+    byte_log_probabilities,
     expected_symbiosis,
     lz_complexity,
     measure,
@@ -66,6 +67,27 @@ def test_history_gives_the_first_bytes_their_context(reference: ReferenceModel) 
     assert symbiosis_score(bits, reference, history=b"that is the ") > symbiosis_score(bits, reference)
 
 
+@pytest.mark.parametrize("history", [b"", b"that is the "])
+def test_s_is_two_to_an_eighth_of_what_bytes_have_on_average(
+    reference: ReferenceModel, history: bytes
+) -> None:
+    data = b"question or not"
+    logarithms = byte_log_probabilities(data, reference, history=history)
+    assert logarithms.shape == (len(data),)
+    score = symbiosis_score(bytes_to_bits(data), reference, history=history)
+    assert 2 ** (logarithms.mean() / 8) == pytest.approx(score)
+
+
+def test_without_a_history_there_is_none() -> None:
+    reference = ReferenceModel.fit(b"XXXXabc" * 9)
+    bits, coin = bytes_to_bits(b"a"), torch.full((8,), 0.5)
+    assert symbiosis_score(bits, reference) == symbiosis_score(bits, reference, history=b"")
+    assert symbiosis_score(bits, reference) < symbiosis_score(bits, reference, history=b"XXXX")
+    assert byte_log_probabilities(b"a", reference) < byte_log_probabilities(b"a", reference, history=b"XXXX")
+    assert symbiosis_kl(coin, bits, reference) < symbiosis_kl(coin, bits, reference, history=b"XXXX")
+    assert symbiosis_score(bits, reference) == measure(bits, coin, reference).S
+
+
 def test_kl_is_nothing_when_the_model_is_the_reference(reference: ReferenceModel) -> None:
     data = b"to be, that is"
     probabilities = torch.from_numpy(reference.bit_probabilities(data))
@@ -97,5 +119,6 @@ def test_what_cannot_be_scored_is_refused(reference: ReferenceModel) -> None:
     with pytest.raises(ConfigError, match="one probability to each of the 8 bits"):
         symbiosis_kl(torch.full((9,), 0.5), bytes_to_bits(b"a"), reference)
     for wrong in (1.5, -0.5, math.nan):
-        with pytest.raises(ConfigError, match=r"must lie in \[0, 1\]"):
-            symbiosis_kl(torch.full((8,), wrong), bytes_to_bits(b"a"), reference)
+        probabilities = torch.tensor([0.0, 1.0, *[0.5] * 5, wrong])
+        with pytest.raises(ConfigError, match=rf"probabilities={wrong}: must lie in \[0, 1\]"):
+            symbiosis_kl(probabilities, bytes_to_bits(b"a"), reference)
