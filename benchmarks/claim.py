@@ -131,6 +131,7 @@ class Asked:
         minutes: The budget; None for what is not trained.
         preset: The size; None for what is not trained.
         field: Which number of `benchmarks.quality_record.Figure` is asked for.
+        dropout: What the preset's was changed to; None for the preset as it is.
     """
 
     corpus: str
@@ -138,19 +139,21 @@ class Asked:
     minutes: float | None = None
     preset: str | None = None
     field: str = "bits_per_byte"
+    dropout: float | None = None
 
     def of(self, figures: Iterable[Figure]) -> Figure:
-        """Return the newest such figure, with nothing of the preset changed, by one thread.
+        """Return the newest such figure, with nothing else of the preset changed, by one thread.
 
         Raises:
             LookupError: It was not measured.
         """
         setting = (self.corpus, self.side, self.minutes, self.preset)
+        changes = {} if self.dropout is None else {"dropout": self.dropout}
         found = [
             figure
             for figure in figures
             if (figure.corpus, figure.side, figure.minutes, figure.preset) == setting
-            and not figure.changes
+            and figure.changes == changes
             and figure.threads in {None, 1}
         ]
         if not found:

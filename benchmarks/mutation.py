@@ -37,9 +37,9 @@ from pathlib import Path
 from typing import Any
 
 import coverage
-import numba  # noqa: F401 - like torch: loaded once, and every process begun from this one has it
+import numba  # noqa: F401 - loaded once: every process begun from this one has it
 import pytest
-import torch  # noqa: F401
+import torch  # noqa: F401 - the same
 
 from benchmarks.mutants import Mutant, mutants_of
 from benchmarks.record import RESULTS, keep

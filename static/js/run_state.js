@@ -43,6 +43,9 @@ export const announcement = (state) => ANNOUNCEMENTS[situation(state)]?.({ runCo
 
 const LOUD = new Set(["initializing", "resuming", "halted", "failed", "disconnected"]);
 
+/** @param {?object} status @returns {boolean} Whether the learning rate has fallen to its end. */
+const isAnnealed = (status) => (status?.annealed_at ?? Infinity) <= status?.step;
+
 /**
  * What must not be overlooked, or null.
  * @param {import("./store.js").PageState} state
@@ -55,8 +58,7 @@ export function banner(state) {
   if (status?.disk?.state === "low") {
     return { kind: "low", text: `The disk is getting full: ${prefixed(status.disk.free_bytes, "B")} free. Training pauses before it is.` };
   }
-  const isAnnealed = (status?.annealed_at ?? Infinity) <= status?.step;
-  return isAnnealed ? { kind: "annealed", text: "The learning rate has fallen: this run learns little more. Fork it from a checkpoint before that to go on." } : null;
+  return isAnnealed(status) ? { kind: "annealed", text: "The learning rate has fallen: this run learns little more. Fork it from a checkpoint before that to go on." } : null;
 }
 
 const RESUMABLE = new Set(["ready", "paused", "stopped"]);
@@ -93,7 +95,7 @@ export function obstacles(state) {
     step: unless(canResume),
     pause: unless(name === "training"),
     stop: unless(name === "training" || name === "paused"),
-    anneal: unless(hasModel),
+    anneal: isAnnealed(state.status) ? "The learning rate has fallen already" : unless(hasModel),
     setup: unless(!OCCUPIED.has(name) || name === "training"), // which is paused once the form is filled in
     open: unless(!OCCUPIED.has(name) || name === "training"),
     branch: unless(!OCCUPIED.has(name) && Boolean(state.status?.run_id)),

@@ -24,7 +24,7 @@ def ended(client: FlaskClient, run_id: str, wait_until: WaitUntil) -> dict[str, 
 def test_a_replay_says_whether_every_bit_came_out_again(
     client: FlaskClient, tiny_run: dict[str, Any], settings: Settings, wait_until: WaitUntil
 ) -> None:
-    run_id = client.post("/init", json=tiny_run).json["run_id"]  # type: ignore[index] # JSON by now
+    run_id = client.post("/init", json=tiny_run).get_json()["run_id"]
     client.post("/config/telemetry", json={"lambda_K": 0.2})
     client.post("/train-step", json={"steps": 4})
     client.post("/train/pause")
@@ -49,16 +49,16 @@ def test_a_replay_says_whether_every_bit_came_out_again(
 def test_a_replay_is_cancelled_and_the_next_one_can_begin(
     client: FlaskClient, tiny_run: dict[str, Any], wait_until: WaitUntil
 ) -> None:
-    run_id = client.post("/init", json=tiny_run).json["run_id"]  # type: ignore[index] # JSON by now
+    run_id = client.post("/init", json=tiny_run).get_json()["run_id"]
     client.post("/train-step", json={"steps": 4})
     client.post("/train/pause")
     path = f"/runs/{run_id}/replay"
     assert client.delete(path).status_code == 409
-    assert client.get(f"/runs/{run_id}").json["replay"] is None  # type: ignore[index]
+    assert client.get(f"/runs/{run_id}").get_json()["replay"] is None
     client.post(path)
-    assert client.get("/runs").json["runs"][0]["replay"]["state"] == "running"  # type: ignore[index]
+    assert client.get("/runs").get_json()["runs"][0]["replay"]["state"] == "running"
     cancelled = client.delete(path)
-    assert (cancelled.status_code, cancelled.json["state"]) == (200, "cancelled")  # type: ignore[index]
+    assert (cancelled.status_code, cancelled.get_json()["state"]) == (200, "cancelled")
     assert client.get(path).json == cancelled.json
     assert client.delete(path).status_code == 409
     assert client.delete("/runs/no-such-run/replay").status_code == 404
@@ -69,7 +69,7 @@ def test_a_replay_is_cancelled_and_the_next_one_can_begin(
 def test_a_replay_that_cannot_be_done_says_why(
     client: FlaskClient, tiny_run: dict[str, Any], settings: Settings, wait_until: WaitUntil
 ) -> None:
-    run_id = client.post("/init", json=tiny_run).json["run_id"]  # type: ignore[index] # JSON by now
+    run_id = client.post("/init", json=tiny_run).get_json()["run_id"]
     for text in settings.data_dir.glob("data/*"):
         text.write_text("another text")
     assert client.post(f"/runs/{run_id}/replay").status_code == 202

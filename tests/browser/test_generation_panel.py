@@ -135,6 +135,15 @@ def ask(page: Page, **fields: str) -> None:
     panel(page).get_by_role("button", name="Generate", exact=True).click()
 
 
+def page_with_a_sample(server: RunningServer, open_window: OpenWindow) -> Page:
+    """The page of the paused run, showing the text of seed 4."""
+    page = open_window(server.url).page
+    expect(state(page)).to_have_text("paused")
+    ask(page, Bytes="48", Seed="4")
+    expect(page.locator("[data-facts]")).to_have_text(re.compile("seed 4"))
+    return page
+
+
 def test_attempts_are_told_with_reasons_and_the_answer_can_be_copied(
     server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
@@ -171,10 +180,7 @@ def test_attempts_are_told_with_reasons_and_the_answer_can_be_copied(
 def test_keys_move_through_the_text_and_show_the_bits_of_each_character(
     server: RunningServer, open_window: OpenWindow
 ) -> None:
-    page = open_window(server.url).page
-    expect(state(page)).to_have_text("paused")
-    ask(page, Bytes="48", Seed="4")
-    expect(page.locator("[data-facts]")).to_have_text(re.compile("seed 4"))
+    page = page_with_a_sample(server, open_window)
     inside = page.get_by_role("group", name="Inside the character")
     characters = page.get_by_role("listbox", name="The model's text, character by character")
     characters.focus()
@@ -230,10 +236,7 @@ def test_a_text_that_is_stopped_keeps_what_came_and_is_no_sample(
 def test_a_text_stopped_before_its_first_character_is_not_the_one_before(
     server: RunningServer, open_window: OpenWindow
 ) -> None:
-    page = open_window(server.url).page
-    expect(state(page)).to_have_text("paused")
-    ask(page, Bytes="16", Seed="4")
-    expect(page.locator("[data-facts]")).to_have_text(re.compile("seed 4"))
+    page = page_with_a_sample(server, open_window)
     panel(page).evaluate("""(panel) => {
         panel.querySelector("[type=submit]").click();
         panel.querySelector("[data-stop]").click();
@@ -246,10 +249,7 @@ def test_a_text_stopped_before_its_first_character_is_not_the_one_before(
 def test_a_sample_stays_where_the_next_cannot_be_asked_for(
     server: RunningServer, open_window: OpenWindow
 ) -> None:
-    page = open_window(server.url).page
-    expect(state(page)).to_have_text("paused")
-    ask(page, Bytes="16", Seed="4")
-    expect(page.locator("[data-facts]")).to_have_text(re.compile("seed 4"))
+    page = page_with_a_sample(server, open_window)
     verdict, text = page.locator("[data-verdict-word]"), page.locator("#text-panel .sample")
     before = (verdict.inner_text(), text.inner_text())
     page.context.set_offline(True)

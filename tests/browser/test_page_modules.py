@@ -385,3 +385,13 @@ def test_a_small_share_is_never_written_as_none(
     evaluate_module: EvaluateModule, share: float, written: str
 ) -> None:
     assert evaluate_module("calibration.js", "(module, share) => module.percentage(share)", share) == written
+
+
+@pytest.mark.parametrize(("step", "why"), [(4, None), (5, "The learning rate has fallen already")])
+def test_a_learning_rate_falls_once(evaluate_module: EvaluateModule, step: int, why: str | None) -> None:
+    state = {
+        "connection": "connected",
+        "status": {"state": "paused", "run_id": "a", "step": step, "annealed_at": 5},
+    }
+    obstacle = evaluate_module("run_state.js", "(module, state) => module.obstacles(state).anneal", state)
+    assert obstacle == why
