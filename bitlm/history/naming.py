@@ -5,6 +5,7 @@ which it is.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 from bitlm.history.narration import field_name, figure, short_label
@@ -30,22 +31,19 @@ def branch_name(
         told: The λ and floors that a fork begins with, as the journal says changes.
         taken: Names of other runs; a number is added to one of these.
     """
-    what = _difference(origin, told)
-    name = _joined(parent, what)
-    count = 1
-    while name in taken:
-        count += 1
-        name = _joined(parent, f"{what} ({count})")
-    return name
+    base, what = parent.name or parent.run_id[-ID_CHARACTERS:], _difference(origin, told)
+    endings = chain([""], (f" ({number})" for number in count(2)))
+    return next(name for ending in endings if (name := _joined(base, what, ending)) not in taken)
 
 
-def _joined(parent: RunRecord, what: str) -> str:
-    """Return the parent's name and what is otherwise, the first shortened where both are too long."""
-    base = parent.name or parent.run_id[-ID_CHARACTERS:]
-    room = LONGEST_NAME - len(what) - 1
-    if len(base) > room:
-        base = base[: max(0, room - 1)] + "…"
-    return f"{base} {what}"[:LONGEST_NAME]
+def _joined(base: str, what: str, ending: str) -> str:
+    """Return the three as a name: where they are too long for one, the base is shortened, and then what it is."""
+    what = _shortened(what, LONGEST_NAME - len(ending) - ID_CHARACTERS - 1)
+    return f"{_shortened(base, LONGEST_NAME - len(what) - len(ending) - 1)} {what}{ending}"
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _difference(origin: Origin, told: Sequence[Mapping[str, Any]]) -> str:

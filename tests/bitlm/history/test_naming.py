@@ -48,3 +48,16 @@ def test_a_name_that_is_taken_gets_a_number_and_one_too_long_is_shortened_in_fro
     long = branch_name(parent.model_copy(update={"name": "a" * LONGEST_NAME}), begun, [], ())
     assert len(long) == LONGEST_NAME
     assert long.endswith("a… · from 6")
+
+
+def test_branches_with_more_changes_than_a_name_holds_are_still_told_apart(
+    kept: RunStore, finished: str
+) -> None:
+    parent = kept.run(finished).model_copy(update={"name": "tidy"})
+    changes = {f"setting_of_some_length_{number}": number for number in range(9)}
+    begun = Origin(run_id=finished, step=6, after_event=1, config_changes=changes)
+    first = branch_name(parent, begun, [], ())
+    second = branch_name(parent, begun, [], {first})
+    assert first.startswith("tidy · setting_of_some_length_0 0, ")
+    assert second.endswith("… (2)")
+    assert len(first) == len(second) == LONGEST_NAME
