@@ -50,7 +50,7 @@ def test_beside_the_charts_everything_fits_and_nothing_moves_when_a_setting_is_t
     make_run(page, server.url, corpus_file.read_text())
     expect(state(page)).to_have_text("ready")
     expect(page.locator('[data-setting="s_floor"] [data-note]')).to_have_text(re.compile("refuses"))
-    assert page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")
+    page.wait_for_function("() => document.documentElement.scrollHeight <= innerHeight")
     places = page.evaluate(PLACES)
 
     set_exactly(page, "λ C", "0.2")

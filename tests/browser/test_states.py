@@ -161,7 +161,7 @@ def test_after_the_socket_was_cut_no_step_is_missing_and_no_event(
     expect(banner).to_have_text("The connection to BitLM is lost; trying again.")
     assert page.evaluate(IS_ABOVE, [banner.element_handle(), page.locator("#loss-title").element_handle()])
     page.set_viewport_size({"width": 1280, "height": 800})
-    assert page.evaluate("() => document.documentElement.scrollHeight") == 800
+    page.wait_for_function("() => document.documentElement.scrollHeight === 800")
     shown = int(figure(page, "step"))
     line.post("/config/telemetry", {"lambda_K": 0.25})
     wait_until(lambda: line.get("/status")["step"] > shown + 20)
