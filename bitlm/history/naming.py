@@ -37,7 +37,7 @@ def branch_name(
 
 
 def _joined(base: str, what: str, ending: str) -> str:
-    """Return the three as a name: where they are too long for one, the base is shortened, and then what it is."""
+    """Return the three as a name: where they are too long for one, the base and what it is are shortened."""
     what = _shortened(what, LONGEST_NAME - len(ending) - ID_CHARACTERS - 1)
     return f"{_shortened(base, LONGEST_NAME - len(what) - len(ending) - 1)} {what}{ending}"
 

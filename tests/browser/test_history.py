@@ -1,9 +1,6 @@
 """What can be done with a run's past on the page: undo, twin, fork, compare, keep, delete, hand over."""
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.bitlm.cli.program import answer_of
 from tests.browser.conftest import OpenWindow
 from tests.browser.pages import set_exactly, start_tiny_run, state
 from tests.conftest import RunningServer, Serve
@@ -20,10 +18,7 @@ STEP = '[data-figure="step"]'
 
 def bitlm(server: RunningServer, *arguments: str) -> dict[str, Any]:
     """Run the command line on the server's data folder and return its one JSON object."""
-    command = [sys.executable, "-m", "bitlm", *arguments, "--data-dir", str(server.data_dir), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stdout + done.stderr
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    said: dict[str, Any] = answer_of(*arguments, "--data-dir", str(server.data_dir))
     return said
 
 

@@ -1,27 +1,13 @@
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bitlm.data import Corpus
+from tests.bitlm.cli.program import answer_of, bitlm
 
 STEPS = 12
-
-
-def bitlm(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the real program, warnings being errors, and check its exit code."""
-    command = [sys.executable, "-W", "error", "-m", "bitlm", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == code, done.stderr + done.stdout
-    return done
-
-
-def answer_of(*arguments: str, code: int = 0) -> Any:
-    return json.loads(bitlm(*arguments, "--json", code=code).stdout)
 
 
 @pytest.fixture(scope="module")

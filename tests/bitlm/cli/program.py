@@ -1,0 +1,44 @@
+"""The program in this process: one of its own spends seconds on importing torch, each time.
+
+That it also runs as a process of its own is tested where that matters: its help, and Ctrl-C.
+"""
+
+import json
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from bitlm.cli import main
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command wrote."""
+
+    stdout: str
+    stderr: str
+
+
+def bitlm(*arguments: str, code: int = 0) -> Said:
+    """Run `python -m bitlm`, errors told as a user sees them, and check its exit code."""
+    out, err = StringIO(), StringIO()
+    with (
+        patch.object(sys, "argv", ["bitlm", *arguments]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    said = Said(out.getvalue(), err.getvalue())
+    assert (ended.value.code or 0) == code, said.stderr + said.stdout
+    return said
+
+
+def answer_of(*arguments: str, code: int = 0) -> Any:
+    """Run a command that answers in JSON; what it says is its last line."""
+    return json.loads(bitlm(*arguments, "--json", code=code).stdout.splitlines()[-1])
