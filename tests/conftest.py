@@ -1,5 +1,6 @@
 """What several tests stand on: settings on a folder of their own, the app, and a real server."""
 
+import json
 import os
 import signal
 import socket
@@ -139,6 +140,15 @@ class RunningServer:
                 return bool(answer.status == 200)
         except (URLError, OSError):
             return False
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Return what it answers to a request; fails where it refuses it."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310 - our own server
+            self.url + path, data, {"Content-Type": "application/json"}, method=method
+        )
+        with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:  # noqa: S310 - the same
+            return json.load(answer)
 
     def kill(self) -> None:
         """Send SIGKILL to the server and the process that serves, as a power cut would."""

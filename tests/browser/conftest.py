@@ -89,6 +89,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 @pytest.fixture
+def empty_server(server: RunningServer) -> RunningServer:
+    """The file's server, without any run."""
+    if server.ask("GET", "/status")["state"] == "training":
+        server.ask("POST", "/train/pause", {})
+    for trashed in ("false", "true"):
+        for run in server.ask("GET", f"/runs?trashed={trashed}")["runs"]:
+            server.ask("DELETE", f"/runs/{run['run_id']}", {"confirm": run["run_id"]})
+    return server
+
+
+@pytest.fixture
 def open_window(browser: Browser) -> Iterator[OpenWindow]:
     """Open a page in a browser profile of its own; keyword arguments are Playwright's for a context."""
     expect.set_options(timeout=PATIENCE_MS)

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from tests.browser.conftest import OpenWindow
 from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
-from tests.conftest import RunningServer, Serve
+from tests.conftest import RunningServer
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 """As the package brings it; evaluated by the browser's debugger, which the page's policy does not bind."""
@@ -89,8 +89,8 @@ def test_what_can_be_opened_over_the_page(page: Page) -> None:
         page.keyboard.press("Escape")
 
 
-def test_the_main_job_is_done_by_keys_alone(serve: Serve, open_window: OpenWindow) -> None:
-    page = open_window(serve().url).page
+def test_the_main_job_is_done_by_keys_alone(empty_server: RunningServer, open_window: OpenWindow) -> None:
+    page = open_window(empty_server.url).page
     expect(state(page)).to_have_text("empty")
     press(page, page.get_by_role("button", name="Choose size, text and seed …"))
     tab_to(page, page.get_by_role("radio", name="small"))

@@ -135,9 +135,9 @@ def drop(page: Page, name: str, content: list[int]) -> None:
 
 
 def test_runs_are_found_sorted_thrown_away_and_taken_back_after_a_reload(
-    serve: Serve, open_window: OpenWindow, corpus_file: Path
+    empty_server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
-    url = serve().url
+    url = empty_server.url
     page = open_window(url).page
     text = corpus_file.read_text()
     first, second, third = (
@@ -247,8 +247,10 @@ def test_one_key_does_what_is_done_most_but_not_while_one_types(
     expect(page.get_by_role("dialog", name="Runs")).to_be_hidden()
 
 
-def test_the_tour_is_taken_once_and_again_when_asked_for(serve: Serve, open_window: OpenWindow) -> None:
-    page = open_window(serve().url).page
+def test_the_tour_is_taken_once_and_again_when_asked_for(
+    empty_server: RunningServer, open_window: OpenWindow
+) -> None:
+    page = open_window(empty_server.url).page
     tour = page.get_by_role("complementary", name="Tour")
     for place in ("1 of 3", "2 of 3", "3 of 3"):
         expect(tour).to_contain_text(place)

@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenWindow
 from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
-from tests.conftest import RunningServer, Serve
+from tests.conftest import RunningServer
 
 CHARTS = ("loss", "telemetry", "attention", "throughput", "cost", "memory")
 FOLDED_CHARTS = ("bits", "heads", "gradient", "sample")
@@ -23,8 +23,8 @@ def chart_texts(page: Page, chart: str) -> Locator:
     return page.locator(f'[data-chart="{chart}"] .annotation-text')
 
 
-def test_one_click_trains_on_the_embedded_text(serve: Serve, open_window: OpenWindow) -> None:
-    page = open_window(serve().url).page
+def test_one_click_trains_on_the_embedded_text(empty_server: RunningServer, open_window: OpenWindow) -> None:
+    page = open_window(empty_server.url).page
     expect(state(page)).to_have_text("empty")
     page.get_by_role("button", name="Train on the embedded text").click()
     expect(state(page)).to_have_text("training")
@@ -191,8 +191,10 @@ def test_the_chosen_theme_is_remembered(server: RunningServer, open_window: Open
     assert page.evaluate(background) == dark
 
 
-def test_how_deep_positions_go_is_charted_where_they_choose(serve: Serve, open_window: OpenWindow) -> None:
-    server = serve()
+def test_how_deep_positions_go_is_charted_where_they_choose(
+    empty_server: RunningServer, open_window: OpenWindow
+) -> None:
+    server = empty_server
     page = open_window(server.url).page
     depth = page.locator(".chart-depth")
     small = {"size": "tiny", "max_seq_len": 256, "text": Path(__file__).read_text() * 4}

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenWindow
 from tests.browser.pages import make_run, state
-from tests.conftest import Serve
+from tests.conftest import RunningServer, Serve
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +18,9 @@ def text(corpus_file: Path) -> str:
 
 
 @pytest.fixture
-def page(serve: Serve, open_window: OpenWindow, text: str) -> Page:
+def page(empty_server: RunningServer, open_window: OpenWindow, text: str) -> Page:
     """A page of the second of two runs, which have done a few steps each."""
-    server = serve()
+    server = empty_server
     page = open_window(server.url).page
     for seed in (1, 2):
         make_run(page, server.url, text, seed=seed)
