@@ -330,7 +330,7 @@ def _next_bytes(reader: _Reader, sampling: Sampling, index: int, alternatives: i
     patch_bits = reader.config.patch_bits
     uniforms = sampling.uniforms(index, PAYLOAD_BITS // patch_bits)
     values = np.zeros(len(uniforms), dtype=np.int64)
-    paths = []
+    rows, paths = np.arange(len(uniforms))[:, None], []
     others: list[tuple[tuple[int, float], ...]] = [()] * len(uniforms)
     for draws in uniforms.T:
         logits = reader.trees()
@@ -340,7 +340,7 @@ def _next_bytes(reader: _Reader, sampling: Sampling, index: int, alternatives: i
             others = [_likeliest(row, alternatives) for row in log_probabilities]
         depths = np.arange(patch_bits)
         nodes = (leaves[:, None] >> (patch_bits - depths)) + (1 << depths) - 1
-        paths.append(np.take_along_axis(logits, nodes, axis=1))
+        paths.append(logits[rows, nodes])
         reader.feed(leaves)
         values = values << patch_bits | leaves
     reader.end_frames(values)

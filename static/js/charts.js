@@ -167,22 +167,27 @@ export class ChartPanel {
     const began = performance.now();
     const shared = this.#input();
     const state = this.store.get();
-    const isUrgent = (element) => {
+    // All sizes are read before anything is drawn: after it, each would make the browser lay the page out anew.
+    const sizes = new Map(this.elements.map((element) => [element, { width: element.clientWidth, height: element.clientHeight }]));
+    const urgent = new Set(this.elements.filter((element) => {
       const { input, state: shown } = this.drawn.get(element) ?? {};
-      return shown?.view !== state.view || input.colours !== this.colours || input.size.width !== element.clientWidth || input.size.height !== element.clientHeight;
-    };
-    const isDue = (element) => this.visible.has(element) && (this.drawn.get(element)?.state !== state || isUrgent(element));
-    const age = (element) => (isUrgent(element) ? -Infinity : this.drawn.get(element).at);
+      const { width, height } = sizes.get(element);
+      return shown?.view !== state.view || input.colours !== this.colours || input.size.width !== width || input.size.height !== height;
+    }));
+    const isDue = (element) => this.visible.has(element) && (this.drawn.get(element)?.state !== state || urgent.has(element));
+    const age = (element) => (urgent.has(element) ? -Infinity : this.drawn.get(element).at);
     const waiting = this.elements.filter(isDue).sort((one, other) => age(one) - age(other));
-    while (waiting.length && performance.now() - began < FRAME_BUDGET_MS) this.#drawOne(waiting.shift(), shared, state);
+    while (waiting.length && performance.now() - began < FRAME_BUDGET_MS) {
+      const element = waiting.shift();
+      this.#drawOne(element, { ...shared, size: sizes.get(element) }, state);
+    }
     this.cursor.show();
-    if (waiting.some(isUrgent)) setTimeout(() => this.#drawVisible());
+    if (waiting.some((element) => urgent.has(element))) setTimeout(() => this.#drawVisible());
     else if (waiting.length) this.draw();
   }
 
   #drawOne(element, shared, state) {
-    const size = { width: element.clientWidth, height: element.clientHeight };
-    const input = { ...shared, size, chart: element.dataset.chart };
+    const input = { ...shared, chart: element.dataset.chart };
     const { data, layout } = CHARTS[element.dataset.chart].figure(input);
     this.plotly.react(element, data.map(withoutLabel), layout, PLOT_CONFIG);
     this.drawn.set(element, { input, data, layout, state, at: performance.now() });
