@@ -20,6 +20,9 @@ from bitlm.errors import BitFormatError, ParityError
 
 PAYLOAD_BITS = 8
 
+MASK = 2
+"""A bit's third state, while a text is denoised: not known yet."""
+
 LONGEST_CHARACTER = 4
 """Bytes of UTF-8's longest."""
 

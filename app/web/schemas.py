@@ -71,6 +71,7 @@ class InitRequest(Body):
     mixing: str | None = None
     mixing_order: int | None = None
     objective: str | None = None
+    mask_unit: str | None = None
 
     batch_size: int | None = None
     learning_rate: Number | None = None
@@ -80,6 +81,8 @@ class InitRequest(Body):
     gradient_clip: Number | None = None
     ponder_cost: Number | None = None
     ponder_start: int | None = None
+    causal_share: Number | None = None
+    mask_floor: Number | None = None
     validation_interval: int | None = None
     probe_interval: int | None = None
     diagnostics_interval: int | None = None

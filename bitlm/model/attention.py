@@ -1,4 +1,4 @@
-"""Causal multi-head attention with rotary positions, full or in chunks."""
+"""Multi-head attention with rotary positions: causal, full or in chunks, or both ways."""
 
 from functools import lru_cache
 from typing import Any
@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Complex64, Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import scaled_dot_product_attention
 
 from bitlm.model import attention_kernels as kernels
 from bitlm.model.head_kernels import Heads as MadeHeads
@@ -45,14 +46,34 @@ class Attention(nn.Module):
         self,
         stream: Float[Tensor, "batch position width"],
         turns: Complex64[Tensor, "position pair"],
+        *,
+        both_ways: bool = False,
     ) -> Float[Tensor, "batch position width"]:
-        """Return what each position attends to, given the rotations of the positions."""
-        attended = attend(self.parts(stream), self.query_key_norm.weight, turns, self.visibility)
+        """Return what each position attends to, given the rotations of the positions.
+
+        Args:
+            stream: One vector per position.
+            turns: Of the positions.
+            both_ways: Whether a position sees all others, later ones as well, instead of what is visible.
+        """
+        if both_ways:
+            attended = self._attend_both_ways(self.parts(stream), turns)
+        else:
+            attended = attend(self.parts(stream), self.query_key_norm.weight, turns, self.visibility)
         return self.out_norm(self.project_out(attended.flatten(2)))  # type: ignore[no-any-return]
 
     def parts(self, stream: Float[Tensor, "batch position width"]) -> Parts:
         """Return queries, keys and values before the norm of the first two."""
         return self.project_in(self.norm(stream)).unflatten(-1, (3, self.nhead, -1))  # type: ignore[no-any-return]
+
+    def _attend_both_ways(
+        self, parts: Parts, turns: Complex64[Tensor, "position pair"]
+    ) -> Float[Tensor, "batch position head channel"]:
+        """Do what `attend` does, seeing all positions, by torch's own: memory is linear in length."""
+        parts = parts.float()
+        queries, keys = rotate(self.query_key_norm(parts[:, :, :2]), turns).permute(2, 0, 3, 1, 4)
+        values = parts[:, :, 2].transpose(1, 2)
+        return scaled_dot_product_attention(queries, keys, values).transpose(1, 2)
 
     def queries_and_keys(
         self, stream: Float[Tensor, "batch position width"], turns: Complex64[Tensor, "position pair"]

@@ -10,8 +10,11 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from bitlm.compiled import compiled
+
+NEVER = float("-inf")
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -40,6 +43,39 @@ def gather_paths(
 ) -> Float[Tensor, "*batch bit"]:
     """Return the logits along each patch's path: of P(bit = 1 | the patch's earlier bits)."""
     return node_logits.gather(-1, path_nodes(values, patch_bits))
+
+
+def known_log_probabilities(
+    node_logits: Float[Tensor, "*batch node"], states: Integer[Tensor, "*batch bit"]
+) -> Float[Tensor, "*batch leaf"]:
+    """Return the natural log of each leaf's probability given the bits that are known; -inf where it differs.
+
+    Exact: the tree is a distribution over all leaves, and those that agree with what is known are made to
+    sum to 1. No bit is taken to be independent of another.
+
+    Args:
+        node_logits: Of trees of 2^p - 1 nodes.
+        states: 0, 1 or MASK for each of the p bits.
+    """
+    reached = node_logits.new_zeros((*node_logits.shape[:-1], 1))
+    first = 0
+    for depth in range(states.shape[-1]):
+        count = 1 << depth
+        logits, state = node_logits[..., first : first + count], states[..., depth, None]
+        one, zero = logsigmoid(logits), logsigmoid(-logits)
+        one, zero = one.masked_fill(state == 0, NEVER), zero.masked_fill(state == 1, NEVER)
+        reached = torch.stack([reached + zero, reached + one], dim=-1).flatten(-2)
+        first += count
+    return reached.log_softmax(-1)
+
+
+def bit_marginals(
+    log_probabilities: Float[Tensor, "*batch leaf"], patch_bits: int
+) -> Float[Tensor, "*batch bit 2"]:
+    """Return the probability of each bit's being 0 and 1 under a distribution over leaves."""
+    ones = leaf_bits(patch_bits).to(log_probabilities)
+    probabilities = log_probabilities.exp()
+    return torch.stack([probabilities @ (1 - ones), probabilities @ ones], dim=-1)
 
 
 def leaf_log_probabilities(node_logits: npt.NDArray[np.floating]) -> FloatArray:

@@ -13,6 +13,14 @@ MOST_PARAMETERS = 1_000_000_000
 BIT_WIDTH = 16
 """Width of one bit's embedding, before a patch's bits are projected together."""
 
+BIT_STATES = 3
+"""0, 1, and not known yet, where a text is denoised."""
+
+MASK_UNITS = ("byte", "bit")
+
+NEIGHBOURS = 3
+"""Patches that a position is told of when a text is denoised: the one before, its own, the one after."""
+
 MIXER_WIDTH = 32
 """Width inside the network that weighs counts."""
 
@@ -39,7 +47,8 @@ _WHOLE_NUMBER_BOUNDS = {
 _CHOICES = {
     "patch_bits": (1, PAYLOAD_BITS),
     "memory": (*MEMORY_MODES, "auto"),
-    "objective": ("causal",),
+    "objective": ("causal", "diffusion", "mixed"),
+    "mask_unit": MASK_UNITS,
     "mixing": ("none", "reference"),
 }
 
@@ -72,7 +81,11 @@ class ModelConfig:
             "recompute" the last layer's activations only, inverting the others, exactly. The results are
             equal bit for bit; `model.trunk.memory` is the mode in force and can be changed at any time.
             "auto" lets a session time the three (`choose_memory`); until then activations are stored.
-        objective: What is learned; "causal" predicts each bit from all earlier ones.
+        objective: What is learned. "causal" predicts each bit from all earlier ones; "diffusion" predicts
+            masked bits from all that are not, earlier and later ones; "mixed" learns both with one trunk.
+            What denoises has weights of its own at the input. Not with patch_bits=1, unless causal.
+        mask_unit: What is masked and revealed together where a text is denoised: a whole "byte", or each
+            "bit" by itself.
         mixing: "reference" mixes each bit's logit with what the counts of the training text say of it, all
             weighed by a small network; the model then needs its `reference`. "none" leaves the trunk alone
             with it.
@@ -99,6 +112,7 @@ class ModelConfig:
     act_threshold: float = 0.5
     memory: str = "store"
     objective: str = "causal"
+    mask_unit: str = "byte"
     mixing: str = "none"
     mixing_order: int = 8
 
@@ -152,6 +166,12 @@ class ModelConfig:
             raise ConfigError(
                 "recall", self.recall, "use false: with patch_bits=1 no position carries a whole byte."
             )
+        if self.denoises and self.patch_bits == 1:
+            raise ConfigError(
+                "objective",
+                self.objective,
+                "use 'causal': with patch_bits=1 no position carries a whole byte.",
+            )
         if self.ngram_slots & (self.ngram_slots - 1):
             raise ConfigError("ngram_slots", self.ngram_slots, "use a power of two.")
 
@@ -193,6 +213,11 @@ class ModelConfig:
         return self.max_seq_len // self.frame_bits
 
     @property
+    def denoises(self) -> bool:
+        """Whether there are weights that take in masked bits."""
+        return self.objective != "causal"
+
+    @property
     def leaves(self) -> int:
         """Values a patch can have; its tree has one inner node less."""
         return 1 << self.patch_bits
@@ -210,10 +235,11 @@ class ModelConfig:
         orders = self.mixing_order + 1
         mixer = MIXER_WIDTH * (PAYLOAD_BITS + 2 * orders) + (MIXER_WIDTH + 1) * (orders + 1)
         mixer = mixer if self.mixing == "reference" else 0
+        denoiser = BIT_STATES * BIT_WIDTH + NEIGHBOURS * self.patch_bits * BIT_WIDTH * width
+        denoiser = denoiser if self.denoises else 0
         halting = (self.num_layers - 1) * (2 * width + 1) if self.use_act else 0
-        return (
-            bits + ngrams + recall + width + phases + self.num_layers * layer + halting + width + head + mixer
-        )
+        embedding = bits + ngrams + recall + width + phases + denoiser
+        return embedding + self.num_layers * layer + halting + width + head + mixer
 
 
 def _check_whole_number(field: str, value: object, least: int, most: int) -> None:

@@ -53,9 +53,9 @@ def _deviation(name: str, parameter: Tensor, num_layers: int) -> float:
         return HEAD_DEVIATION
     if name.startswith("mixer."):
         return 0.0 if name == "mixer.project_out.weight" else MIXER_DEVIATION
-    if name == "embedding.bits.weight":
+    if name in {"embedding.bits.weight", "denoiser.bits.weight"}:
         return 1.0
-    if name == "embedding.project.weight":
+    if name in {"embedding.project.weight", "denoiser.project.weight"}:
         return WEIGHT_DEVIATION / sqrt(parameter.shape[1])
     if name.endswith("project_out.weight"):
         return WEIGHT_DEVIATION / sqrt(2 * num_layers)

@@ -1,4 +1,4 @@
-"""The language model: patch embedding, reversible trunk, bit-tree head."""
+"""The language model: patch embedding or denoiser, reversible trunk, bit-tree head."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from bitlm.bits import PAYLOAD_BITS
+from bitlm.bits import MASK, PAYLOAD_BITS
 from bitlm.context_index import ContextIndex, Counts
 from bitlm.errors import BitFormatError, ConfigError, MissingReferenceError
 from bitlm.model.attention_summary import AttentionSummary, summarise_attention
@@ -16,6 +16,7 @@ from bitlm.model.bit_tree import gather_paths, patch_values
 from bitlm.model.config import ModelConfig
 from bitlm.model.context_reader import ContextReader
 from bitlm.model.decoding import DecodingCache
+from bitlm.model.denoiser import Denoiser
 from bitlm.model.embedding import PatchEmbedding
 from bitlm.model.initialisation import initialise
 from bitlm.model.mixing import Mixer
@@ -53,6 +54,7 @@ class BitTransformer(nn.Module):
 
     Attributes:
         reference: The counts of the training text, which S compares with and mixing adds; None until set.
+        denoiser: Takes in masked bits; None where the model is causal only.
         mixer: Weighs the counts; None without mixing.
     """
 
@@ -63,6 +65,7 @@ class BitTransformer(nn.Module):
         self.embedding = PatchEmbedding(config)
         self.trunk = Trunk(config)
         self.head = linear(config.d_model, config.leaves - 1, bias=True)
+        self.denoiser = Denoiser(config) if config.denoises else None
         self.mixer = Mixer(config.mixing_order) if config.mixing == "reference" else None
         initialise(self, seed, config.num_layers)
 
@@ -110,6 +113,38 @@ class BitTransformer(nn.Module):
             unmixed, logits = logits.flatten(1), pad(mixed, (0, self.config.frame_bits - PAYLOAD_BITS))
         in_frame = torch.arange(bits.shape[1], device=bits.device) % self.config.frame_bits
         return ModelOutput(logits.flatten(1), in_frame < PAYLOAD_BITS, depth_mean, unmixed)
+
+    def denoise(
+        self, states: Integer[Tensor, "batch byte 8"], *, dropout_seed: int | None = None
+    ) -> Float[Tensor, "batch byte node"]:
+        """Predict every byte from the bits that are known, before and after it and its own.
+
+        Attention is full and goes both ways, whatever the configuration's chunks; counts are not mixed in.
+
+        Args:
+            states: 0, 1 or MASK for each payload bit of at most a window of bytes.
+            dropout_seed: As for `forward`.
+
+        Returns:
+            The logits of each byte's tree, as if nothing of the byte itself were known: what is known of it,
+            `known_log_probabilities` takes into account.
+
+        Raises:
+            BitFormatError: Not such states, or too many bytes.
+            ConfigError: The model was not made to denoise; or dropout draws, and has no key.
+            GridOverflowError: An activation left the exact range; names the layer.
+        """
+        if self.denoiser is None:
+            raise ConfigError(
+                "objective",
+                self.config.objective,
+                "this model has never learned to denoise: make one with objective='diffusion' or 'mixed' "
+                "and train it.",
+            )
+        check_states(states, self.config)
+        key = self._dropout_key(dropout_seed)
+        hidden = self.denoiser(states) + self.embedding.place(0, states.shape[1])
+        return self.head(self.trunk.run(hidden, key, both_ways=True)[0])  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def new_cache(self, batch: int = 1) -> DecodingCache:
@@ -214,6 +249,25 @@ class BitTransformer(nn.Module):
                 "or call model.eval().",
             )
         return dropout_seed
+
+
+def check_states(states: Tensor, config: ModelConfig) -> None:
+    """Refuse anything but a batch of bytes of 0, 1 and MASK that fits the window.
+
+    Raises:
+        BitFormatError: Names the shape, type or value found and what is needed.
+    """
+    if states.dim() != BATCH_AND_BIT + 1 or states.shape[-1] != PAYLOAD_BITS:
+        raise BitFormatError(f"states have shape {tuple(states.shape)}; give [batch, byte, {PAYLOAD_BITS}].")
+    if states.is_floating_point() or states.is_complex():
+        raise BitFormatError(f"states are {states.dtype}; give whole numbers, e.g. torch.uint8.")
+    if states.numel() == 0 or states.shape[1] > config.window_bytes:
+        raise BitFormatError(
+            f"{states.shape[0]} row(s) of {states.shape[1]} bytes; "
+            f"give at least one row of 1 to {config.window_bytes} bytes (max_seq_len={config.max_seq_len})."
+        )
+    if bool(((states < 0) | (states > MASK)).any()):
+        raise BitFormatError(f"a state is none of 0, 1 and {MASK} (not known yet).")
 
 
 def check_frames(bits: Tensor, config: ModelConfig) -> None:

@@ -88,7 +88,12 @@ class Trunk(nn.Module):
         return self.run(hidden, dropout_seed)[0]
 
     def run(
-        self, hidden: Hidden, dropout_seed: int | None = None, *, full_depth: bool = False
+        self,
+        hidden: Hidden,
+        dropout_seed: int | None = None,
+        *,
+        full_depth: bool = False,
+        both_ways: bool = False,
     ) -> tuple[Hidden, Float[Tensor, ""] | None]:
         """Run a whole window as `forward` does; return also the mean number of layers a position ran.
 
@@ -98,16 +103,21 @@ class Trunk(nn.Module):
             hidden: One vector per position.
             dropout_seed: Key of the dropout masks and halting thresholds; None draws neither.
             full_depth: With ACT, run every layer on every position all the same.
+            both_ways: Let each position see all others. It then runs at full depth, too: what halts was
+                learned where nothing later is seen.
 
         Returns:
             The output, and the depth; None without ACT. Where thresholds are drawn it is the mean over all
             draws, and has a gradient.
         """
         hidden = round_to_grid(hidden)
+        full_depth |= both_ways
         halts = self.config.use_act and not full_depth
         if halts and dropout_seed is None and not torch.is_grad_enabled() and self.autocast == "off":
             return self._run_what_runs(hidden)
-        layers, streams = self.layers_and_streams(hidden, dropout_seed, full_depth=full_depth)
+        layers, streams = self.layers_and_streams(
+            hidden, dropout_seed, full_depth=full_depth, both_ways=both_ways
+        )
         y1, y2, *halting_and_depth = run_layers(layers, streams, self.memory)
         depth_mean = None
         if self.config.use_act:
@@ -115,7 +125,12 @@ class Trunk(nn.Module):
         return self.norm((y1 + y2) * 0.5), depth_mean
 
     def layers_and_streams(
-        self, hidden: Hidden, dropout_seed: int | None, *, full_depth: bool = False
+        self,
+        hidden: Hidden,
+        dropout_seed: int | None,
+        *,
+        full_depth: bool = False,
+        both_ways: bool = False,
     ) -> tuple[Sequence[Layer], Streams]:
         """Return the layers that run this window, and the streams that the first is given.
 
@@ -123,12 +138,13 @@ class Trunk(nn.Module):
             hidden: On the grid.
             dropout_seed: As for `run`.
             full_depth: As for `run`.
+            both_ways: As for `run`.
         """
         # Two views, so that in all memory modes the streams' gradients are summed in the same order.
         streams = hidden.view_as(hidden), hidden.view_as(hidden)
         rows, positions, _ = hidden.shape
         if not self.config.use_act or full_depth:
-            return self.reversible_layers(positions, dropout_seed), streams
+            return self.reversible_layers(positions, dropout_seed, both_ways=both_ways), streams
         column = hidden.new_zeros(rows, positions, 1)
         return self.adaptive_layers(rows, positions, dropout_seed), (*streams, column, column.clone())
 
@@ -148,12 +164,14 @@ class Trunk(nn.Module):
         """The blocks, which a ModuleList knows as modules only."""
         return [cast("Block", block) for block in self.blocks]
 
-    def reversible_layers(self, positions: int, dropout_seed: int | None) -> list[ReversibleLayer]:
+    def reversible_layers(
+        self, positions: int, dropout_seed: int | None, *, both_ways: bool = False
+    ) -> list[ReversibleLayer]:
         """Return the blocks as reversible layers over this many positions, dropout included."""
         turns = self.turns[:positions]
         layers = []
         for index, block in enumerate(self.typed_blocks):
-            attend: Callable[[Tensor], Tensor] = partial(block.attention, turns=turns)
+            attend: Callable[[Tensor], Tensor] = partial(block.attention, turns=turns, both_ways=both_ways)
             transform: Callable[[Tensor], Tensor] = block.feedforward
             if self.autocast == "bf16":
                 attend, transform = partial(in_bf16, attend), partial(in_bf16, transform)

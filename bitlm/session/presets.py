@@ -17,7 +17,8 @@ def preset(size: str, **changes: Any) -> tuple[ModelConfig, TrainingConfig]:
     """Return the settings of `size`, with any field of either changed by name.
 
     Raises:
-        ConfigError: There is no such size, no such field, or a field has a wrong value.
+        ConfigError: There is no such size, no such field, or a field has a wrong value or one that a run
+            cannot have.
     """
     if size not in SIZES:
         raise ConfigError("size", size, f"use one of {', '.join(SIZES)}.")
@@ -33,4 +34,11 @@ def preset(size: str, **changes: Any) -> tuple[ModelConfig, TrainingConfig]:
     training = table["training"] | {
         field: value for field, value in changes.items() if field in training_fields
     }
-    return ModelConfig(**model), TrainingConfig(**training)
+    shape = ModelConfig(**model)
+    if shape.denoises:
+        raise ConfigError(
+            "objective",
+            shape.objective,
+            "runs learn 'causal' only so far; what denoises is trained with bitlm.training.Trainer.",
+        )
+    return shape, TrainingConfig(**training)

@@ -1,6 +1,8 @@
 """Training: what a step minimises, how the weights move, and how quality is measured."""
 
+from bitlm.training.bound import Bound, bound_of_steps, denoising_bound
 from bitlm.training.config import TrainingConfig
+from bitlm.training.denoising import Masks, draw_masks
 from bitlm.training.estimate import HeldOutEstimate
 from bitlm.training.evaluation import held_out_bits_per_byte
 from bitlm.training.objective import NO_LAMBDAS, Lambdas, bits_per_byte
@@ -11,14 +13,19 @@ from bitlm.training.trainer import StepResult, Trainer
 __all__ = [
     "NO_LAMBDAS",
     "Annealing",
+    "Bound",
     "HeldOutEstimate",
     "HybridOptimizer",
     "Lambdas",
+    "Masks",
     "Muon",
     "StepResult",
     "Trainer",
     "TrainingConfig",
     "bits_per_byte",
+    "bound_of_steps",
+    "denoising_bound",
+    "draw_masks",
     "held_out_bits_per_byte",
     "learning_rate_factor",
 ]

@@ -24,6 +24,9 @@ class TrainingConfig:
             layer is left out where it lowers the loss by less. At 0 depth is free, and no position halts.
         ponder_start: Updates done before ponder cost is charged, all at full depth, while the layers become
             worth something.
+        causal_share: With objective="mixed", the share of steps that are causal, in (0, 1).
+        mask_floor: Where a text is denoised, the least share that a masked part's cost is divided by, in
+            (0, 1]: lower is nearer to the bound, and rougher.
         validation_interval: Steps between two validation figures.
         probe_interval: Steps between two probe samples (C and S), once training has settled.
         diagnostics_interval: Steps between two looks at the model itself (attention entropy, gradient by
@@ -48,6 +51,8 @@ class TrainingConfig:
     gradient_clip: float = 1.0
     ponder_cost: float = 0.0002
     ponder_start: int = 500
+    causal_share: float = 0.5
+    mask_floor: float = 0.1
     validation_interval: int = 50
     probe_interval: int = 50
     diagnostics_interval: int = 100
@@ -65,6 +70,8 @@ class TrainingConfig:
         self._check_number("gradient_clip", low=0.0, high=1e6, low_allowed=False)
         self._check_number("ponder_cost", low=0.0, high=1.0)
         self._check_count("ponder_start", low=0, high=1_000_000)
+        self._check_number("causal_share", low=0.0, high=1.0, low_allowed=False)
+        self._check_number("mask_floor", low=0.0, high=1.0, low_allowed=False)
         self._check_number("telemetry_budget", low=0.0, high=1.0, low_allowed=False)
         for interval in INTERVALS:
             self._check_count(interval, low=1, high=1_000_000)

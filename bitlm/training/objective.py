@@ -46,11 +46,13 @@ class Objective:
             mixing the cross-entropy of the tree's own logits as well.
         cross_entropy: Nats per payload bit, λ terms and ponder cost excluded.
         negentropy: K of the batch's predictive probabilities, in [0, 1].
+        depth_mean: As of the model's output.
     """
 
     total: Float[Tensor, ""]
     cross_entropy: Float[Tensor, ""]
     negentropy: Float[Tensor, ""]
+    depth_mean: Float[Tensor, ""] | None = None
 
 
 def causal_objective(
@@ -97,4 +99,4 @@ def causal_objective(
         total = total - lambdas.S * expected_symbiosis(probabilities, reference_probabilities)
     if output.depth_mean is not None:
         total = total + ponder_cost * output.depth_mean
-    return Objective(total, cross_entropy.detach(), negentropy.detach())
+    return Objective(total, cross_entropy.detach(), negentropy.detach(), output.depth_mean)

@@ -1,17 +1,19 @@
 """One optimizer update, as a pure function of weights, batch, step and settings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
 from bitlm.context_index import Counts
 from bitlm.machine import keep_freed_memory
 from bitlm.model import BitTransformer, choose_autocast, cpu_autocast
 from bitlm.training.config import TrainingConfig
-from bitlm.training.objective import NO_LAMBDAS, Lambdas, causal_objective
+from bitlm.training.denoising import Masks, denoising_objective
+from bitlm.training.objective import NO_LAMBDAS, Lambdas, Objective, causal_objective
 from bitlm.training.optimizer import HybridOptimizer
 
 
@@ -82,14 +84,58 @@ class Trainer:
             MissingReferenceError: λ_S is above 0 without them; weights and optimizer are as they were.
             GridOverflowError: An activation left the exact range; weights and optimizer are as they were.
         """
-        self.optimizer.zero_grad()
-        self.model.train()
-        try:
+
+        def objective() -> Objective:
             with cpu_autocast(self.model, self.config.autocast):
                 output = self.model(
                     bits, dropout_seed=dropout_seed, counts=counts, full_depth=ponder_cost == 0
                 )
-            objective = causal_objective(output, bits, lambdas, ponder_cost, reference_probabilities)
+            return causal_objective(output, bits, lambdas, ponder_cost, reference_probabilities)
+
+        return self._descend(objective, rate_factor)
+
+    def update_denoising(
+        self,
+        values: UInt8[Tensor, "batch byte"],
+        masks: Masks,
+        *,
+        rate_factor: float,
+        dropout_seed: int,
+    ) -> StepResult:
+        """Do one update on masked bytes; leave the weights alone if anything is not finite.
+
+        Args:
+            values: The batch.
+            masks: What is masked of it.
+            rate_factor: As for `update`.
+            dropout_seed: As for `update`.
+
+        Returns:
+            With the batch's estimate of the bound as its loss, see `denoising_objective`.
+
+        Raises:
+            ConfigError: The model was not made to denoise.
+            GridOverflowError: As for `update`.
+        """
+
+        def objective() -> Objective:
+            with cpu_autocast(self.model, self.config.autocast):
+                return denoising_objective(
+                    self.model,
+                    values,
+                    masks,
+                    mask_floor=self.config.mask_floor,
+                    dropout_seed=dropout_seed,
+                )
+
+        return self._descend(objective, rate_factor)
+
+    def _descend(self, compute: Callable[[], Objective], rate_factor: float) -> StepResult:
+        """Go down the gradient of an objective."""
+        self.optimizer.zero_grad()
+        self.model.train()
+        try:
+            objective = compute()
             objective.total.backward()  # type: ignore[no-untyped-call] # torch leaves backward untyped
         finally:
             self.model.eval()
@@ -99,5 +145,5 @@ class Trainer:
         if finite:
             self.optimizer.set_learning_rate_factor(rate_factor)
             self.optimizer.step()
-        depth_mean = None if output.depth_mean is None else output.depth_mean.item()
+        depth_mean = None if objective.depth_mean is None else objective.depth_mean.item()
         return StepResult(loss, objective.negentropy.item(), gradient_norm, finite, depth_mean)

@@ -1,0 +1,177 @@
+"""What a text costs at most when it is denoised: two estimators of one bound, and that of so many steps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log, sqrt
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from bitlm.bits import PAYLOAD_BITS
+from bitlm.diffusion import (
+    draw_mask,
+    draw_mask_of_size,
+    hidden_nats,
+    masked_shares,
+    noise_schedule,
+    revealed_nats,
+)
+from bitlm.diffusion.masking import Bits, Mask, masked_states, units_of
+from bitlm.errors import ConfigError, CorpusError
+from bitlm.model import BitTransformer, known_log_probabilities
+from bitlm.randomness import generator
+from bitlm.training.evaluation import overlapping_windows
+
+GOLDEN = (sqrt(5) - 1) / 2
+"""Of its multiples the parts after the point are spread as evenly as can be, however many there are."""
+
+NORMAL_95 = 1.96
+LEAST_DRAWS = 2
+
+ESTIMATORS = ("time", "count")
+
+Rows = Bool[Tensor, "row byte"]
+Places = Float64[Tensor, " row"]
+Cost = Callable[[Bits, Rows, Places, torch.Generator], Places]
+"""Estimates what rows cost, in nats, from their bits, what may be masked, a place in (0, 1] and draws."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An estimate of the bits per byte that a text costs at most (the negative evidence lower bound).
+
+    Attributes:
+        bits_per_byte: The estimate; without bias.
+        standard_error: Of the estimate, by the masks drawn; the text is taken as it is.
+        estimator: How it was made: "time", "count", or "steps" of a sampler.
+    """
+
+    bits_per_byte: float
+    standard_error: float
+    estimator: str
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval."""
+        reach = NORMAL_95 * self.standard_error
+        return self.bits_per_byte - reach, self.bits_per_byte + reach
+
+
+@torch.no_grad()
+def denoising_bound(
+    model: BitTransformer, data: bytes, *, estimator: str = "time", draws: int = 4, seed: int = 0
+) -> Bound:
+    """Estimate what `data` costs at most, revealed one unit at a time in any order, each byte counted once.
+
+    Windows are those of `held_out_bits_per_byte`: of each but the first, the first half is known and the
+    second is what costs, so the figure stands beside the causal one. Both estimators have the same mean.
+    "time" draws the share masked evenly from (0, 1], masks each unit by itself, and divides what is masked's
+    cost by the share. "count" draws how many units are masked, each number alike, then which, and multiplies
+    their mean cost by how many there are.
+
+    Args:
+        model: Made to denoise.
+        data: The text.
+        estimator: "time" or "count".
+        draws: Masks for each window; at least 2, for an error to be known.
+        seed: Decides the masks.
+
+    Raises:
+        CorpusError: There is no text to measure.
+        ConfigError: There is no such estimator, draws are too few, or the model does not denoise.
+
+    Source: "time" Sahoo et al., NeurIPS 2024, equation 10; "count" Hoogeboom et al., "Autoregressive
+    Diffusion Models", ICLR 2022, equation 5.
+    """
+    if estimator not in ESTIMATORS:
+        raise ConfigError("estimator", estimator, f"use one of {', '.join(ESTIMATORS)}.")
+    unit = model.config.mask_unit
+
+    def by_time(bits: Bits, maskable: Rows, places: Places, draw: torch.Generator) -> Places:
+        mask = draw_mask(places, maskable, unit, draw)
+        return _hidden(model, bits, mask) / places
+
+    def by_count(bits: Bits, maskable: Rows, places: Places, draw: torch.Generator) -> Places:
+        units = maskable.sum(1) * units_of(unit)
+        counts = (places * units).ceil().long().clamp(min=1)
+        mask = draw_mask_of_size(counts, maskable, unit, draw)
+        return _hidden(model, bits, mask) * units / counts
+
+    return _estimate(
+        model, data, by_time if estimator == "time" else by_count, estimator, draws=draws, seed=seed
+    )
+
+
+@torch.no_grad()
+def bound_of_steps(
+    model: BitTransformer, data: bytes, *, steps: int, schedule: str = "linear", draws: int = 4, seed: int = 0
+) -> Bound:
+    """Estimate what `data` costs at most where it is denoised in so many ancestral steps.
+
+    What one step reveals is drawn without knowing the rest of it, but for a byte's own bits, and that costs:
+    with ever more steps the bound falls to that of `denoising_bound`, whatever the schedule.
+
+    Args:
+        model: As for `denoising_bound`.
+        data: As for `denoising_bound`.
+        steps: From 1 to 256.
+        schedule: "linear", "cosine" or "exp".
+        draws: As for `denoising_bound`; each looks at one step of each window.
+        seed: As for `denoising_bound`.
+
+    Raises:
+        CorpusError: There is no text to measure.
+        ConfigError: A setting is out of range, or the model does not denoise.
+
+    Source: Austin et al., "Structured Denoising Diffusion Models in Discrete State-Spaces", NeurIPS 2021.
+    """
+    shares = torch.tensor(masked_shares(noise_schedule(schedule), steps))
+    unit = model.config.mask_unit
+
+    def by_step(bits: Bits, maskable: Rows, places: Places, draw: torch.Generator) -> Places:
+        step = (places * steps).ceil().long() - 1
+        mask = draw_mask(shares[step], maskable, unit, draw)
+        revealed = draw_mask(1 - shares[step + 1] / shares[step], maskable, unit, draw) & mask
+        return revealed_nats(_known(model, bits, mask), bits, mask & ~revealed).sum(1) * steps
+
+    return _estimate(model, data, by_step, f"{steps} steps, {schedule}", draws=draws, seed=seed)
+
+
+def _estimate(
+    model: BitTransformer, data: bytes, cost: Cost, estimator: str, *, draws: int, seed: int
+) -> Bound:
+    """Return the mean of so many independent estimates of each window, and its error."""
+    if not data:
+        raise CorpusError("there are no bytes to evaluate; give a text of at least one byte.")
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < LEAST_DRAWS:
+        raise ConfigError("draws", draws, f"use a whole number of at least {LEAST_DRAWS}.")
+    model.eval()
+    values = np.frombuffer(data, dtype=np.uint8)
+    offsets = torch.rand(draws, generator=generator(seed, 0, "bound"), dtype=torch.float64)
+    total, variance, done = 0.0, 0.0, 0
+    for starts, length, counted in overlapping_windows(len(data), model.config.window_bytes):
+        text = torch.from_numpy(values[starts[:, None] + np.arange(length)].astype(np.int64))
+        bits = (text[..., None] >> torch.arange(PAYLOAD_BITS - 1, -1, -1)) & 1
+        maskable = (torch.arange(length) >= length - counted).expand(text.shape)
+        numbers = torch.arange(done, done + len(text), dtype=torch.float64)
+        costs = torch.stack([
+            cost(bits, maskable, 1 - (offset + GOLDEN * numbers) % 1, generator(seed, done, "bound", number))
+            for number, offset in enumerate(offsets)
+        ])  # fmt: skip
+        total += float(costs.mean(0).sum())
+        variance += float(costs.var(0).sum()) / draws
+        done += len(text)
+    nats = log(2) * len(data)
+    return Bound(total / nats, sqrt(variance) / nats, estimator)
+
+
+def _hidden(model: BitTransformer, bits: Bits, mask: Mask) -> Float64[Tensor, " row"]:
+    """Return what each row's masked part costs, in nats."""
+    return hidden_nats(_known(model, bits, mask), bits, mask, model.config.mask_unit).sum(1)
+
+
+def _known(model: BitTransformer, bits: Bits, mask: Mask) -> Float64[Tensor, "row byte leaf"]:
+    states = masked_states(bits, mask)
+    return known_log_probabilities(model.denoise(states).double(), states)
