@@ -1,6 +1,7 @@
 """Checkpoints that are listed, named, pruned and read by several at once."""
 
 import pytest
+import torch
 
 from bitlm.data import Corpus
 from bitlm.errors import CheckpointError
@@ -85,3 +86,15 @@ def test_a_checkpoint_that_was_deleted_is_not_called_damaged(
     assert steps(session) == [2, 1, 0]
     with pytest.raises(CheckpointError, match="cannot be read"):
         table.files(record)
+
+
+def test_a_checkpoint_that_is_looked_at_has_the_weights_of_its_step(
+    session: Session, table: CheckpointTable
+) -> None:
+    saved = table.load(table.at(session.run_id, 2))
+    session.close()
+    assert isinstance(saved, Checkpoint)
+    looked_at = Session.open(session.store, session.run_id, writable=False, step=2)
+    assert looked_at.step_count == 2
+    weights = looked_at.model.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in saved.weights.items())
