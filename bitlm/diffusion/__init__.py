@@ -1,7 +1,7 @@
 """Text by denoising: how it is masked, what the masked part costs, and how it is revealed again."""
 
 from bitlm.diffusion.inference import Denoising, Frame, denoised, diffusion_inference, samples
-from bitlm.diffusion.masking import draw_mask, draw_mask_of_size, hidden_nats, revealed_nats
+from bitlm.diffusion.masking import draw_mask, draw_mask_of_size, hidden_logits, hidden_nats, revealed_nats
 from bitlm.diffusion.sampler import SAMPLERS
 from bitlm.diffusion.schedules import SCHEDULES, NoiseSchedule, masked_shares, noise_schedule
 from bitlm.diffusion.template import Template
@@ -17,6 +17,7 @@ __all__ = [
     "diffusion_inference",
     "draw_mask",
     "draw_mask_of_size",
+    "hidden_logits",
     "hidden_nats",
     "masked_shares",
     "noise_schedule",

@@ -3,10 +3,11 @@
 import torch
 from jaxtyping import Bool, Float, Int64, Integer
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import MASK, PAYLOAD_BITS
-from bitlm.model import bit_marginals
-from bitlm.model.bit_tree import NEVER, leaf_bits
+from bitlm.model import bit_marginals, known_log_probabilities
+from bitlm.model.bit_tree import NEVER, gather_paths, leaf_bits
 
 LEAST_PROBABILITY = 1e-37
 """Below it a float of 32 bits is nothing, and its logarithm not a number to learn from."""
@@ -60,35 +61,47 @@ def draw_mask_of_size(
     return drawn.expand(*maskable.shape, PAYLOAD_BITS)
 
 
-def hidden_nats(
-    known: Float[Tensor, "row byte leaf"], bits: Bits, mask: Mask, mask_unit: str
-) -> Float[Tensor, "row byte"]:
-    """Return what each byte's masked part costs, in nats; 0 where nothing is masked.
+def hidden_logits(
+    node_logits: Float[Tensor, "row byte node"], bits: Bits, mask: Mask, mask_unit: str
+) -> Float[Tensor, "row byte bit"]:
+    """Return the logit of P(bit = 1) of each masked bit, as it is scored; of other bits it means nothing.
 
     Args:
-        known: The model's `known_log_probabilities`, given what is not masked.
+        node_logits: Of the trees that a model gave for the states.
         bits: What is true.
         mask: What was masked of it.
-        mask_unit: With "byte" the cost of a whole byte at once. With "bit" the sum of what each masked bit
-            costs by itself, given those of its byte that are known: in continuous time no two are revealed at
-            once.
+        mask_unit: With "byte" a bit is scored given the byte's bits before it, as a causal model's are, so
+            that together they cost what the byte costs. With "bit" it is scored given those of its byte that
+            are known: in continuous time no two are revealed at once.
     """
     if mask_unit == "byte":
         places = torch.arange(PAYLOAD_BITS - 1, -1, -1)
-        values = (bits.long() << places).sum(-1, keepdim=True)
-        return -known.gather(-1, values)[..., 0]
-    true = bit_marginals(known, PAYLOAD_BITS).gather(-1, bits.long()[..., None])[..., 0]
-    return -(true.clamp(min=LEAST_PROBABILITY).log() * mask).sum(-1)
+        return gather_paths(node_logits, (bits.long() << places).sum(-1), PAYLOAD_BITS)
+    known = known_log_probabilities(node_logits, masked_states(bits, mask))
+    zero, one = bit_marginals(known, PAYLOAD_BITS).clamp(min=LEAST_PROBABILITY).log().unbind(-1)
+    return one - zero
 
 
-def revealed_nats(known: Float[Tensor, "row byte leaf"], bits: Bits, left: Mask) -> Float[Tensor, "row byte"]:
+def hidden_nats(
+    node_logits: Float[Tensor, "row byte node"], bits: Bits, mask: Mask, mask_unit: str
+) -> Float[Tensor, "row byte bit"]:
+    """Return what each masked bit costs, in nats, scored as for `hidden_logits`; 0 for the others."""
+    logits = hidden_logits(node_logits, bits, mask, mask_unit)
+    return binary_cross_entropy_with_logits(logits, bits.to(logits), reduction="none") * mask
+
+
+def revealed_nats(
+    node_logits: Float[Tensor, "row byte node"], bits: Bits, mask: Mask, left: Mask
+) -> Float[Tensor, "row byte"]:
     """Return what the bits of each byte that one step reveals cost together, in nats.
 
     Args:
-        known: As for `hidden_nats`, before the step.
-        bits: As for `hidden_nats`.
-        left: What is masked after it.
+        node_logits: Of the trees that a model gave before the step.
+        bits: What is true.
+        mask: What was masked of it then.
+        left: What is masked after the step.
     """
+    known = known_log_probabilities(node_logits, masked_states(bits, mask))
     after = masked_states(bits, left)[..., None, :]
     agrees = ((after == MASK) | (after == leaf_bits(PAYLOAD_BITS))).all(-1)
     return -known.masked_fill(~agrees, NEVER).logsumexp(-1)

@@ -2,7 +2,7 @@
 
 from bitlm.training.bound import Bound, bound_of_steps, denoising_bound
 from bitlm.training.config import TrainingConfig
-from bitlm.training.denoising import Masks, draw_masks
+from bitlm.training.denoising import MaskedBatch, masked_batch
 from bitlm.training.estimate import HeldOutEstimate
 from bitlm.training.evaluation import held_out_bits_per_byte
 from bitlm.training.objective import NO_LAMBDAS, Lambdas, bits_per_byte
@@ -17,7 +17,7 @@ __all__ = [
     "HeldOutEstimate",
     "HybridOptimizer",
     "Lambdas",
-    "Masks",
+    "MaskedBatch",
     "Muon",
     "StepResult",
     "Trainer",
@@ -25,7 +25,7 @@ __all__ = [
     "bits_per_byte",
     "bound_of_steps",
     "denoising_bound",
-    "draw_masks",
     "held_out_bits_per_byte",
     "learning_rate_factor",
+    "masked_batch",
 ]

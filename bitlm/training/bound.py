@@ -20,7 +20,7 @@ from bitlm.diffusion import (
 )
 from bitlm.diffusion.masking import Bits, Mask, masked_states, units_of
 from bitlm.errors import ConfigError, CorpusError
-from bitlm.model import BitTransformer, known_log_probabilities
+from bitlm.model import BitTransformer
 from bitlm.randomness import generator
 from bitlm.training.evaluation import overlapping_windows
 
@@ -134,7 +134,8 @@ def bound_of_steps(
         step = (places * steps).ceil().long() - 1
         mask = draw_mask(shares[step], maskable, unit, draw)
         revealed = draw_mask(1 - shares[step + 1] / shares[step], maskable, unit, draw) & mask
-        return revealed_nats(_known(model, bits, mask), bits, mask & ~revealed).sum(1) * steps
+        logits = model.denoise(masked_states(bits, mask)).double()
+        return revealed_nats(logits, bits, mask, mask & ~revealed).sum(1) * steps
 
     return _estimate(model, data, by_step, f"{steps} steps, {schedule}", draws=draws, seed=seed)
 
@@ -169,9 +170,5 @@ def _estimate(
 
 def _hidden(model: BitTransformer, bits: Bits, mask: Mask) -> Float64[Tensor, " row"]:
     """Return what each row's masked part costs, in nats."""
-    return hidden_nats(_known(model, bits, mask), bits, mask, model.config.mask_unit).sum(1)
-
-
-def _known(model: BitTransformer, bits: Bits, mask: Mask) -> Float64[Tensor, "row byte leaf"]:
-    states = masked_states(bits, mask)
-    return known_log_probabilities(model.denoise(states).double(), states)
+    logits = model.denoise(masked_states(bits, mask)).double()
+    return hidden_nats(logits, bits, mask, model.config.mask_unit).sum((1, 2))

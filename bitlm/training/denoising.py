@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import PAYLOAD_BITS
-from bitlm.diffusion import draw_mask, hidden_nats
+from bitlm.diffusion import draw_mask, hidden_logits
 from bitlm.diffusion.masking import masked_states
-from bitlm.model import BitTransformer, bit_marginals, known_log_probabilities
+from bitlm.model import BitTransformer
 from bitlm.randomness import generator
 from bitlm.telemetry import negentropy_score
 from bitlm.training.objective import Objective
@@ -19,51 +20,45 @@ PROMPT_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Masks:
-    """The masks of one batch.
+class MaskedBatch:
+    """Windows to denoise.
 
     Attributes:
+        values: Their bytes.
         shares: Of each row, the share masked of what may be, in (0, 1].
         maskable: Bytes that may be masked.
         mask: The bits that are.
     """
 
+    values: UInt8[Tensor, "row byte"]
     shares: Float[Tensor, " row"]
     maskable: Bool[Tensor, "row byte"]
     mask: Bool[Tensor, "row byte 8"]
 
 
-def draw_masks(rows: int, length: int, mask_unit: str, key: int, lowest: float = 0.0) -> Masks:
-    """Draw masks for a batch: shares spread evenly over (lowest, 1], one in each part of it.
+def masked_batch(values: UInt8[Tensor, "row byte"], mask_unit: str, key: int) -> MaskedBatch:
+    """Mask windows: shares spread evenly over (0, 1], one in each part of it.
 
     Half of the rows, as chance has it, begin with a part of any length that is known.
 
     Args:
-        rows: Windows.
-        length: Bytes of each.
+        values: The windows' bytes.
         mask_unit: "byte" or "bit".
         key: Decides everything.
-        lowest: The smallest share drawn, in [0, 1).
 
     Source: Kingma et al., "Variational Diffusion Models", NeurIPS 2021, for the even spread.
     """
+    rows, length = values.shape
     draw = generator(key, 0, "masks")
-    offset = torch.rand(1, generator=draw)
-    spread = (torch.randperm(rows, generator=draw) + 1 - offset) / rows
-    shares = lowest + (1 - lowest) * spread
+    shares = (torch.randperm(rows, generator=draw) + 1 - torch.rand(1, generator=draw)) / rows
     known = torch.rand(rows, generator=draw) < PROMPT_SHARE
     first = torch.where(known, torch.randint(0, length, (rows,), generator=draw), 0)
     maskable = torch.arange(length) >= first[:, None]
-    return Masks(shares, maskable, draw_mask(shares, maskable, mask_unit, draw))
+    return MaskedBatch(values, shares, maskable, draw_mask(shares, maskable, mask_unit, draw))
 
 
 def denoising_objective(
-    model: BitTransformer,
-    values: UInt8[Tensor, "row byte"],
-    masks: Masks,
-    *,
-    mask_floor: float,
-    dropout_seed: int | None,
+    model: BitTransformer, batch: MaskedBatch, *, mask_floor: float, dropout_seed: int | None
 ) -> Objective:
     """Score what the model says of the masked part of a batch.
 
@@ -73,27 +68,22 @@ def denoising_objective(
 
     Args:
         model: Made to denoise.
-        values: The bytes.
-        masks: What is masked of them.
+        batch: Masked windows.
         mask_floor: In (0, 1].
         dropout_seed: As for `BitTransformer.forward`.
 
     Returns:
-        In nats per payload bit that may be masked; negentropy is that of what is masked.
+        In nats per payload bit that may be masked; negentropy is that of what is masked, 1 where nothing is.
 
     Source: Sahoo et al., "Simple and Effective Masked Diffusion Language Models", NeurIPS 2024, equation 10.
     """
-    bits = (values[..., None].long() >> torch.arange(PAYLOAD_BITS - 1, -1, -1)) & 1
-    states = masked_states(bits, masks.mask)
-    known = known_log_probabilities(model.denoise(states, dropout_seed=dropout_seed), states)
-    nats = hidden_nats(known, bits, masks.mask, model.config.mask_unit).sum(1)
-    per_bit = nats / (masks.maskable.sum(1) * PAYLOAD_BITS)
-    total = (per_bit / masks.shares.clamp(min=mask_floor)).mean()
-    bound = (per_bit / masks.shares).mean()
-    return Objective(total, bound.detach(), _negentropy(known.detach(), masks.mask))
-
-
-def _negentropy(known: Float[Tensor, "row byte leaf"], mask: Bool[Tensor, "row byte 8"]) -> Float[Tensor, ""]:
-    """Return K of the masked bits; where there are none, nothing is uncertain."""
-    ones = bit_marginals(known, PAYLOAD_BITS)[..., 1][mask]
-    return negentropy_score(ones.clamp(0, 1)) if len(ones) else known.new_ones(())
+    bits = (batch.values[..., None].long() >> torch.arange(PAYLOAD_BITS - 1, -1, -1)) & 1
+    trees = model.denoise(masked_states(bits, batch.mask), dropout_seed=dropout_seed)
+    logits = hidden_logits(trees, bits, batch.mask, model.config.mask_unit)
+    nats = binary_cross_entropy_with_logits(logits, bits.to(logits), reduction="none") * batch.mask
+    per_bit = nats.sum((1, 2)) / (batch.maskable.sum(1) * PAYLOAD_BITS)
+    total = (per_bit / batch.shares.clamp(min=mask_floor)).mean()
+    bound = (per_bit / batch.shares).mean()
+    scored = torch.sigmoid(logits.detach()[batch.mask])
+    certain = bound.new_ones(())
+    return Objective(total, bound.detach(), negentropy_score(scored) if len(scored) else certain)

@@ -1,18 +1,18 @@
 """One optimizer update, as a pure function of weights, batch, step and settings."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite
 
 import torch
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from bitlm.context_index import Counts
 from bitlm.machine import keep_freed_memory
 from bitlm.model import BitTransformer, choose_autocast, cpu_autocast
+from bitlm.randomness import counter_seed
 from bitlm.training.config import TrainingConfig
-from bitlm.training.denoising import Masks, denoising_objective
+from bitlm.training.denoising import MaskedBatch, denoising_objective
 from bitlm.training.objective import NO_LAMBDAS, Lambdas, Objective, causal_objective
 from bitlm.training.optimizer import HybridOptimizer
 
@@ -22,12 +22,14 @@ class StepResult:
     """What one update saw.
 
     Attributes:
-        loss: Cross-entropy in nats per payload bit, λ terms excluded.
-        negentropy: K of the batch's predictive probabilities.
+        loss: Cross-entropy in nats per payload bit, λ terms excluded; the bound where all was denoised.
+        negentropy: K of the batch's predictive probabilities; of the masked bits where all was denoised.
         gradient_norm: Norm of the whole gradient before clipping.
         finite: False when loss or gradient was not finite; then the weights were left alone.
         depth_mean: With ACT the mean number of layers a position ran, over all thresholds that could have
             been drawn: from 1 to num_layers. None without.
+        bound: What was denoised costs at most so many nats per payload bit, by these masks; None where
+            nothing was.
     """
 
     loss: float
@@ -35,6 +37,7 @@ class StepResult:
     gradient_norm: float
     finite: bool
     depth_mean: float | None = None
+    bound: float | None = None
 
 
 class Trainer:
@@ -59,7 +62,7 @@ class Trainer:
 
     def update(
         self,
-        bits: Integer[Tensor, "batch bit"],
+        bits: Integer[Tensor, "batch bit"] | None,
         *,
         rate_factor: float,
         dropout_seed: int,
@@ -67,83 +70,64 @@ class Trainer:
         counts: Counts | None = None,
         ponder_cost: float = 0.0,
         reference_probabilities: Float[Tensor, "batch payload"] | None = None,
+        masked: MaskedBatch | None = None,
     ) -> StepResult:
         """Do one update on a batch of whole frames; leave the weights alone if anything is not finite.
 
         Args:
-            bits: The batch, frames in the model's format.
+            bits: The causal batch, frames in the model's format; None where everything is denoised.
             rate_factor: Share of the peak learning rates to use.
             dropout_seed: Key of this step's dropout masks and halting thresholds.
-            lambdas: Weights of K, C̃ and S̃ in the objective.
+            lambdas: Weights of K, C̃ and S̃ in the causal objective.
             counts: What is mixed in, as for the model.
             ponder_cost: With ACT, weight of the mean layers run, in nats per payload bit. At 0 depth is free:
                 every layer is run, and the update is the one without ACT.
             reference_probabilities: As for `causal_objective`.
+            masked: What is denoised in the same step; it weighs as much as its rows are of all.
 
         Raises:
             MissingReferenceError: λ_S is above 0 without them; weights and optimizer are as they were.
+            ConfigError: Something is to be denoised, and the model was not made for it.
             GridOverflowError: An activation left the exact range; weights and optimizer are as they were.
         """
-
-        def objective() -> Objective:
-            with cpu_autocast(self.model, self.config.autocast):
-                output = self.model(
-                    bits, dropout_seed=dropout_seed, counts=counts, full_depth=ponder_cost == 0
-                )
-            return causal_objective(output, bits, lambdas, ponder_cost, reference_probabilities)
-
-        return self._descend(objective, rate_factor)
-
-    def update_denoising(
-        self,
-        values: UInt8[Tensor, "batch byte"],
-        masks: Masks,
-        *,
-        rate_factor: float,
-        dropout_seed: int,
-    ) -> StepResult:
-        """Do one update on masked bytes; leave the weights alone if anything is not finite.
-
-        Args:
-            values: The batch.
-            masks: What is masked of it.
-            rate_factor: As for `update`.
-            dropout_seed: As for `update`.
-
-        Returns:
-            With the batch's estimate of the bound as its loss, see `denoising_objective`.
-
-        Raises:
-            ConfigError: The model was not made to denoise.
-            GridOverflowError: As for `update`.
-        """
-
-        def objective() -> Objective:
-            with cpu_autocast(self.model, self.config.autocast):
-                return denoising_objective(
-                    self.model,
-                    values,
-                    masks,
-                    mask_floor=self.config.mask_floor,
-                    dropout_seed=dropout_seed,
-                )
-
-        return self._descend(objective, rate_factor)
-
-    def _descend(self, compute: Callable[[], Objective], rate_factor: float) -> StepResult:
-        """Go down the gradient of an objective."""
+        share = _causal_share(bits, masked)
         self.optimizer.zero_grad()
         self.model.train()
         try:
-            objective = compute()
-            objective.total.backward()  # type: ignore[no-untyped-call] # torch leaves backward untyped
+            parts = []
+            if bits is not None:
+                full_depth = ponder_cost == 0
+                with cpu_autocast(self.model, self.config.autocast):
+                    output = self.model(bits, dropout_seed=dropout_seed, counts=counts, full_depth=full_depth)
+                parts.append(causal_objective(output, bits, lambdas, ponder_cost, reference_probabilities))
+            if masked is not None:
+                parts.append(self._denoising(masked, dropout_seed))
+            total = (
+                parts[0].total if len(parts) == 1 else share * parts[0].total + (1 - share) * parts[1].total
+            )
+            total.backward()  # type: ignore[no-untyped-call] # torch leaves backward untyped
         finally:
             self.model.eval()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
-        loss, gradient_norm = objective.cross_entropy.item(), norm.item()
-        finite = isfinite(loss) and isfinite(gradient_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip).item()
+        losses = [part.cross_entropy.item() for part in parts]
+        finite = all(map(isfinite, (*losses, norm)))
         if finite:
             self.optimizer.set_learning_rate_factor(rate_factor)
             self.optimizer.step()
-        depth_mean = None if objective.depth_mean is None else objective.depth_mean.item()
-        return StepResult(loss, objective.negentropy.item(), gradient_norm, finite, depth_mean)
+        depth_mean = None if parts[0].depth_mean is None else parts[0].depth_mean.item()
+        bound = None if masked is None else losses[-1]
+        return StepResult(losses[0], parts[0].negentropy.item(), norm, finite, depth_mean, bound)
+
+    def _denoising(self, masked: MaskedBatch, dropout_seed: int) -> Objective:
+        key = counter_seed(dropout_seed, 0, "denoising")
+        with cpu_autocast(self.model, self.config.autocast):
+            return denoising_objective(
+                self.model, masked, mask_floor=self.config.mask_floor, dropout_seed=key
+            )
+
+
+def _causal_share(bits: Tensor | None, masked: MaskedBatch | None) -> float:
+    """Return the share of a step's rows that are causal."""
+    causal, denoised = 0 if bits is None else len(bits), 0 if masked is None else len(masked.values)
+    assert causal + denoised, "a step has something to learn from"
+    return causal / (causal + denoised)

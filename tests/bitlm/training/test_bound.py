@@ -19,7 +19,7 @@ from bitlm.training import (
     TrainingConfig,
     bound_of_steps,
     denoising_bound,
-    draw_masks,
+    masked_batch,
 )
 from tests.bitlm.diffusion.test_inference import lively
 
@@ -43,8 +43,7 @@ def exact_bits(model: BitTransformer, value: int) -> float:
     masks = torch.tensor(list(product([False, True], repeat=PAYLOAD_BITS)))[1:, None]
     bits = bits_of(value).expand(masks.shape)
     states = torch.where(masks, MASK, bits)
-    known = known_log_probabilities(model.denoise(states).double(), states)
-    costs = hidden_nats(known, bits, masks, "bit")[:, 0]
+    costs = hidden_nats(model.denoise(states).double(), bits, masks, "bit")[:, 0].sum(-1)
     sizes = masks.sum((1, 2))
     weights = torch.tensor([1 / (comb(PAYLOAD_BITS, int(size)) * int(size)) for size in sizes])
     return float((weights * costs).sum()) / log(2)
@@ -102,8 +101,8 @@ def trained_on_toy(model_config: ModelConfig) -> BitTransformer:
     values = torch.from_numpy(np.repeat(np.array(list(TOY), dtype=np.uint8), counts))[:, None]
     for step in range(400):
         factor = 1.0 if step < 200 else (400 - step) / 200
-        masks = draw_masks(len(values), 1, "bit", step)
-        trainer.update_denoising(values, masks, rate_factor=factor, dropout_seed=step)
+        masked = masked_batch(values, "bit", step)
+        trainer.update(None, rate_factor=factor, dropout_seed=step, masked=masked)
     return model
 
 
@@ -132,8 +131,9 @@ def test_training_lowers_the_bound_of_real_text(corpus: Corpus, model_config: Mo
         text = np.frombuffer(corpus.train[: 32 * 400], dtype=np.uint8).reshape(400, 32)
         for step in range(100):
             batch = torch.from_numpy(text[step * 4 : step * 4 + 4].copy())
-            masks = draw_masks(4, 32, unit, step)
-            done = trainer.update_denoising(batch, masks, rate_factor=1.0, dropout_seed=step)
+            masked = masked_batch(batch, unit, step)
+            done = trainer.update(None, rate_factor=1.0, dropout_seed=step, masked=masked)
+            assert done.bound == done.loss
             assert done.finite
             assert 0 <= done.negentropy <= 1
         assert denoising_bound(model, corpus.held_out[:500], draws=2).bits_per_byte < 6.0

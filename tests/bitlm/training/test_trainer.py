@@ -8,7 +8,7 @@ from torch import Tensor
 from bitlm.errors import GridOverflowError
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.model.reversible import MEMORY_MODES
-from bitlm.training import StepResult, Trainer, TrainingConfig
+from bitlm.training import StepResult, Trainer, TrainingConfig, masked_batch
 
 BITS = torch.randint(0, 2, (2, 256), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
 
@@ -103,3 +103,20 @@ def test_free_depth_is_used_to_the_full_and_trained_as_without_act(model_config:
 def test_an_update_without_act_tells_of_no_depth(model_config: ModelConfig) -> None:
     _, result = trained(model_config, ponder_cost=1.0, updates=1)
     assert result.depth_mean is None
+
+
+def test_a_mixed_step_weighs_both_objectives_by_their_rows(
+    model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    def gradients(causal: bool, denoised: bool) -> list[Tensor]:  # noqa: FBT001 - which of the two
+        model = BitTransformer(replace(model_config, objective="mixed"), seed=2)
+        trainer = Trainer(model, replace(training_config, gradient_clip=1e6))
+        masked = masked_batch(values, "byte", 3) if denoised else None
+        done = trainer.update(BITS if causal else None, rate_factor=0.0, dropout_seed=0, masked=masked)
+        assert (done.bound is None) == (not denoised)
+        return [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+
+    values = torch.arange(6 * 32, dtype=torch.uint8).reshape(6, 32)
+    both, causal, denoised = (gradients(*parts) for parts in ((True, True), (True, False), (False, True)))
+    for together, one, other in zip(both, causal, denoised, strict=True):
+        torch.testing.assert_close(together, 0.25 * one + 0.75 * other)
