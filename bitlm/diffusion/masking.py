@@ -1,11 +1,11 @@
 """Masking a text, and what the masked part costs."""
 
 import torch
-from jaxtyping import Bool, Float, Int64, Integer
+from jaxtyping import Bool, Float, Int64, Integer, UInt8
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bitlm.bits import MASK, PAYLOAD_BITS
+from bitlm.bits import MASK, PAYLOAD_BITS, encode_frames
 from bitlm.model import bit_marginals, known_log_probabilities
 from bitlm.model.bit_tree import NEVER, gather_paths, leaf_bits
 
@@ -14,6 +14,11 @@ LEAST_PROBABILITY = 1e-37
 
 Bits = Integer[Tensor, "row byte bit"]
 Mask = Bool[Tensor, "row byte bit"]
+
+
+def payload_bits(values: UInt8[Tensor, "row byte"]) -> Bits:
+    """Return the bits of each byte, most significant first."""
+    return encode_frames(values, parity=False).reshape(*values.shape, PAYLOAD_BITS)
 
 
 def masked_states(bits: Bits, mask: Mask) -> Bits:

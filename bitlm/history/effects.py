@@ -16,6 +16,8 @@ from bitlm.telemetry import Effect, Point, effect
 QUANTITIES = (
     "bits_per_byte",
     "validation_bits_per_byte",
+    "bound_bits_per_byte",
+    "validation_bound_bits_per_byte",
     "K",
     "C",
     "S",

@@ -38,6 +38,8 @@ TAGS = {
     "inversion_error": "reversibility/inversion_error",
     "gradient_agreement": "reversibility/gradient_agreement",
     "depth_mean": "depth/mean",
+    "bound_bits_per_byte": "bits_per_byte/bound/train",
+    "validation_bound_bits_per_byte": "bits_per_byte/bound/validation",
     "resident_bytes": "cost/resident_bytes",
     "telemetry_share": "cost/telemetry_share",
 }

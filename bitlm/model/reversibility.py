@@ -64,7 +64,9 @@ def _inversion_error(model: BitTransformer, bits: Tensor, dropout_seed: int | No
 def _gradients(
     model: BitTransformer, bits: Tensor, memory: str, dropout_seed: int | None
 ) -> tuple[Tensor, ...]:
-    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # What takes in masked bits has no part in a causal pass, and lies before the layers.
+    named = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
+    weights = [one for name, one in named if not name.startswith("denoiser.")]
     with torch.enable_grad(), _in_mode(model, memory):
         output = model(bits, dropout_seed=dropout_seed)
         logits, targets = output.logits[:, output.is_payload], bits[:, output.is_payload]

@@ -73,6 +73,9 @@ class StepEvent(BaseModel):
         bits_per_byte: The same in bits per byte.
         validation_bits_per_byte: The quick estimate on held-out text, at the steps that make one.
         validation_bits_per_bit: What each bit of a byte has in it, in bits: b7, the most significant, to b0.
+        bound_bits_per_byte: What this step's masked windows cost at most, by its masks; None where none were.
+        validation_bound_bits_per_byte: The quick estimate of that bound on held-out text, at the steps of
+            the other; None where nothing is denoised.
         K: Negentropy of the predictions on this step's batch.
         C: LZ complexity of a probe sample, at the steps that draw one.
         S: Symbiosis of the same probe sample.
@@ -120,6 +123,8 @@ class StepEvent(BaseModel):
     inversion_error: float | None = None
     gradient_agreement: float | None = None
     depth_mean: float | None = None
+    bound_bits_per_byte: float | None = None
+    validation_bound_bits_per_byte: float | None = None
     resident_bytes: int | None = None
     telemetry_share: float | None = None
 
@@ -129,6 +134,7 @@ METRIC_COLUMNS = tuple(StepEvent.model_fields)
 SEEN_COLUMNS = (
     "validation_bits_per_byte",
     "validation_bits_per_bit",
+    "validation_bound_bits_per_byte",
     "C",
     "S",
     "symbiosis_kl",

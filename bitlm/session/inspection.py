@@ -89,8 +89,8 @@ def gradient_norms(model: BitTransformer, gradient_norm: float) -> tuple[float, 
         gradient_norm: Norm of all of them before clipping.
 
     Returns:
-        Of the embedding, each layer, the head with the norm before it, and, where counts are mixed in, the
-        mixer. The squares add up to that of `gradient_norm`.
+        Of the embedding with what takes in masked bits, each layer, the head with the norm before it, and, if
+        counts are mixed in, the mixer. The squares add up to that of `gradient_norm`.
     """
     norms = [_norm_of_gradients(*part) for part in parts_of(model)]
     whole = hypot(*norms)
@@ -99,7 +99,8 @@ def gradient_norms(model: BitTransformer, gradient_norm: float) -> tuple[float, 
 
 def parts_of(model: BitTransformer) -> list[tuple[Module, ...]]:
     """Return the model's modules in the order text goes through them; every weight is in one part."""
-    parts: list[tuple[Module, ...]] = [(model.embedding,), *((block,) for block in model.trunk.blocks)]
+    inputs = (model.embedding,) if model.denoiser is None else (model.embedding, model.denoiser)
+    parts: list[tuple[Module, ...]] = [inputs, *((block,) for block in model.trunk.blocks)]
     parts.append((model.trunk.norm, model.head))
     return parts if model.mixer is None else [*parts, (model.mixer,)]
 

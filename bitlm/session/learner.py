@@ -26,7 +26,14 @@ from bitlm.session.checkpoint import Checkpoint
 from bitlm.session.commands import AlertAction, SampleSchedule, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.events import EventKind
-from bitlm.training import Annealing, StepResult, Trainer, bits_per_byte, learning_rate_factor
+from bitlm.training import (
+    Annealing,
+    StepResult,
+    Trainer,
+    bits_per_byte,
+    learning_rate_factor,
+    masked_batch,
+)
 from bitlm.version import VERSION
 
 JOURNAL_KINDS: tuple[EventKind, ...] = (
@@ -160,15 +167,18 @@ class Learner:
             GridOverflowError: An activation left the range in which the model is exact.
         """
         batch, counts = self._batch()
-        rate_factor = self.rate_factor()
+        rate_factor, model = self.rate_factor(), self.config.model
+        causal = self.config.training.causal_rows(model.objective, len(batch))
+        key = counter_seed(self.config.seed, self.step_count, "masks")
         result = self._trainer.update(
-            encode_frames(batch, parity=self.config.model.parity),
+            encode_frames(batch[:causal], parity=model.parity),
             rate_factor=rate_factor,
             dropout_seed=counter_seed(self.config.seed, self.step_count, "dropout"),
             lambdas=self.telemetry.lambdas,
-            counts=counts,
+            counts=counts and Counts(counts.zeros[:causal], counts.ones[:causal]),
             ponder_cost=self.config.training.ponder_cost_after(self.step_count),
-            reference_probabilities=self._reference_probabilities(batch),
+            reference_probabilities=self._reference_probabilities(batch[:causal]),
+            masked=masked_batch(batch[causal:], model.mask_unit, key) if causal < len(batch) else None,
         )
         if result.finite:
             self.step_count += 1
@@ -181,6 +191,7 @@ class Learner:
             "learning_rate": rate_factor * self.config.training.learning_rate,
             "bytes_seen": self.bytes_seen,
             "depth_mean": result.depth_mean,
+            "bound_bits_per_byte": None if result.bound is None else bits_per_byte(result.bound),
         }
         return Update(result, batch.numel(), measured)
 

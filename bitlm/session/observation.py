@@ -122,7 +122,10 @@ class Observer:
         if step % self._config.training.validation_interval:
             return {}
         bits = self._estimate.bits_per_bit(self._model)
-        return {"validation_bits_per_byte": sum(bits), "validation_bits_per_bit": bits}
+        figures = {"validation_bits_per_byte": sum(bits), "validation_bits_per_bit": bits}
+        if self._model.config.denoises:
+            figures["validation_bound_bits_per_byte"] = self._estimate.bound_bits_per_byte(self._model)
+        return figures
 
     @cached_property
     def _estimate(self) -> HeldOutEstimate:

@@ -35,10 +35,13 @@ def preset(size: str, **changes: Any) -> tuple[ModelConfig, TrainingConfig]:
         field: value for field, value in changes.items() if field in training_fields
     }
     shape = ModelConfig(**model)
-    if shape.denoises:
+    recipe = TrainingConfig(**training)
+    if shape.objective == "diffusion":
         raise ConfigError(
             "objective",
             shape.objective,
-            "runs learn 'causal' only so far; what denoises is trained with bitlm.training.Trainer.",
+            "runs learn 'causal' or 'mixed' so far; bitlm.training.Trainer trains what only denoises.",
         )
-    return shape, TrainingConfig(**training)
+    if shape.objective == "mixed" and recipe.batch_size == 1:
+        raise ConfigError("batch_size", 1, "use at least 2: a mixed step has causal and masked windows.")
+    return shape, recipe

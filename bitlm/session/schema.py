@@ -81,6 +81,11 @@ CREATE TABLE samples (
     K REAL NOT NULL, C REAL NOT NULL, S REAL NOT NULL, PRIMARY KEY (run_id, step)) WITHOUT ROWID;
 """
 
+BOUNDS = """
+ALTER TABLE metrics ADD COLUMN bound_bits_per_byte REAL;
+ALTER TABLE metrics ADD COLUMN validation_bound_bits_per_byte REAL;
+"""
+
 EXTREMES_OF_ALL = """
 INSERT INTO metric_extremes
 SELECT low.run_id, '{measure}', :width, low.bucket, low.step, low.value, high.step, high.value FROM
@@ -162,5 +167,10 @@ def _sixth(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG
     _run(connection, SAMPLES)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third, _fourth, _fifth, _sixth)
+def _seventh(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG001 - the folder is not needed
+    """Add what is denoised; steps before have none of it."""
+    _run(connection, BOUNDS)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh)
 """Each leads from the layout of its index to the next; never changed once released, only added to."""

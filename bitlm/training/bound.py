@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import log, sqrt
 
 import numpy as np
@@ -9,7 +10,6 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from bitlm.bits import PAYLOAD_BITS
 from bitlm.diffusion import (
     draw_mask,
     draw_mask_of_size,
@@ -18,7 +18,7 @@ from bitlm.diffusion import (
     noise_schedule,
     revealed_nats,
 )
-from bitlm.diffusion.masking import Bits, Mask, masked_states, units_of
+from bitlm.diffusion.masking import Bits, Mask, masked_states, payload_bits, units_of
 from bitlm.errors import ConfigError, CorpusError
 from bitlm.model import BitTransformer
 from bitlm.randomness import generator
@@ -87,21 +87,27 @@ def denoising_bound(
     """
     if estimator not in ESTIMATORS:
         raise ConfigError("estimator", estimator, f"use one of {', '.join(ESTIMATORS)}.")
+    cost = nats_by_time if estimator == "time" else nats_by_count
+    return _estimate(model, data, partial(cost, model), estimator, draws=draws, seed=seed)
+
+
+def nats_by_time(
+    model: BitTransformer, bits: Bits, maskable: Rows, places: Places, draw: torch.Generator
+) -> Places:
+    """Return an estimate of each row's bound in nats; `places` are the shares to mask, in (0, 1]."""
+    mask = draw_mask(places, maskable, model.config.mask_unit, draw)
+    return _hidden(model, bits, mask) / places
+
+
+def nats_by_count(
+    model: BitTransformer, bits: Bits, maskable: Rows, places: Places, draw: torch.Generator
+) -> Places:
+    """Return an estimate of each row's bound in nats; `places` are shares, of its units, to mask."""
     unit = model.config.mask_unit
-
-    def by_time(bits: Bits, maskable: Rows, places: Places, draw: torch.Generator) -> Places:
-        mask = draw_mask(places, maskable, unit, draw)
-        return _hidden(model, bits, mask) / places
-
-    def by_count(bits: Bits, maskable: Rows, places: Places, draw: torch.Generator) -> Places:
-        units = maskable.sum(1) * units_of(unit)
-        counts = (places * units).ceil().long().clamp(min=1)
-        mask = draw_mask_of_size(counts, maskable, unit, draw)
-        return _hidden(model, bits, mask) * units / counts
-
-    return _estimate(
-        model, data, by_time if estimator == "time" else by_count, estimator, draws=draws, seed=seed
-    )
+    units = maskable.sum(1) * units_of(unit)
+    counts = (places * units).ceil().long().clamp(min=1)
+    mask = draw_mask_of_size(counts, maskable, unit, draw)
+    return _hidden(model, bits, mask) * units / counts
 
 
 @torch.no_grad()
@@ -153,8 +159,8 @@ def _estimate(
     offsets = torch.rand(draws, generator=generator(seed, 0, "bound"), dtype=torch.float64)
     total, variance, done = 0.0, 0.0, 0
     for starts, length, counted in overlapping_windows(len(data), model.config.window_bytes):
-        text = torch.from_numpy(values[starts[:, None] + np.arange(length)].astype(np.int64))
-        bits = (text[..., None] >> torch.arange(PAYLOAD_BITS - 1, -1, -1)) & 1
+        text = torch.from_numpy(values[starts[:, None] + np.arange(length)])
+        bits = payload_bits(text)
         maskable = (torch.arange(length) >= length - counted).expand(text.shape)
         numbers = torch.arange(done, done + len(text), dtype=torch.float64)
         costs = torch.stack([

@@ -24,7 +24,8 @@ class TrainingConfig:
             layer is left out where it lowers the loss by less. At 0 depth is free, and no position halts.
         ponder_start: Updates done before ponder cost is charged, all at full depth, while the layers become
             worth something.
-        causal_share: With objective="mixed", the share of steps that are causal, in (0, 1).
+        causal_share: With objective="mixed", the share of a step's windows that are causal, in (0, 1). One at
+            least is, and one is not.
         mask_floor: Where a text is denoised, the least share that a masked part's cost is divided by, in
             (0, 1]: lower is nearer to the bound, and rougher.
         validation_interval: Steps between two validation figures.
@@ -81,6 +82,12 @@ class TrainingConfig:
     def ponder_cost_after(self, steps: int) -> float:
         """Return the ponder cost that the update after this many is charged."""
         return self.ponder_cost if steps >= self.ponder_start else 0.0
+
+    def causal_rows(self, objective: str, rows: int) -> int:
+        """Return how many of a step's windows are causal, the first ones; the others are denoised."""
+        if objective == "mixed":
+            return min(max(1, round(self.causal_share * rows)), max(1, rows - 1))
+        return rows if objective == "causal" else 0
 
     def _check_count(self, field: str, *, low: int, high: int) -> None:
         value = getattr(self, field)

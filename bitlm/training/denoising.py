@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import PAYLOAD_BITS
 from bitlm.diffusion import draw_mask, hidden_logits
-from bitlm.diffusion.masking import masked_states
+from bitlm.diffusion.masking import masked_states, payload_bits
 from bitlm.model import BitTransformer
 from bitlm.randomness import generator
 from bitlm.telemetry import negentropy_score
@@ -77,7 +77,7 @@ def denoising_objective(
 
     Source: Sahoo et al., "Simple and Effective Masked Diffusion Language Models", NeurIPS 2024, equation 10.
     """
-    bits = (batch.values[..., None].long() >> torch.arange(PAYLOAD_BITS - 1, -1, -1)) & 1
+    bits = payload_bits(batch.values)
     trees = model.denoise(masked_states(bits, batch.mask), dropout_seed=dropout_seed)
     logits = hidden_logits(trees, bits, batch.mask, model.config.mask_unit)
     nats = binary_cross_entropy_with_logits(logits, bits.to(logits), reduction="none") * batch.mask

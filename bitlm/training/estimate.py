@@ -9,12 +9,18 @@ from torch import Tensor
 
 from bitlm.bits import PAYLOAD_BITS
 from bitlm.data import cut, last_start
+from bitlm.diffusion.masking import payload_bits
 from bitlm.model import BitTransformer
+from bitlm.randomness import generator
 from bitlm.reference import ReferenceModel
+from bitlm.training.bound import GOLDEN, nats_by_count
 from bitlm.training.evaluation import payload_nats
 
 WINDOWS = 24
 """Windows drawn: with fewer the estimate is farther off, more take more of the time (docs/metrics.md)."""
+
+BOUND_DRAWS = 4
+"""Masks for each window, where a bound is estimated."""
 
 MOST_CANDIDATES = 1024
 """Windows to draw from, spread evenly, however long the text is."""
@@ -74,6 +80,29 @@ class HeldOutEstimate:
     def bits_per_byte(self, model: BitTransformer) -> float:
         """Return the estimate."""
         return sum(self.bits_per_bit(model))
+
+    def bound_bits_per_byte(self, model: BitTransformer) -> float:
+        """Return the estimate of what denoising costs at most, the first half of each window being known.
+
+        Masks are the same every time, so that two estimates differ by the model alone. They are drawn by
+        "count", as in `denoising_bound`, the shares spread evenly over windows and draws.
+        """
+        rows, length = self._text.shape
+        maskable = (torch.arange(length) >= length // 2).expand(rows, -1)
+        bits, numbers = payload_bits(self._text), torch.arange(rows, dtype=torch.float64)
+        with torch.no_grad():
+            drawn = [
+                nats_by_count(
+                    model,
+                    bits,
+                    maskable,
+                    1 - (numbers * BOUND_DRAWS + draw) * GOLDEN % 1,
+                    generator(0, draw, "bound"),
+                )
+                for draw in range(BOUND_DRAWS)
+            ]
+        by_byte = torch.stack(drawn).mean(0) / (maskable.sum(1) * log(2))
+        return float((self._weights * by_byte).sum())
 
 
 def calibrated(

@@ -30,13 +30,20 @@ export function bitsPerByteRange(values, baselines) {
   return [Math.floor((bottom - pad) / NICE) * NICE, Math.ceil((highest + pad) / NICE) * NICE];
 }
 
+/** What held-out text costs at most when it is denoised, where the run learns that: as validation is drawn, but open. */
+function denoised(input, colour) {
+  const bound = sparse(input, "denoised, at most", "validation_bound_bits_per_byte", colour);
+  return { ...bound, line: { ...bound.line, dash: "dot" }, marker: { ...bound.marker, symbol: "circle-open" } };
+}
+
 /** @param {ChartInput} input @returns {{data: object[], layout: object}} Bits per byte with its baselines. */
 export function lossFigure(input) {
   const { colours, baselines } = input;
   const training = rawAndSmooth(input, "training", "bits_per_byte", colours.training);
   const validation = sparse(input, "validation", "validation_bits_per_byte", colours.validation);
+  const bound = denoised(input, colours.validation);
   const others = beside(input, "bits_per_byte");
-  const values = [...training.at(-1).y, ...validation.y, ...others.flatMap(({ y }) => y)];
+  const values = [...training.at(-1).y, ...validation.y, ...bound.y, ...others.flatMap(({ y }) => y)];
   const passed = new Set(input.milestones.map(({ name }) => name));
   const levels = Object.entries(baselines ?? {}).map(([name, value]) => ({
     value,
@@ -49,7 +56,7 @@ export function lossFigure(input) {
   const shown = yRange(input, "loss", [isLog ? Math.max(low, NICE) : low, high]);
   const drawn = layout(input, { levels, yRange: shown, yAxis: { type: isLog ? "log" : "linear", tickformat: ".2~f" } });
   return {
-    data: [...training, ...others, validation, milestoneTrace(input, shown), ...markerTraces(input)],
+    data: [...training, ...others, validation, bound, milestoneTrace(input, shown), ...markerTraces(input)],
     layout: { ...drawn, annotations: [...drawn.annotations, ...milestoneLabels(input, shown)] },
   };
 }

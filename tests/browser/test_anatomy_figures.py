@@ -112,3 +112,21 @@ def test_a_ramp_of_colours_reaches_from_one_to_the_other(
 ) -> None:
     expression = """(module, share) => module.between("rgb(10, 20, 30)", "rgba(30, 60, 90, 0.5)", share)"""
     assert evaluate_module("anatomy_figures.js", expression, share) == colour
+
+
+@pytest.mark.parametrize("bound", [[None, None, 2.75], [None, None, None]], ids=["mixed", "causal"])
+def test_what_is_denoised_is_drawn_open_beside_the_held_out_line(
+    evaluate_module: EvaluateModule, bound: list[float | None]
+) -> None:
+    metrics = {
+        "step": [1, 2, 4],
+        "bits_per_byte": [3.0, 2.5, 2.25],
+        "validation_bits_per_byte": [None, None, 2.375],
+        "validation_bound_bits_per_byte": bound,
+    }
+    figure = FIGURE.replace("metrics, overlays", "milestones: [], metrics, overlays")
+    drawn = evaluate_module("figures.js", figure, ["lossFigure", metrics])
+    (line,) = [trace for trace in drawn["data"] if trace.get("name") == "denoised, at most"]
+    assert line["y"] == [value for value in bound if value is not None]
+    assert (line["marker"]["symbol"], line["line"]["dash"]) == ("circle-open", "dot")
+    assert drawn["range"][1] > max(2.25, *line["y"], 0)

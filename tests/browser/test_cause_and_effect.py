@@ -19,6 +19,7 @@ PIXEL_OF = """([chart, step]) => {
 }"""
 MARKED = "(module, [events, checkpoints]) => module.markersOf(events, checkpoints)"
 NAMES = ["alert", "change", "branch", "checkpoint"]
+OTHERS = ["validation_bits_per_byte", "bound_bits_per_byte", "validation_bound_bits_per_byte", "C", "S"]
 
 
 def event(event_id: int, step: int, kind: str, source: str = "ui", **payload: Any) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def test_before_and_after_is_one_line_of_a_hover(
         "bytes_per_s": "throughput",
     }[column]
     nothing = {"before": None, "after": None, "difference": None, "course": None, "verdict": "unknown"}
-    quantities = dict.fromkeys(["validation_bits_per_byte", "C", "S"], nothing) | {column: quantity(*args)}
+    quantities = dict.fromkeys(OTHERS, nothing) | {column: quantity(*args)}
     expression = "(module, [known, chart]) => module.effectLines(known, chart)"
     known = {"report": {"quantities": quantities}, "askedAt": 9}
     assert evaluate_module("effect_words.js", expression, [known, chart]) == [expected]

@@ -70,7 +70,7 @@ PARTS = (
 )
 """Columns with more than one tag."""
 
-NOT_MEASURED = {"depth/mean"}
+NOT_MEASURED = {"depth/mean", "bits_per_byte/bound/train", "bits_per_byte/bound/validation"}
 """Tags of what this run has no figure for."""
 
 
