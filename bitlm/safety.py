@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from bitlm.bits import bits_to_bytes
 from bitlm.curtailment import Curtailment
+from bitlm.diffusion import Frame
+from bitlm.draw import Draw, Filling
 from bitlm.errors import ConfigError, MissingReferenceError, SafetyGateError, SafetyGateWarning
 from bitlm.gate import GateVerdict, SafetyGate, require_number
-from bitlm.generation import GeneratedByte, Sample, collect, generate
+from bitlm.generation import GeneratedByte, Sample, collect
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
 
@@ -62,7 +63,7 @@ class AttemptEnded:
     attempt: Attempt
 
 
-Progress = AttemptBegun | GeneratedByte | AttemptEnded
+Progress = AttemptBegun | GeneratedByte | Frame | AttemptEnded
 
 
 @dataclass(frozen=True)
@@ -81,33 +82,6 @@ class GatedSample:
 
 
 @dataclass(frozen=True)
-class _Draw:
-    """Everything that decides one sample."""
-
-    model: BitTransformer
-    prompt: Tensor
-    max_new_bytes: int
-    temperature: float
-    top_p: float
-    seed: int
-    alternatives: int = 0
-
-    def begin(self, number: int, *, is_resumed: bool = False) -> AttemptBegun:
-        return AttemptBegun(number, self.seed, self.temperature, self.top_p, is_resumed)
-
-    def emit(self) -> Iterator[GeneratedByte]:
-        return generate(
-            self.model,
-            self.prompt,
-            max_new_bytes=self.max_new_bytes,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            seed=self.seed,
-            alternatives=self.alternatives,
-        )
-
-
-@dataclass(frozen=True)
 class _Trial:
     """A sample with its verdict.
 
@@ -120,7 +94,7 @@ class _Trial:
     """
 
     number: int
-    draw: _Draw
+    draw: Draw
     sample: Sample
     verdict: GateVerdict
     rest: Iterator[GeneratedByte]
@@ -146,6 +120,7 @@ def hil_safe_inference(
     temperature: float = 1.0,
     top_p: float = 1.0,
     seed: int = 0,
+    filling: Filling | None = None,
 ) -> GatedSample:
     """Emit text after a prompt and measure what was emitted.
 
@@ -161,6 +136,7 @@ def hil_safe_inference(
         temperature: As for `generate`.
         top_p: As for `generate`.
         seed: As for `generate`.
+        filling: As for `stream_with_retry`.
 
     Raises:
         SafetyGateError: strict, and a floor was missed; carries the verdict.
@@ -169,7 +145,7 @@ def hil_safe_inference(
     """
     drawing = stream_with_retry(
         model, bits, c_floor, s_floor, strict, max_new_bytes=max_new_bytes, temperature=temperature,
-        top_p=top_p, seed=seed, stop_early=strict, max_retries=0,
+        top_p=top_p, seed=seed, stop_early=strict, max_retries=0, filling=filling,
     )  # fmt: skip
     return _drained(drawing)
 
@@ -190,6 +166,7 @@ def safe_sample_with_retry(
     max_retries: int = 3,
     backoff_s: float = 0.0,
     sleep: Callable[[float], None] = time.sleep,
+    filling: Filling | None = None,
 ) -> GatedSample:
     """Draw again, differently, until a sample passes or the retries are used up.
 
@@ -215,6 +192,7 @@ def safe_sample_with_retry(
         max_retries: Samples after the first, 0 to 100.
         backoff_s: Seconds to wait before retry 1, doubled before each further one; at most 60.
         sleep: What waits.
+        filling: As for `stream_with_retry`.
 
     Raises:
         SafetyGateError: strict, and no sample passed; carries the best verdict and all attempts.
@@ -224,7 +202,7 @@ def safe_sample_with_retry(
     drawing = stream_with_retry(
         model, bits, c_floor, s_floor, strict, max_new_bytes=max_new_bytes, temperature=temperature,
         top_p=top_p, seed=seed, drawn=drawn, stop_early=stop_early, max_retries=max_retries,
-        backoff_s=backoff_s, sleep=sleep,
+        backoff_s=backoff_s, sleep=sleep, filling=filling,
     )  # fmt: skip
     return _drained(drawing)
 
@@ -237,7 +215,7 @@ def stream_with_retry(
     strict: bool = True,  # noqa: FBT001, FBT002 - as safe_sample_with_retry
     *, max_new_bytes: int = 128, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0,
     drawn: Sample | None = None, stop_early: bool = True, max_retries: int = 3, backoff_s: float = 0.0,
-    sleep: Callable[[float], None] = time.sleep, alternatives: int = 0,
+    sleep: Callable[[float], None] = time.sleep, alternatives: int = 0, filling: Filling | None = None,
 ) -> Generator[Progress, None, GatedSample]:  # fmt: skip
     """Do what `safe_sample_with_retry` does and yield every byte of every attempt as it comes.
 
@@ -259,6 +237,8 @@ def stream_with_retry(
         backoff_s: Seconds to wait before retry 1.
         sleep: What waits.
         alternatives: As for `generate`.
+        filling: Denoise this instead of going on from the prompt; `bits` and `max_new_bytes` do not count
+            then. What is judged is the stretch from the first byte filled in to the last.
 
     Raises:
         SafetyGateError: strict, and no sample passed.
@@ -268,7 +248,7 @@ def stream_with_retry(
     _check_retries(max_retries)
     require_number("backoff_s", backoff_s, LONGEST_BACKOFF_S)
     gate = SafetyGate(c_floor, s_floor)
-    first = _Draw(model, bits, max_new_bytes, temperature, top_p, seed, alternatives)
+    first = Draw(model, bits, max_new_bytes, temperature, top_p, seed, alternatives, filling)
     best = last = yield from _try(1, first, gate, drawn, stop_early=stop_early)
     attempts = [best.attempt]
     while not last.verdict.passed and len(attempts) <= max_retries:
@@ -302,17 +282,18 @@ def _drained(drawing: Generator[Progress, None, GatedSample]) -> GatedSample:
 
 
 def _try(
-    number: int, draw: _Draw, gate: SafetyGate, drawn: Sample | None = None, *, stop_early: bool
+    number: int, draw: Draw, gate: SafetyGate, drawn: Sample | None = None, *, stop_early: bool
 ) -> Generator[Progress, None, _Trial]:
     """Draw one sample, if it is not drawn yet, as far as it can pass, and judge it."""
     reference = draw.model.reference
     if reference is None:
         raise MissingReferenceError
-    yield draw.begin(number)
+    yield _begun(number, draw)
+    if drawn is None and draw.filling is not None:  # a text that comes all at once cannot be given up
+        drawn = yield from draw.denoise(draw.filling)
     rest: Iterator[GeneratedByte] = iter(()) if drawn else draw.emit()
-    history = bits_to_bytes(draw.prompt, parity=draw.model.config.parity)
-    emitted = rest
-    if stop_early:
+    history, emitted = draw.history, rest
+    if stop_early and drawn is None:
         emitted = Curtailment(
             reference,
             c_floor=gate.c_floor,
@@ -330,20 +311,24 @@ def _try(
     return trial
 
 
+def _begun(number: int, draw: Draw, *, is_resumed: bool = False) -> AttemptBegun:
+    return AttemptBegun(number, draw.seed, draw.temperature, draw.top_p, is_resumed)
+
+
 def _completed(trial: _Trial, gate: SafetyGate) -> Generator[Progress, None, _Trial]:
     """Take up a sample where it was given up, and judge the whole of it."""
     draw, reference = trial.draw, trial.draw.model.reference
     assert reference is not None, "what was tried has been compared with it"
-    yield draw.begin(trial.number, is_resumed=True)
+    yield _begun(trial.number, draw, is_resumed=True)
     rest = yield from _collected(draw, trial.rest)
     whole = collect([*trial.sample.emitted, *rest.emitted], trial.sample.parity)
-    history = bits_to_bytes(draw.prompt, parity=whole.parity)
-    judged = _Trial(trial.number, draw, whole, gate.judge(whole, reference, history=history), iter(()))
+    verdict = gate.judge(whole, reference, history=draw.history)
+    judged = _Trial(trial.number, draw, whole, verdict, iter(()))
     yield judged.ended
     return judged
 
 
-def _collected(draw: _Draw, emitted: Iterator[GeneratedByte]) -> Generator[Progress, None, Sample]:
+def _collected(draw: Draw, emitted: Iterator[GeneratedByte]) -> Generator[Progress, None, Sample]:
     """Yield the bytes and return them together."""
     generated = []
     for one in emitted:
@@ -352,7 +337,7 @@ def _collected(draw: _Draw, emitted: Iterator[GeneratedByte]) -> Generator[Progr
     return collect(generated, draw.model.config.parity)
 
 
-def _retry_draw(first: _Draw, retry: int, last: GateVerdict) -> _Draw:
+def _retry_draw(first: Draw, retry: int, last: GateVerdict) -> Draw:
     """Return the settings of one retry; a greedy first attempt is retried above temperature 0."""
     base = first.temperature or 1 - LADDER_STEP
     share = (

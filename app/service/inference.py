@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from secrets import randbelow
 
 import structlog
@@ -17,10 +18,20 @@ from app.service.answers import (
     GateReport,
     InferAnswer,
 )
+from app.service.denoising import drawn_bytes, filling_of, frame_line
 from app.service.requests import Infer
-from app.service.stream import AttemptStart, AttemptVerdict, Line, StreamAnswer, StreamStart, TextPiece
+from app.service.stream import (
+    AttemptStart,
+    AttemptVerdict,
+    Line,
+    StreamAnswer,
+    StreamStart,
+    TextFrame,
+    TextPiece,
+)
 from bitlm.bits import bits_to_bytes, bytes_to_bits
 from bitlm.characters import CharacterSplitter
+from bitlm.diffusion import Frame
 from bitlm.errors import SafetyGateError
 from bitlm.generation import GeneratedByte
 from bitlm.model import BitTransformer
@@ -98,10 +109,14 @@ class Inference:
         self._step = session.step_count
         self._seed = randbelow(CHOSEN_SEEDS) if request.seed is None else request.seed
         self._spellings: dict[int, Spelling] = {}
+        asked = model or session.model
+        prompt = prompt_bits(session, request)
+        history = bits_to_bytes(prompt, parity=session.config.model.parity)
+        self._filling = filling_of(asked, request, history)
         floors = session.telemetry
         self._drawing = stream_with_retry(
-            model or session.model,
-            prompt_bits(session, request),
+            asked,
+            prompt,
             c_floor=floors.c_floor if request.c_floor is None else request.c_floor,
             s_floor=floors.s_floor if request.s_floor is None else request.s_floor,
             strict=request.strict,
@@ -110,6 +125,7 @@ class Inference:
             top_p=request.top_p,
             seed=self._seed,
             alternatives=TOLD_ALTERNATIVES if request.details else 0,
+            filling=self._filling,
         )
 
     def answer(self) -> InferAnswer:
@@ -148,6 +164,8 @@ class Inference:
                 raise
             number = progress.number if isinstance(progress, AttemptBegun) else number
             for line in self._told(number, progress):
+                if isinstance(line, TextFrame) and self._request.strict:
+                    continue
                 if isinstance(line, TextPiece) and self._request.strict:
                     held.append(line)
                     yield TextPiece(characters=())
@@ -167,6 +185,13 @@ class Inference:
             self._spellings.setdefault(number, Spelling(details=self._request.details))
             settings = {"temperature": progress.temperature, "top_p": progress.top_p}
             yield AttemptStart(attempt=number, resumed=progress.is_resumed, seed=progress.seed, **settings)
+            return
+        if isinstance(progress, Frame):
+            yield frame_line(number, progress)
+            if progress.step < progress.steps:
+                return
+            spelling, drawn = self._spellings[number], drawn_bytes(progress, self._filling)
+            yield TextPiece(characters=tuple(chain.from_iterable(map(spelling.read, drawn))))
             return
         if isinstance(progress, GeneratedByte):
             characters = self._spellings[number].read(progress)
@@ -229,6 +254,6 @@ def _figures(probability: float) -> float:
 
 def _payload(request: Infer, answer: InferAnswer) -> dict[str, object]:
     """Return what a reloaded page needs to show the sample again; the bits follow from the text."""
-    asked = {name: value for name, value in vars(request).items() if name not in {"bits", "details"}}
+    asked = {name: value for name, value in asdict(request).items() if name not in {"bits", "details"}}
     response = answer.model_dump(mode="json", exclude={"bits": True, "characters": {"__all__": {"bytes"}}})
     return {"request": asked | {"seed": answer.seed}, "response": response}

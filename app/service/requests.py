@@ -144,6 +144,28 @@ class TrainStep(Request[StepAnswer]):
 
 
 @dataclass(frozen=True)
+class Denoise:
+    """How a text is denoised instead of written from left to right.
+
+    Attributes:
+        steps: Passes of the model, or of each block.
+        noise_schedule: Name of the schedule.
+        sampler: Name of what chooses.
+        block_bytes: Bytes filled in at a time, from left to right; None for all, or half a window where they
+            do not fit one.
+        suffix: What comes after.
+        template: Texts and gaps, each of so many bytes, instead of prompt, max_new_bytes and suffix.
+    """
+
+    steps: int = 16
+    noise_schedule: str = "cosine"
+    sampler: str = "ancestral"
+    block_bytes: int | None = None
+    suffix: str = ""
+    template: tuple[str | int, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Infer(Request[InferAnswer]):
     """Emit bytes after a prompt given as text or as bits in the model's format, through the gate.
 
@@ -153,6 +175,7 @@ class Infer(Request[InferAnswer]):
         c_floor: Of this request alone; None for the run's.
         s_floor: The same of S.
         details: Whether each character comes with its bytes, their bits and alternatives.
+        denoise: How, if the text is to be denoised.
     """
 
     prompt: str = ""
@@ -165,6 +188,7 @@ class Infer(Request[InferAnswer]):
     c_floor: float | None = None
     s_floor: float | None = None
     details: bool = False
+    denoise: Denoise | None = None
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,25 @@ class TextPiece(Answered):
     characters: tuple[CharacterInside | CharacterSurprise, ...]
 
 
+class TextFrame(Answered):
+    """The attempt's text in the middle of being denoised, given bytes included.
+
+    Attributes:
+        step: Steps done, from 0.
+        steps: Steps in all.
+        values: Each byte, 0 to 255; null where it is not known yet.
+        confidence: The model's probability of each byte when it was drawn, in [0, 1]; 1 where it was given,
+            null where it is not known yet.
+    """
+
+    kind: Literal["frame"] = "frame"
+    attempt: int
+    step: int
+    steps: int
+    values: tuple[int | None, ...]
+    confidence: tuple[float | None, ...]
+
+
 class AttemptVerdict(Answered):
     """What the gate says of the attempt: of a whole text, or of one that was given up."""
 
@@ -60,7 +79,7 @@ class StreamAnswer(Answered):
     answer: InferAnswer
 
 
-Line = StreamStart | AttemptStart | TextPiece | AttemptVerdict | StreamAnswer
+Line = StreamStart | AttemptStart | TextPiece | TextFrame | AttemptVerdict | StreamAnswer
 
 
 class TextStream:

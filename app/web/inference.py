@@ -35,6 +35,7 @@ class InferenceRoutes:
             c_floor=body.c_floor,
             s_floor=body.s_floor,
             details=body.details,
+            denoise=body.denoise,
         )
         if body.stream:
             stream = self._manager.ask(InferStream(request), asked_by())

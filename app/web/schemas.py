@@ -1,10 +1,12 @@
 """What requests may say."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from app.service.requests import Denoise
 from bitlm.calibration.floors import FALSE_REJECT_RATE, HIGHEST_RATE
+from bitlm.diffusion import MOST_STEPS
 from bitlm.session import AlertAction, SampleSchedule
 from bitlm.session.presets import DEFAULT_SIZE
 
@@ -130,6 +132,15 @@ class TrainStepRequest(Body):
         return self
 
 
+DENOISING_FIELDS = {"steps", "noise_schedule", "sampler", "block_bytes", "suffix", "template"}
+"""Fields of a request for a text that only mean something where it is denoised."""
+
+TemplatePart = (
+    Annotated[str, Field(max_length=LONGEST_PROMPT)] | Annotated[int, Field(strict=True, ge=1, le=4096)]
+)
+"""A text that is given, or a gap of so many bytes."""
+
+
 class InferRequest(Body):
     """A prompt and how to go on from it; `strict` refuses a sample below a floor instead of marking it.
 
@@ -138,6 +149,9 @@ class InferRequest(Body):
     Attributes:
         stream: Answer line by line while it is generated.
         details: Tell of each character its bytes, the probabilities of their bits, and alternatives.
+        mode: Write from left to right, or fill in; the fields below are of the latter.
+        suffix: What comes after the gap.
+        template: Texts and gaps, each of so many bytes, instead of prompt, max_new_bytes and suffix.
     """
 
     prompt: Annotated[str, Field(max_length=LONGEST_PROMPT)] | None = None
@@ -151,12 +165,36 @@ class InferRequest(Body):
     s_floor: Share | None = None
     stream: bool = False
     details: bool = False
+    mode: Literal["causal", "diffusion"] = "causal"
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 16
+    noise_schedule: Literal["linear", "cosine", "exp"] = "cosine"
+    sampler: Literal["ancestral", "confidence", "remask"] = "ancestral"
+    block_bytes: Annotated[int, Field(ge=1)] | None = None
+    suffix: Annotated[str, Field(max_length=LONGEST_PROMPT)] = ""
+    template: Annotated[list[TemplatePart], Field(min_length=1, max_length=1024)] | None = None
 
     @model_validator(mode="after")
     def _one_prompt(self) -> Self:
         if self.prompt is not None and self.bits is not None:
             raise ValueError("prompt and bits exclude each other: give one of them")
+        of_denoising = sorted(DENOISING_FIELDS & self.model_fields_set)
+        if self.mode == "causal" and of_denoising:
+            raise ValueError(
+                f"{of_denoising[0]} is of denoising: give mode='diffusion' with it, or leave it out"
+            )
+        if self.template is not None:
+            apart = sorted({"prompt", "bits", "suffix", "max_new_bytes"} & self.model_fields_set)
+            if apart:
+                raise ValueError(f"template says all that is given and left out: leave {apart[0]} out")
         return self
+
+    @property
+    def denoise(self) -> Denoise | None:
+        """How the text is denoised, if it is to be."""
+        if self.mode == "causal":
+            return None
+        template = None if self.template is None else tuple(self.template)
+        return Denoise(self.steps, self.noise_schedule, self.sampler, self.block_bytes, self.suffix, template)
 
 
 class TelemetryRequest(Body):

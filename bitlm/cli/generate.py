@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 
 from bitlm.bits import text_to_bits
+from bitlm.cli.gated import print_gated, print_text, print_verdict, record_of
 from bitlm.cli.opening import open_run
 from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
-from bitlm.cli.printing import text_console
 from bitlm.errors import ConfigError, SafetyGateError, SafetyGateWarning
-from bitlm.gate import GateVerdict, SafetyGate
+from bitlm.gate import SafetyGate
 from bitlm.generation import GeneratedByte, Sample, collect, generate_batch
 from bitlm.generation import generate as emit
 from bitlm.safety import GatedSample, safe_sample_with_retry
@@ -70,11 +70,11 @@ def generate(
         return
     answers = _gated_samples(session, prompt, seeds, drawing, strict=strict)
     if as_json:
-        records = [{"run_id": session.run_id, "prompt": prompt, **_record(answer)} for answer in answers]
+        records = [{"run_id": session.run_id, "prompt": prompt, **record_of(answer)} for answer in answers]
         typer.echo(json.dumps(records[0] if samples is None else records))
     else:
         for number, (drawn, answer) in enumerate(zip(seeds, answers, strict=True), start=1):
-            _print(prompt, answer, f"sample {number} · seed {drawn}" if samples is not None else "")
+            print_gated(prompt, answer, f"sample {number} · seed {drawn}" if samples is not None else "")
 
 
 def _gated_samples(
@@ -102,7 +102,7 @@ def _stream(session: Session, prompt: str, seed: int, drawing: dict[str, Any], *
     assert model.reference is not None, "a session's model always carries its reference"
     gate = SafetyGate(telemetry.c_floor, telemetry.s_floor)
     watching = StreamingGate(gate, model.reference, history=prompt.encode())
-    _print_text(Console(highlight=False, markup=False), prompt, "")
+    print_text(Console(highlight=False, markup=False), prompt, "")
     decoder = getincrementaldecoder("utf-8")("replace")
     emitted: list[GeneratedByte] = []
     bits = text_to_bits(prompt, parity=model.config.parity)
@@ -113,49 +113,6 @@ def _stream(session: Session, prompt: str, seed: int, drawing: dict[str, Any], *
     sys.stdout.write(decoder.decode(b"", final=True) + "\n")
     sample = collect(emitted, model.config.parity)
     verdict = watching.verdict or gate.judge(sample, model.reference, history=prompt.encode())
-    _print_verdict(verdict, f"ended after {len(emitted)} bytes" if watching.verdict else "the whole text")
+    print_verdict(verdict, f"ended after {len(emitted)} bytes" if watching.verdict else "the whole text")
     if strict and not verdict.passed:
         raise SafetyGateError(verdict, ())
-
-
-def _record(answer: GatedSample) -> dict[str, Any]:
-    verdict = answer.verdict
-    return {
-        "text": answer.sample.text,
-        "bits": answer.sample.bits.tolist(),
-        "gate": {
-            "passed": verdict.passed,
-            "attempts": len(answer.attempts),
-            "K": verdict.K,
-            "C": verdict.C,
-            "S": verdict.S,
-            "repetition": verdict.repetition,
-            "reasons": list(verdict.reasons),
-            "stopped_at": verdict.stopped_at,
-        },
-    }
-
-
-def _print(prompt: str, answer: GatedSample, heading: str) -> None:
-    console = Console(highlight=False, markup=False)
-    if heading:
-        console.print(f"── {heading} ──", style="dim")
-    _print_text(console, prompt, answer.sample.text + "\n")
-    count = len(answer.attempts)
-    _print_verdict(answer.verdict, f"{count} attempt{'s' if count != 1 else ''}")
-
-
-def _print_text(console: Console, prompt: str, text: str) -> None:
-    """Print a sample as it is; only where people read it the prompt is set off."""
-    if console.is_terminal:
-        console.print(prompt, style="dim", end="", soft_wrap=True)
-    else:
-        sys.stdout.write(prompt)
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def _print_verdict(verdict: GateVerdict, of_what: str) -> None:
-    word = "passed" if verdict.passed else "NOT passed: " + "; ".join(verdict.reasons)
-    figures = f"K {verdict.K:.2f}  C {verdict.C:.2f}  S {verdict.S:.2f}"
-    text_console(stderr=True).print(f"gate {word}  ({figures}, {of_what})")

@@ -12,6 +12,7 @@ from bitlm.cli.calibrate import calibrate
 from bitlm.cli.capsule import capsule, verify
 from bitlm.cli.checkpoints import checkpoints
 from bitlm.cli.compile import compile_functions
+from bitlm.cli.denoise import denoise
 from bitlm.cli.effect import effect
 from bitlm.cli.evaluate import evaluate
 from bitlm.cli.export import export
@@ -59,6 +60,7 @@ def bitlm(
 
 app.command()(train)
 app.command()(generate)
+app.command()(denoise)
 app.command()(samples)
 app.command()(evaluate)
 app.command()(calibrate)

@@ -31,6 +31,7 @@ class Denoising:
         sampler: What is revealed: "ancestral" any of the masked, "confidence" what the model is surest of;
             "remask" hides some of what is revealed again.
         temperature: Divides log-probabilities; 0 takes the likeliest.
+        top_p: Of each byte's values the likeliest are drawn from that together have at least this share.
         block_bytes: Fill in from left to right, so many bytes at a time, each block in so many steps; None
             fills in everything at once. Needed beyond a window, half of which is for what is before a block.
 
@@ -42,6 +43,7 @@ class Denoising:
     schedule: str = "linear"
     sampler: str = "ancestral"
     temperature: float = 1.0
+    top_p: float = 1.0
     block_bytes: int | None = None
 
     def __post_init__(self) -> None:
@@ -52,6 +54,9 @@ class Denoising:
             raise ConfigError(
                 "temperature", self.temperature, f"use a number from 0 to {HIGHEST_TEMPERATURE:g}."
             )
+
+        if not 0 < self.top_p <= 1:
+            raise ConfigError("top_p", self.top_p, "use a number above 0, at most 1.")
 
     @property
     def shares(self) -> list[float]:
@@ -112,8 +117,9 @@ def diffusion_inference(
 
 
 def samples(last: Frame, *, parity: bool) -> list[Sample]:
-    """Return the texts of a last frame, with what the model thought of each bit when it revealed it."""
-    values = (last.states.long() << torch.arange(PAYLOAD_BITS - 1, -1, -1)).sum(-1)
+    """Return the texts of a frame, masked bits as 0, with what the model thought of each bit it revealed."""
+    known = last.states.long().masked_fill(last.states == MASK, 0)
+    values = (known << torch.arange(PAYLOAD_BITS - 1, -1, -1)).sum(-1)
     rows = zip(values.tolist(), last.probabilities, strict=True)
     return [Sample(bytes(row), probabilities.flatten(), parity) for row, probabilities in rows]
 
@@ -137,7 +143,11 @@ def denoised(
         ConfigError: The text does not fit, or the model does not denoise.
         GridOverflowError: An activation left the exact range; names the layer.
     """
-    blocks = _blocks(len(template.given), model.config.window_bytes, denoising.block_bytes)
+    blocks = [
+        block
+        for block in _blocks(len(template.given), model.config.window_bytes, denoising.block_bytes)
+        if not bool(template.given[block.start : block.stop].all())
+    ]
     texts = _Texts(model, template, len(seeds))
     shares, total = denoising.shares, denoising.steps * len(blocks)
     yield texts.frame(0, total)
@@ -191,11 +201,9 @@ class _Texts:
     ) -> None:
         """Do one step of a block; `shares` are what is masked of it before and after."""
         free = self._free[block.start : block.stop]
-        if not bool(free.any()):
-            return
         states = self._states[:, block.start : block.stop]
         known = known_log_probabilities(self._logits(block).double(), states)
-        leaves = _drawn_leaves(known, denoising.temperature, _uniforms(draws, len(block)))
+        leaves = _drawn_leaves(known, denoising, _uniforms(draws, len(block)))
         drawn = (leaves[..., None] >> torch.arange(PAYLOAD_BITS - 1, -1, -1)) & 1
         marginals = bit_marginals(known, PAYLOAD_BITS)
         if self._units == 1:
@@ -239,13 +247,18 @@ def _uniforms(draws: Sequence[torch.Generator], count: int) -> Float64[Tensor, "
 
 def _drawn_leaves(
     log_probabilities: Float64[Tensor, "text byte leaf"],
-    temperature: float,
+    denoising: Denoising,
     uniforms: Float64[Tensor, "text byte"],
 ) -> Int64[Tensor, "text byte"]:
     """Return a value for each byte, by inverting its cumulative distribution in 64 bits."""
-    if temperature == 0:
+    if denoising.temperature == 0:
         return log_probabilities.argmax(-1)
-    cumulative = (log_probabilities / temperature).softmax(-1).cumsum(-1)
+    shares = (log_probabilities / denoising.temperature).softmax(-1)
+    if denoising.top_p < 1:
+        ordered, places = shares.sort(dim=-1, descending=True, stable=True)
+        enough = ordered.cumsum(-1) - ordered >= denoising.top_p
+        shares = shares.masked_fill(enough.gather(-1, places.argsort(-1)), 0.0)
+    cumulative = shares.cumsum(-1)
     total = cumulative[..., -1:]
     # A product may round up to the whole sum; what is drawn has weight all the same.
     last = (cumulative < total).sum(-1)

@@ -24,6 +24,17 @@ class Template:
     values: UInt8[Tensor, " byte"]
     given: Bool[Tensor, " byte"]
 
+    @property
+    def stretch(self) -> range:
+        """The places from the first byte that is not given to the last, given ones between them included."""
+        free = (~self.given).nonzero()[:, 0].tolist()
+        return range(free[0], free[-1] + 1)
+
+    @property
+    def before(self) -> bytes:
+        """What is given before the first byte that is not."""
+        return bytes(self.values[: self.stretch.start].tolist())
+
     @classmethod
     def around(cls, length: int, *, prompt: bytes = b"", suffix: bytes = b"") -> "Template":
         """Return so many bytes to fill in between a prompt and a suffix.

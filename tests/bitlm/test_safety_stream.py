@@ -47,6 +47,7 @@ def test_a_stream_yields_every_byte_of_every_attempt_and_returns_the_whole_answe
         elif isinstance(progress, AttemptEnded):
             ended.append(progress)
         else:
+            assert isinstance(progress, GeneratedByte)
             emitted.setdefault(begun[-1].number, []).append(progress)
     with pytest.warns(SafetyGateWarning):
         whole = safe_sample_with_retry(model, NOTHING, **asked)

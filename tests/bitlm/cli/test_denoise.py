@@ -1,0 +1,56 @@
+"""Filling in a gap from the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from bitlm.data import Corpus
+from tests.bitlm.cli.program import answer_of, bitlm
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The options that name a data folder with a run that learned to denoise a little."""
+    folder = tmp_path_factory.mktemp("data")
+    text = folder / "text.txt"
+    text.write_bytes(Corpus.embedded().data[:30_000])
+    options = ("--data-dir", str(folder))
+    bitlm(
+        "train",
+        "--corpus",
+        str(text),
+        "--size",
+        "tiny",
+        "--steps",
+        "12",
+        "--set",
+        "objective=mixed",
+        *options,
+    )
+    return options
+
+
+def test_a_gap_is_filled_between_what_was_given(data: tuple[str, str]) -> None:
+    order = ("denoise", "--prompt", "The ", "--suffix", " end.", "--max-new-bytes", "20", "--steps", "4")
+    said = bitlm(*order, "--frames", *data)
+    assert said.stdout.startswith("The ")
+    assert said.stdout.endswith(" end.\n")
+    frames = [line for line in said.stderr.splitlines() if " end." in line]
+    assert [line.split()[0] for line in frames][:5] == ["0", "1", "2", "3", "4"]
+    assert "░" * 20 in frames[0]
+    assert "░" not in frames[4]
+    assert "gate " in said.stderr
+    answer = answer_of(*order, *data)
+    assert len(answer["bits"]) == 20 * 8
+    assert answer == answer_of(*order, *data)
+
+
+def test_what_cannot_be_is_one_sentence(data: tuple[str, str], tmp_path: Path) -> None:
+    assert "use one of linear, cosine, exp" in bitlm("denoise", "--noise-schedule", "x", *data, code=2).stderr
+    assert "--noise-schedule" in bitlm("denoise", "--help").stdout
+    options = ("--data-dir", str(tmp_path))
+    text = tmp_path / "text.txt"
+    text.write_bytes(Corpus.embedded().data[:20_000])
+    bitlm("train", "--corpus", str(text), "--size", "tiny", "--steps", "1", *options)
+    refused = bitlm("denoise", *options, code=2).stderr
+    assert "never learned to denoise: make one with objective='diffusion' or 'mixed'" in refused
