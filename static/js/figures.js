@@ -43,7 +43,7 @@ export function lossFigure(input) {
   const validation = sparse(input, "validation", "validation_bits_per_byte", colours.validation);
   const bound = denoised(input, colours.validation);
   const others = beside(input, "bits_per_byte");
-  const values = [...training.at(-1).y, ...validation.y, ...bound.y, ...others.flatMap(({ y }) => y)];
+  const values = [...training.at(-1).y, ...validation.y, ...others.flatMap(({ y }) => y)];
   const passed = new Set(input.milestones.map(({ name }) => name));
   const levels = Object.entries(baselines ?? {}).map(([name, value]) => ({
     value,
@@ -51,7 +51,8 @@ export function lossFigure(input) {
     colour: name.startsWith("order") ? colours.order : colours.compressor,
     dash: name.startsWith("order") ? "dot" : "solid",
   }));
-  const [low, high] = bitsPerByteRange(values, levels.map(({ value }) => value));
+  const [low, usual] = bitsPerByteRange(values, levels.map(({ value }) => value));
+  const high = Math.max(usual, Math.ceil(((bound.y.at(-1) ?? 0) + 0.1) / NICE) * NICE); // its newest value is to be seen
   const isLog = isYLog(input, "loss");
   const shown = yRange(input, "loss", [isLog ? Math.max(low, NICE) : low, high]);
   const drawn = layout(input, { levels, yRange: shown, yAxis: { type: isLog ? "log" : "linear", tickformat: ".2~f" } });

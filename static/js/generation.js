@@ -15,7 +15,8 @@ import { SurpriseText } from "./surprise_text.js";
  * @returns {object} The body of POST /infer.
  */
 export function question(form) {
-  const { prompt, max_new_bytes: bytes, temperature, top_p: topP, seed } = form.elements;
+  const { prompt, max_new_bytes: bytes, temperature, top_p: topP, seed, mode, suffix, steps, noise_schedule: schedule, sampler } = form.elements;
+  const denoising = { mode: "diffusion", suffix: suffix.value, steps: steps.valueAsNumber, noise_schedule: schedule.value, sampler: sampler.value };
   return {
     prompt: prompt.value,
     max_new_bytes: bytes.valueAsNumber,
@@ -23,6 +24,7 @@ export function question(form) {
     top_p: topP.valueAsNumber,
     strict: false,
     ...(seed.value === "" ? {} : { seed: seed.valueAsNumber }),
+    ...(mode.value === "diffusion" ? denoising : {}),
   };
 }
 
@@ -41,6 +43,23 @@ function connectCopying(output, view, toasts) {
       }
     });
   }
+}
+
+/** Denoising is for runs that learn it; its fields are there while it is chosen. */
+function connectMode(form, store) {
+  const [causal, diffusion] = form.querySelectorAll("[name=mode]");
+  const fields = form.querySelector("[data-denoising]");
+  const show = () => (fields.hidden = !diffusion.checked);
+  form.addEventListener("change", show);
+  store.subscribe(({ status }) => {
+    const learned = (status?.config?.objective ?? "causal") !== "causal";
+    diffusion.disabled = !learned;
+    diffusion.parentElement.title = learned
+      ? "Fill in all of the text at once, in steps"
+      : "This run learns from left to right only: make one with the objective mixed to denoise";
+    if (!learned) causal.checked = true;
+    show();
+  });
 }
 
 function connectHistory(page, context, form) {
@@ -104,6 +123,7 @@ export function connectGeneration(page, context) {
     }
   }
 
+  connectMode(form, store);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (!button.disabled) ask();

@@ -3,6 +3,7 @@
 import { outcome, showAttempts } from "./attempts.js";
 import { element } from "./dom.js";
 import { fixed, setting, whole } from "./format.js";
+import { Frames } from "./frames.js";
 
 /**
  * A command for a shell that asks the same again.
@@ -11,8 +12,9 @@ import { fixed, setting, whole } from "./format.js";
  * @param {number} seed The one that was drawn with.
  * @returns {string}
  */
-export function curlCommand(origin, { stream: _stream, details: _details, ...request }, seed) {
-  const given = Object.fromEntries(Object.entries(request).filter(([, value]) => value !== null));
+export function curlCommand(origin, { stream: _stream, details: _details, denoise, ...request }, seed) {
+  const asked = denoise ? { ...request, mode: "diffusion", ...denoise } : request;
+  const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== null));
   const body = JSON.stringify({ ...given, seed }).replaceAll("'", "'\\''");
   return `curl -sS -X POST ${origin}/infer -H 'Content-Type: application/json' -d '${body}'`;
 }
@@ -35,6 +37,7 @@ export class SampleView {
     this.output = output;
     this.text = text;
     this.attempts = attempts;
+    this.frames = new Frames(output.querySelector("[data-frames]"), (characters) => text.show(characters));
     this.past = output.querySelector("[data-past]");
     this.verdict = output.querySelector("[data-verdict]");
     this.seen = new Map(); // by attempt, its characters
@@ -47,6 +50,7 @@ export class SampleView {
     this.shown = null;
     this.seen.clear();
     this.past.replaceChildren();
+    this.frames.begin(request);
     this.#showPrompt(request);
     this.text.show([]);
     this.#say("writing", "Writing …", []);
@@ -57,7 +61,12 @@ export class SampleView {
 
   /** @param {object} line Of any kind that a stream has before its answer. */
   accept(line) {
-    const kinds = { attempt: (one) => this.#turn(one), text: (one) => this.#append(one), verdict: (one) => this.#judge(one) };
+    const kinds = {
+      attempt: (one) => this.#turn(one),
+      frame: (one) => this.frames.add(one),
+      text: (one) => this.#append(one),
+      verdict: (one) => this.#judge(one),
+    };
     kinds[line.kind]?.(line);
   }
 
@@ -77,6 +86,8 @@ export class SampleView {
   /** @param {{request: object, response: object}} sample As an answer has it, or an event. */
   show({ request, response }) {
     this.shown = { request, response };
+    if (this.output.dataset.output !== "writing") this.frames.begin(request);
+    this.frames.end(response.characters ?? []);
     this.past.replaceChildren();
     this.#showPrompt(request);
     this.text.show(response.characters ?? []);
@@ -104,8 +115,10 @@ export class SampleView {
   }
 
   #append({ characters }) {
-    this.seen.set(this.attempt, [...(this.seen.get(this.attempt) ?? []), ...characters]);
-    this.text.append(characters);
+    const sofar = this.seen.get(this.attempt) ?? [];
+    this.seen.set(this.attempt, [...sofar, ...characters]);
+    if (sofar.length || !this.frames.isThere) this.text.append(characters);
+    else this.text.show(characters);
   }
 
   /** A refused attempt stays where it is, struck through, until the answer is there. */
@@ -122,6 +135,7 @@ export class SampleView {
 
   #showPrompt(request) {
     this.#show(".prompt", request.prompt ?? "");
+    this.#show("[data-suffix]", request.suffix ?? request.denoise?.suffix ?? "");
   }
 
   #say(verdict, word, reasons) {

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from tests.browser.conftest import OpenWindow
-from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
+from tests.browser.pages import make_run, open_form, set_exactly, start_tiny_run, state
 from tests.conftest import RunningServer
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
@@ -128,3 +128,13 @@ def tab_to(page: Page, target: Locator) -> None:
             return
         page.keyboard.press("Tab")
     raise AssertionError(f"{target} is not reached by {MOST_TABS} times Tab")
+
+
+def test_a_gap_that_was_filled_in(page: Page, server: RunningServer, corpus_file: Path) -> None:
+    make_run(page, server.url, corpus_file.read_text(), objective="mixed")
+    page.locator("label", has_text="diffusion").first.click()
+    page.get_by_label("Bytes").fill("24")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    expect(page.locator("[data-frames] strong")).to_have_text("step 16 of 16")
+    expect(page.locator("[data-output]")).to_have_attribute("data-output", "sample")
+    assert_accessible(page)
