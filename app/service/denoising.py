@@ -2,7 +2,7 @@
 
 import torch
 
-from app.service.requests import Denoise, Infer
+from app.service.requests import Infer
 from app.service.stream import TextFrame
 from bitlm.diffusion import Denoising, Frame, Template, samples
 from bitlm.draw import Filling
@@ -25,16 +25,8 @@ def filling_of(model: BitTransformer, request: Infer, prompt: bytes) -> Filling 
         template = Template.of_parts(
             [part.encode() if isinstance(part, str) else part for part in asked.template]
         )
-    return Filling(template, _how(model, asked, len(template.given)))
-
-
-def _how(model: BitTransformer, asked: Denoise, length: int) -> Denoising:
-    window, block_bytes = model.config.window_bytes, asked.block_bytes
-    if block_bytes is None and length > window:
-        block_bytes = max(1, window // 2)
-    return Denoising(
-        steps=asked.steps, schedule=asked.noise_schedule, sampler=asked.sampler, block_bytes=block_bytes
-    )
+    how = Denoising(asked.steps, asked.noise_schedule, asked.sampler, block_bytes=asked.block_bytes)
+    return Filling(template, how.fitted(len(template.given), model.config.window_bytes))
 
 
 def frame_line(attempt: int, frame: Frame) -> TextFrame:

@@ -66,10 +66,8 @@ def denoise(
     """
     session = open_run(data_dir, run, checkpoint)
     template = Template.around(max_new_bytes, prompt=prompt.encode(), suffix=suffix.encode())
-    window = session.config.model.window_bytes
-    if block_bytes is None and len(template.given) > window:
-        block_bytes = max(1, window // 2)
     how = Denoising(steps, noise_schedule, sampler, block_bytes=block_bytes)
+    how = how.fitted(len(template.given), session.config.model.window_bytes)
     drawing = stream_with_retry(
         session.model, text_to_bits(prompt, parity=session.config.model.parity),
         session.telemetry.c_floor, session.telemetry.s_floor, strict,

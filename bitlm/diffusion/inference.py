@@ -1,7 +1,7 @@
 """Filling in a template, step by step."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float64, Int64, UInt8
@@ -57,6 +57,12 @@ class Denoising:
 
         if not 0 < self.top_p <= 1:
             raise ConfigError("top_p", self.top_p, "use a number above 0, at most 1.")
+
+    def fitted(self, length: int, window_bytes: int) -> "Denoising":
+        """Return the same, in blocks of half a window where a text of that length fits no window at once."""
+        if self.block_bytes is not None or length <= window_bytes:
+            return self
+        return replace(self, block_bytes=max(1, window_bytes // 2))
 
     @property
     def shares(self) -> list[float]:
