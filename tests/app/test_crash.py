@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.crash import crash
 
-KILLS = 8
+KILLS = 12
 
 
 @pytest.mark.timeout(900)
