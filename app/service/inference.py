@@ -164,10 +164,9 @@ class Inference:
                 raise
             number = progress.number if isinstance(progress, AttemptBegun) else number
             for line in self._told(number, progress):
-                if isinstance(line, TextFrame) and self._request.strict:
-                    continue
-                if isinstance(line, TextPiece) and self._request.strict:
-                    held.append(line)
+                if isinstance(line, TextPiece | TextFrame) and self._request.strict:
+                    if isinstance(line, TextPiece):
+                        held.append(line)
                     yield TextPiece(characters=())
                     continue
                 if isinstance(line, AttemptVerdict):

@@ -12,7 +12,7 @@ from app.service.errors import StateConflictError
 from app.service.inference import Inference
 from app.service.live import Live
 from app.service.requests import InferStream
-from app.service.stream import Line, StreamAnswer, TextPiece, TextStream
+from app.service.stream import Line, StreamAnswer, TextFrame, TextPiece, TextStream
 from bitlm.model import BitTransformer
 from bitlm.session.events import Source
 
@@ -86,7 +86,7 @@ class Streams:
             text.stream.fail(error)
 
     def _advance(self, text: _Open, slice_s: float) -> None:
-        """Generate for so long, at least one byte; tell its characters together."""
+        """Generate for so long, at least one byte or frame; tell the bytes' characters together."""
         if text.inference.session is not self._live.session:
             text.inference.close()
             raise StateConflictError("another run was taken live while this text was generated; ask again.")
@@ -97,14 +97,14 @@ class Streams:
                 return
             if isinstance(line, TextPiece):
                 told += line.characters
-                if time.monotonic() >= deadline:
-                    break
-                continue
-            _tell(text.stream, told)
-            if isinstance(line, StreamAnswer):
-                self._live.publish()  # everyone is told before the asker is
-                self._open.remove(text)
-            text.stream.write(line)
+            else:
+                _tell(text.stream, told)
+                if isinstance(line, StreamAnswer):
+                    self._live.publish()  # everyone is told before the asker is
+                    self._open.remove(text)
+                text.stream.write(line)
+            if isinstance(line, TextPiece | TextFrame) and time.monotonic() >= deadline:
+                break
         _tell(text.stream, told)
         if text not in self._open:
             text.stream.end()

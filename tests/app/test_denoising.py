@@ -71,6 +71,16 @@ def test_a_strict_request_tells_no_frame(mixed: FlaskClient) -> None:
     assert refused.get_json()["gate"]["attempts"] == 4
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_training_goes_on_between_the_steps(mixed: FlaskClient, *, strict: bool) -> None:
+    long = {**GAP, "max_new_bytes": 40, "steps": 256, "strict": strict, "s_floor": 0, "c_floor": 0}
+    assert mixed.post("/train/start", json={}).status_code == 200
+    answer = mixed.post("/infer", json={**long, "stream": True})
+    begun = json.loads(answer.text.splitlines()[0])["step"]
+    assert mixed.get("/status").get_json()["step"] > begun + 3
+    assert mixed.post("/train/stop", json={}).status_code == 200
+
+
 def test_a_template_may_have_several_gaps_and_be_longer_than_the_window(mixed: FlaskClient) -> None:
     parts = ["The ", 3, " and ", 60, "."]
     answer = asked(mixed, mode="diffusion", template=parts, steps=2, seed=1)
