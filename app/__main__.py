@@ -25,6 +25,9 @@ from app.settings import Settings
 
 WORKER_TIMEOUT_S = 120
 """A worker whose main loop is silent for so long is taken for dead and replaced."""
+KEEP_ALIVE_S = 30
+"""How long a connection with nothing on it is kept. Of gunicorn's 2 s a client that asks every two seconds
+meets the very moment of closing, and its request fails."""
 PATIENCE_S = 1.0
 """How long the terminal says nothing of a run that is being taken up."""
 
@@ -64,6 +67,7 @@ class Server(BaseApplication):
             "threads": settings.threads,
             "timeout": WORKER_TIMEOUT_S,
             "graceful_timeout": settings.shutdown_grace_s,
+            "keepalive": KEEP_ALIVE_S,
             "control_socket_disable": True,
             "logconfig_dict": log_configuration(settings.log_level),
             "post_worker_init": self._announce,

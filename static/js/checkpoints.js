@@ -51,9 +51,10 @@ export class CheckpointList {
   async refresh() {
     const asked = (this.asked += 1);
     const { runId } = this;
-    const { checkpoints } = runId ? await this.api.checkpoints(runId).catch(() => ({ checkpoints: [] })) : { checkpoints: [] };
+    const unanswered = { checkpoints: this.listed === runId ? this.checkpoints : [] }; // what is known of a run stays
+    const { checkpoints } = runId ? await this.api.checkpoints(runId).catch(() => unanswered) : { checkpoints: [] };
     if (asked !== this.asked) return;
-    this.checkpoints = checkpoints;
+    [this.checkpoints, this.listed] = [checkpoints, runId];
     this.store.update({ checkpoints });
     this.#show();
   }

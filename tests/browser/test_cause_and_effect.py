@@ -259,9 +259,8 @@ def test_the_checkpoint_saved_by_hand_is_a_quieter_line_with_a_way_on_from_it(
     page = drawn(open_window(steered.url).page)
     labels = page.locator('[data-chart="telemetry"] .annotation-text')
     expect(labels.filter(has_text="saved")).to_have_count(1)
-    looks = """() => document.querySelector('[data-chart="telemetry"]').data
-        .filter(({ name, x }) => name === "event" && x.includes(64)).map(({ line }) => line.dash)"""
-    assert page.evaluate(looks) == ["dot"]
+    page.wait_for_function("""() => document.querySelector('[data-chart="telemetry"]').data
+        .some(({ name, x, line }) => name === "event" && x.includes(64) && line.dash === "dot")""")
     x, y = page.evaluate(PIXEL_OF, ["telemetry", 64])
     page.mouse.click(x, y)
     menu = page.get_by_role("dialog", name="Before and after, and what if not?")

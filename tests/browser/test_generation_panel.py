@@ -239,6 +239,9 @@ def test_a_text_stopped_before_its_first_character_is_not_the_one_before(
     server: RunningServer, open_window: OpenWindow
 ) -> None:
     page = page_with_a_sample(server, open_window)
+    panel(page).get_by_label("Bytes", exact=True).fill(
+        "4096"
+    )  # more than is written before the service hears of it
     panel(page).evaluate("""(panel) => {
         panel.querySelector("[type=submit]").click();
         panel.querySelector("[data-stop]").click();
