@@ -11,7 +11,17 @@ import typer
 from bitlm.bits import text_to_bits
 from bitlm.cli.gated import print_gated, record_of
 from bitlm.cli.opening import open_run
-from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
+from bitlm.cli.options import (
+    DEFAULT_DATA_DIR,
+    Checkpoint,
+    DataDir,
+    Json,
+    Run,
+    Strict,
+    Temperature,
+    TextSeed,
+    TopP,
+)
 from bitlm.cli.printing import text_console
 from bitlm.diffusion import MOST_STEPS, SAMPLERS, SCHEDULES, Denoising, Frame, Template, samples
 from bitlm.draw import Filling
@@ -40,14 +50,10 @@ def denoise(
     block_bytes: Annotated[
         int | None, typer.Option(min=1, help="Fill in so many bytes at a time, from left to right.")
     ] = None,
-    temperature: Annotated[
-        float, typer.Option(min=0.0, max=5.0, help="0 = the likeliest, 1 = as learned.")
-    ] = 0.8,
-    top_p: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help="Keep the likeliest bytes of this total.")
-    ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same text.")] = 0,
-    strict: Annotated[bool, typer.Option(help="Print nothing when the gate refuses; exit code 2.")] = False,
+    temperature: Temperature = 0.8,
+    top_p: TopP = 1.0,
+    seed: TextSeed = 0,
+    strict: Strict = False,
     frames: Annotated[bool, typer.Option("--frames", help="Show the text after each step, too.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,

@@ -13,7 +13,17 @@ from rich.console import Console
 from bitlm.bits import text_to_bits
 from bitlm.cli.gated import print_gated, print_text, print_verdict, record_of
 from bitlm.cli.opening import open_run
-from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
+from bitlm.cli.options import (
+    DEFAULT_DATA_DIR,
+    Checkpoint,
+    DataDir,
+    Json,
+    Run,
+    Strict,
+    Temperature,
+    TextSeed,
+    TopP,
+)
 from bitlm.errors import ConfigError, SafetyGateError, SafetyGateWarning
 from bitlm.gate import SafetyGate
 from bitlm.generation import GeneratedByte, Sample, collect, generate_batch
@@ -28,18 +38,14 @@ def generate(
     checkpoint: Checkpoint = None,
     prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "",
     max_new_bytes: Annotated[int, typer.Option(min=1, max=65536, help="Longest answer, in bytes.")] = 256,
-    temperature: Annotated[
-        float, typer.Option(min=0.0, max=5.0, help="0 = the likeliest, 1 = as learned.")
-    ] = 0.8,
-    top_p: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help="Keep the likeliest bytes of this total.")
-    ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same text.")] = 0,
+    temperature: Temperature = 0.8,
+    top_p: TopP = 1.0,
+    seed: TextSeed = 0,
     samples: Annotated[
         int | None,
         typer.Option(min=1, max=256, help="So many texts, with the seeds SEED, SEED+1, …; --json: an array."),
     ] = None,
-    strict: Annotated[bool, typer.Option(help="Print nothing when the gate refuses; exit code 2.")] = False,
+    strict: Strict = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print bytes as they come, and end where the last of them fail.")
     ] = False,

@@ -25,6 +25,11 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", help="name=value; repeat it for several settings.")
 ]
 
+Temperature = Annotated[float, typer.Option(min=0.0, max=5.0, help="0 = the likeliest, 1 = as learned.")]
+TopP = Annotated[float, typer.Option(min=0.01, max=1.0, help="Keep the likeliest bytes of this total.")]
+TextSeed = Annotated[int, typer.Option(min=0, help="The same seed gives the same text.")]
+Strict = Annotated[bool, typer.Option(help="Print nothing when the gate refuses; exit code 2.")]
+
 DEFAULT_DATA_DIR = Path(".bitlm")
 
 

@@ -8,12 +8,14 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from bitlm.cli import main
+from bitlm.data import Corpus
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,15 @@ def bitlm(*arguments: str, code: int = 0) -> Said:
     said = Said(out.getvalue(), err.getvalue())
     assert (ended.value.code or 0) == code, said.stderr + said.stdout
     return said
+
+
+def trained(folder: Path, *options: str) -> tuple[str, str]:
+    """Train a tiny run on thirty kilobytes of real text; return the options that name its folder."""
+    text = folder / "text.txt"
+    text.write_bytes(Corpus.embedded().data[:30_000])
+    where = ("--data-dir", str(folder))
+    bitlm("train", "--corpus", str(text), "--size", "tiny", *options, *where)
+    return where
 
 
 def answer_of(*arguments: str, code: int = 0) -> Any:

@@ -4,30 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from bitlm.data import Corpus
-from tests.bitlm.cli.program import answer_of, bitlm
+from tests.bitlm.cli.program import answer_of, bitlm, trained
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The options that name a data folder with a run that learned to denoise a little."""
-    folder = tmp_path_factory.mktemp("data")
-    text = folder / "text.txt"
-    text.write_bytes(Corpus.embedded().data[:30_000])
-    options = ("--data-dir", str(folder))
-    bitlm(
-        "train",
-        "--corpus",
-        str(text),
-        "--size",
-        "tiny",
-        "--steps",
-        "12",
-        "--set",
-        "objective=mixed",
-        *options,
-    )
-    return options
+    return trained(tmp_path_factory.mktemp("data"), "--steps", "12", "--set", "objective=mixed")
 
 
 def test_a_gap_is_filled_between_what_was_given(data: tuple[str, str]) -> None:
@@ -48,9 +31,6 @@ def test_a_gap_is_filled_between_what_was_given(data: tuple[str, str]) -> None:
 def test_what_cannot_be_is_one_sentence(data: tuple[str, str], tmp_path: Path) -> None:
     assert "use one of linear, cosine, exp" in bitlm("denoise", "--noise-schedule", "x", *data, code=2).stderr
     assert "--noise-schedule" in bitlm("denoise", "--help").stdout
-    options = ("--data-dir", str(tmp_path))
-    text = tmp_path / "text.txt"
-    text.write_bytes(Corpus.embedded().data[:20_000])
-    bitlm("train", "--corpus", str(text), "--size", "tiny", "--steps", "1", *options)
-    refused = bitlm("denoise", *options, code=2).stderr
+    causal = trained(tmp_path, "--steps", "1")
+    refused = bitlm("denoise", *causal, code=2).stderr
     assert "never learned to denoise: make one with objective='diffusion' or 'mixed'" in refused

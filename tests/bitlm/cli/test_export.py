@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bitlm.data import Corpus
-from tests.bitlm.cli.program import answer_of, bitlm
+from tests.bitlm.cli.program import answer_of, bitlm, trained
 
 STEPS = 12
 
@@ -13,12 +12,7 @@ STEPS = 12
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The options that name a data folder with one trained run in it."""
-    folder = tmp_path_factory.mktemp("data")
-    text = folder / "text.txt"
-    text.write_bytes(Corpus.embedded().data[:30_000])
-    options = ("--data-dir", str(folder))
-    bitlm("train", "--corpus", str(text), "--size", "tiny", "--steps", str(STEPS), *options, "--json")
-    return options
+    return trained(tmp_path_factory.mktemp("data"), "--steps", str(STEPS))
 
 
 @pytest.fixture(scope="module")
