@@ -30,8 +30,8 @@ class Draw:
 
     Attributes:
         model: Draws it.
-        prompt: Whole frames in the model's format; with a filling it is what that begins with.
-        max_new_bytes: As for `generate`; with a filling its own length counts.
+        prompt: Whole frames in the model's format; with a filling, what that begins with counts instead.
+        max_new_bytes: As for `generate`; with a filling, its gaps count instead.
         temperature: As for `generate`.
         top_p: As for `generate`.
         seed: As for `generate`.

@@ -8,14 +8,15 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from torch import Tensor
 from torch.nn.functional import pad
 
-from bitlm.bits import MASK, PAYLOAD_BITS, encode_frames
-from bitlm.diffusion.masking import units_of
+from bitlm.bits import MASK, PAYLOAD_BITS
+from bitlm.diffusion.masking import payload_bits, units_of
 from bitlm.diffusion.sampler import SAMPLERS, Moment
 from bitlm.diffusion.schedules import masked_shares, noise_schedule
 from bitlm.diffusion.template import Template
 from bitlm.errors import ConfigError
 from bitlm.generation import HIGHEST_TEMPERATURE, Sample
 from bitlm.model import BitTransformer, bit_marginals, known_log_probabilities
+from bitlm.model.bit_tree import leaf_bits, patch_values
 from bitlm.randomness import generator
 
 DEFAULT_STEPS = 16
@@ -54,7 +55,6 @@ class Denoising:
             raise ConfigError(
                 "temperature", self.temperature, f"use a number from 0 to {HIGHEST_TEMPERATURE:g}."
             )
-
         if not 0 < self.top_p <= 1:
             raise ConfigError("top_p", self.top_p, "use a number above 0, at most 1.")
 
@@ -124,8 +124,7 @@ def diffusion_inference(
 
 def samples(last: Frame, *, parity: bool) -> list[Sample]:
     """Return the texts of a frame, masked bits as 0, with what the model thought of each bit it revealed."""
-    known = last.states.long().masked_fill(last.states == MASK, 0)
-    values = (known << torch.arange(PAYLOAD_BITS - 1, -1, -1)).sum(-1)
+    values = patch_values(last.states.masked_fill(last.states == MASK, 0))
     rows = zip(values.tolist(), last.probabilities, strict=True)
     return [Sample(bytes(row), probabilities.flatten(), parity) for row, probabilities in rows]
 
@@ -187,7 +186,7 @@ class _Texts:
     def __init__(self, model: BitTransformer, template: Template, count: int) -> None:
         self._model = model
         self._units = units_of(model.config.mask_unit)
-        bits = encode_frames(template.values, parity=False).reshape(-1, PAYLOAD_BITS)
+        bits = payload_bits(template.values[None])[0]
         given = template.given[:, None]
         self._free = ~template.given
         self._states = torch.where(given, bits, MASK).repeat(count, 1, 1)
@@ -210,7 +209,7 @@ class _Texts:
         states = self._states[:, block.start : block.stop]
         known = known_log_probabilities(self._logits(block).double(), states)
         leaves = _drawn_leaves(known, denoising, _uniforms(draws, len(block)))
-        drawn = (leaves[..., None] >> torch.arange(PAYLOAD_BITS - 1, -1, -1)) & 1
+        drawn = leaf_bits(PAYLOAD_BITS)[leaves]
         marginals = bit_marginals(known, PAYLOAD_BITS)
         if self._units == 1:
             confidence = known.gather(-1, leaves[..., None]).exp()

@@ -7,7 +7,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import MASK, PAYLOAD_BITS, encode_frames
 from bitlm.model import bit_marginals, known_log_probabilities
-from bitlm.model.bit_tree import NEVER, gather_paths, leaf_bits
+from bitlm.model.bit_tree import NEVER, gather_paths, leaf_bits, patch_values
 
 LEAST_PROBABILITY = 1e-37
 """Below it a float of 32 bits is nothing, and its logarithm not a number to learn from."""
@@ -80,19 +80,17 @@ def hidden_logits(
             are known: in continuous time no two are revealed at once.
     """
     if mask_unit == "byte":
-        places = torch.arange(PAYLOAD_BITS - 1, -1, -1)
-        return gather_paths(node_logits, (bits.long() << places).sum(-1), PAYLOAD_BITS)
+        return gather_paths(node_logits, patch_values(bits), PAYLOAD_BITS)
     known = known_log_probabilities(node_logits, masked_states(bits, mask))
     zero, one = bit_marginals(known, PAYLOAD_BITS).clamp(min=LEAST_PROBABILITY).log().unbind(-1)
     return one - zero
 
 
 def hidden_nats(
-    node_logits: Float[Tensor, "row byte node"], bits: Bits, mask: Mask, mask_unit: str
+    scored: Float[Tensor, "row byte bit"], bits: Bits, mask: Mask
 ) -> Float[Tensor, "row byte bit"]:
-    """Return what each masked bit costs, in nats, scored as for `hidden_logits`; 0 for the others."""
-    logits = hidden_logits(node_logits, bits, mask, mask_unit)
-    return binary_cross_entropy_with_logits(logits, bits.to(logits), reduction="none") * mask
+    """Return what each masked bit costs, in nats, by its `hidden_logits`; 0 for the others."""
+    return binary_cross_entropy_with_logits(scored, bits.to(scored), reduction="none") * mask
 
 
 def revealed_nats(

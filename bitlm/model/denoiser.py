@@ -12,9 +12,8 @@ from bitlm.model.unfilled import embedding, linear
 class Denoiser(nn.Module):
     """Embeds the states of a patch's bits and of those of the patches beside it, and projects them together.
 
-    A position predicts the patch that stands there, and is told what is known of it. Telling it of its
-    neighbours, too, spares attention what is nearest: with positions alone to go by, masked training of a
-    small model stays at the frequencies of bytes for minutes.
+    A position predicts the patch that stands there, and is told what is known of it, and of its neighbours:
+    that spares attention what is nearest.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from bitlm.diffusion import (
     draw_mask,
     draw_mask_of_size,
+    hidden_logits,
     hidden_nats,
     masked_shares,
     noise_schedule,
@@ -177,4 +178,4 @@ def _estimate(
 def _hidden(model: BitTransformer, bits: Bits, mask: Mask) -> Float64[Tensor, " row"]:
     """Return what each row's masked part costs, in nats."""
     logits = model.denoise(masked_states(bits, mask)).double()
-    return hidden_nats(logits, bits, mask, model.config.mask_unit).sum((1, 2))
+    return hidden_nats(hidden_logits(logits, bits, mask, model.config.mask_unit), bits, mask).sum((1, 2))

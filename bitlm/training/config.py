@@ -24,8 +24,8 @@ class TrainingConfig:
             layer is left out where it lowers the loss by less. At 0 depth is free, and no position halts.
         ponder_start: Updates done before ponder cost is charged, all at full depth, while the layers become
             worth something.
-        causal_share: With objective="mixed", the share of a step's windows that are causal, in (0, 1). One at
-            least is, and one is not.
+        causal_share: With objective="mixed", the share of a step's windows that are causal, above 0, at
+            most 1. One at least is, and one is not.
         mask_floor: Where a text is denoised, the least share that a masked part's cost is divided by, in
             (0, 1]: lower is nearer to the bound, and rougher.
         validation_interval: Steps between two validation figures.

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import PAYLOAD_BITS
-from bitlm.diffusion import draw_mask, hidden_logits
+from bitlm.diffusion import draw_mask, hidden_logits, hidden_nats
 from bitlm.diffusion.masking import masked_states, payload_bits
 from bitlm.model import BitTransformer
 from bitlm.randomness import generator
@@ -80,8 +79,7 @@ def denoising_objective(
     bits = payload_bits(batch.values)
     trees = model.denoise(masked_states(bits, batch.mask), dropout_seed=dropout_seed)
     logits = hidden_logits(trees, bits, batch.mask, model.config.mask_unit)
-    nats = binary_cross_entropy_with_logits(logits, bits.to(logits), reduction="none") * batch.mask
-    per_bit = nats.sum((1, 2)) / (batch.maskable.sum(1) * PAYLOAD_BITS)
+    per_bit = hidden_nats(logits, bits, batch.mask).sum((1, 2)) / (batch.maskable.sum(1) * PAYLOAD_BITS)
     total = (per_bit / batch.shares.clamp(min=mask_floor)).mean()
     bound = (per_bit / batch.shares).mean()
     scored = torch.sigmoid(logits.detach()[batch.mask])

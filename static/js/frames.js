@@ -7,7 +7,7 @@ const ONE_BYTE_END = 0x80;
 const LENGTH_OF_LEAD = [[0xf0, 4], [0xe0, 3], [0xc0, 2]];
 const strict = new TextDecoder("utf-8", { fatal: true });
 
-/** What of a template stands where: the bytes of a text. */
+/** How many bytes a text takes. */
 const bytesOf = (text) => new TextEncoder().encode(text ?? "").length;
 
 function decoded(bytes) {

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitlm.bits import MASK
-from bitlm.diffusion import draw_mask, draw_mask_of_size, hidden_nats, revealed_nats
+from bitlm.diffusion import draw_mask, draw_mask_of_size, hidden_logits, hidden_nats, revealed_nats
 from bitlm.diffusion.masking import masked_states
 from bitlm.model import bit_marginals, known_log_probabilities, leaf_log_probabilities
 from bitlm.model.bit_tree import gather_paths, leaf_bits
@@ -79,7 +79,7 @@ def test_masked_bits_cost_what_enumeration_says(seed: int) -> None:
     for byte in range(2):
         true = leaf_bits(8) == bits[0, byte]
         alone = sum(-leaves[byte][true[:, bit]].sum().log() for bit in range(8) if mask[0, byte, bit])
-        found = hidden_nats(logits, bits, mask, "bit")[0, byte]
+        found = hidden_nats(hidden_logits(logits, bits, mask, "bit"), bits, mask)[0, byte]
         assert float(found.sum()) == pytest.approx(float(alone), abs=1e-9)
         assert not found[~mask[0, byte]].any()
         left = mask & (torch.arange(8) > 3)
@@ -92,7 +92,7 @@ def test_a_masked_byte_costs_what_its_leaf_does_and_a_known_one_nothing() -> Non
     logits = torch.randn(1, 2, 255, generator=draws(), dtype=torch.float64) * 2
     bits = (torch.tensor([[[65], [200]]]) >> torch.arange(7, -1, -1)) & 1
     mask = torch.tensor([[[True], [False]]]).expand(1, 2, 8)
-    costs = hidden_nats(logits, bits, mask, "byte").sum(-1)
+    costs = hidden_nats(hidden_logits(logits, bits, mask, "byte"), bits, mask).sum(-1)
     assert float(costs[0, 0]) == pytest.approx(-float(leaf_log_probabilities(logits.numpy())[0, 0, 65]))
     assert float(costs[0, 1]) == 0.0
     assert revealed_nats(logits, bits, mask, torch.zeros_like(mask)).tolist() == [

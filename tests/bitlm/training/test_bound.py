@@ -10,7 +10,7 @@ import torch
 
 from bitlm.bits import MASK, PAYLOAD_BITS
 from bitlm.data import Corpus
-from bitlm.diffusion import Denoising, Template, denoised, hidden_nats, samples
+from bitlm.diffusion import Denoising, Template, denoised, hidden_logits, hidden_nats, samples
 from bitlm.errors import ConfigError, CorpusError
 from bitlm.model import BitTransformer, ModelConfig, known_log_probabilities
 from bitlm.training import (
@@ -43,7 +43,8 @@ def exact_bits(model: BitTransformer, value: int) -> float:
     masks = torch.tensor(list(product([False, True], repeat=PAYLOAD_BITS)))[1:, None]
     bits = bits_of(value).expand(masks.shape)
     states = torch.where(masks, MASK, bits)
-    costs = hidden_nats(model.denoise(states).double(), bits, masks, "bit")[:, 0].sum(-1)
+    scored = hidden_logits(model.denoise(states).double(), bits, masks, "bit")
+    costs = hidden_nats(scored, bits, masks)[:, 0].sum(-1)
     sizes = masks.sum((1, 2))
     weights = torch.tensor([1 / (comb(PAYLOAD_BITS, int(size)) * int(size)) for size in sizes])
     return float((weights * costs).sum()) / log(2)
@@ -82,7 +83,19 @@ def test_many_steps_come_to_the_bound_of_continuous_time(schedule: str) -> None:
     assert found.estimator == f"256 steps, {schedule}"
 
 
-def test_of_each_window_but_the_first_the_first_half_is_known(corpus: Corpus) -> None:
+def test_every_byte_costs_once_and_what_is_known_costs_nothing(corpus: Corpus) -> None:
+    """Of a coin, to which no bit is any different: of windows that overlap, one half each must be free."""
+    for unit in ("byte", "bit"):
+        model = lively(mask_unit=unit)
+        torch.nn.init.zeros_(model.head.weight)
+        counted = denoising_bound(model, corpus.data[:200], estimator="count")
+        assert counted.bits_per_byte == pytest.approx(8)
+        assert counted.standard_error == pytest.approx(0, abs=1e-6)
+        timed = denoising_bound(model, corpus.data[:200], draws=50)
+        assert timed.bits_per_byte == pytest.approx(8, abs=4 * timed.standard_error)
+
+
+def test_masks_and_so_the_figure_are_those_of_the_seed(corpus: Corpus) -> None:
     model = lively()
     text = corpus.data[:200]
     found = denoising_bound(model, text, draws=2)
