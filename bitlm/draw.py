@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from bitlm.bits import PAYLOAD_BITS, bits_to_bytes
+from bitlm.bits import PAYLOAD_BITS, bits_to_bytes, bytes_to_bits
 from bitlm.diffusion import Denoising, Frame, Template, denoised, samples
+from bitlm.errors import ConfigError
 from bitlm.generation import GeneratedByte, Sample, generate
 from bitlm.model import BitTransformer
 
@@ -47,6 +48,34 @@ class Draw:
     seed: int
     alternatives: int = 0
     filling: Filling | None = None
+
+    @property
+    def mode(self) -> str:
+        """How it is drawn: "causal" from left to right, or "diffusion"."""
+        return "causal" if self.filling is None else "diffusion"
+
+    def in_other_mode(self) -> "Draw":
+        """Return the same text drawn the other way.
+
+        Raises:
+            ConfigError: The model has learned one mode only, or something is given after the first gap, which
+                a text that is written from left to right cannot know of.
+        """
+        config = self.model.config
+        if config.objective != "mixed":
+            fix = f"a model with objective='{config.objective}' has one mode; train one with 'mixed'."
+            raise ConfigError("switch_modes", value=True, fix=fix)
+        if self.filling is None:
+            template = Template.around(self.max_new_bytes, prompt=self.history)
+            how = Denoising(schedule="cosine").fitted(len(template.given), config.window_bytes)
+            return replace(self, filling=Filling(template, how))
+        template = self.filling.template
+        length = len(template.given) - len(template.before)
+        if template.given[-length:].any():
+            fix = "leave out what is given after the gap: a text written from left to right cannot fit it."
+            raise ConfigError("switch_modes", value=True, fix=fix)
+        prompt = bytes_to_bits(template.before, parity=config.parity)
+        return replace(self, prompt=prompt, max_new_bytes=length, filling=None)
 
     @property
     def history(self) -> bytes:

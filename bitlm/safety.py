@@ -32,6 +32,7 @@ class Attempt:
     seed: int
     temperature: float
     top_p: float
+    mode: str
     text: str
     verdict: GateVerdict
 
@@ -42,16 +43,12 @@ class AttemptBegun:
 
     Attributes:
         number: From 1.
-        seed: Decides its draws.
-        temperature: It is drawn at.
-        top_p: It is drawn with.
+        draw: What decides it.
         is_resumed: Whether it was given up before and is now emitted to its end, from where it was left.
     """
 
     number: int
-    seed: int
-    temperature: float
-    top_p: float
+    draw: Draw
     is_resumed: bool = False
 
 
@@ -102,7 +99,7 @@ class _Trial:
     @property
     def attempt(self) -> Attempt:
         draw = self.draw
-        return Attempt(draw.seed, draw.temperature, draw.top_p, self.sample.text, self.verdict)
+        return Attempt(draw.seed, draw.temperature, draw.top_p, draw.mode, self.sample.text, self.verdict)
 
     @property
     def ended(self) -> AttemptEnded:
@@ -167,6 +164,7 @@ def safe_sample_with_retry(
     backoff_s: float = 0.0,
     sleep: Callable[[float], None] = time.sleep,
     filling: Filling | None = None,
+    switch_modes: bool = False,
 ) -> GatedSample:
     """Draw again, differently, until a sample passes or the retries are used up.
 
@@ -193,6 +191,8 @@ def safe_sample_with_retry(
         backoff_s: Seconds to wait before retry 1, doubled before each further one; at most 60.
         sleep: What waits.
         filling: As for `stream_with_retry`.
+        switch_modes: Draw every other retry, from the first on, in the other mode: what was to be denoised is
+            written from left to right, and the other way round.
 
     Raises:
         SafetyGateError: strict, and no sample passed; carries the best verdict and all attempts.
@@ -202,7 +202,7 @@ def safe_sample_with_retry(
     drawing = stream_with_retry(
         model, bits, c_floor, s_floor, strict, max_new_bytes=max_new_bytes, temperature=temperature,
         top_p=top_p, seed=seed, drawn=drawn, stop_early=stop_early, max_retries=max_retries,
-        backoff_s=backoff_s, sleep=sleep, filling=filling,
+        backoff_s=backoff_s, sleep=sleep, filling=filling, switch_modes=switch_modes,
     )  # fmt: skip
     return _drained(drawing)
 
@@ -216,6 +216,7 @@ def stream_with_retry(
     *, max_new_bytes: int = 128, temperature: float = 1.0, top_p: float = 1.0, seed: int = 0,
     drawn: Sample | None = None, stop_early: bool = True, max_retries: int = 3, backoff_s: float = 0.0,
     sleep: Callable[[float], None] = time.sleep, alternatives: int = 0, filling: Filling | None = None,
+    switch_modes: bool = False,
 ) -> Generator[Progress, None, GatedSample]:  # fmt: skip
     """Do what `safe_sample_with_retry` does and yield every byte of every attempt as it comes.
 
@@ -239,23 +240,25 @@ def stream_with_retry(
         alternatives: As for `generate`.
         filling: Denoise this instead of going on from the prompt; `bits` and `max_new_bytes` do not count
             then. What is judged is the stretch from the first byte filled in to the last.
+        switch_modes: As for `safe_sample_with_retry`.
 
     Raises:
         SafetyGateError: strict, and no sample passed.
         MissingReferenceError: The model has no reference.
-        ConfigError: A setting is out of range.
+        ConfigError: A setting is out of range, or there is no other mode to switch to.
     """
     _check_retries(max_retries)
     require_number("backoff_s", backoff_s, LONGEST_BACKOFF_S)
     gate = SafetyGate(c_floor, s_floor)
     first = Draw(model, bits, max_new_bytes, temperature, top_p, seed, alternatives, filling)
+    other = first.in_other_mode() if switch_modes else first
     best = last = yield from _try(1, first, gate, drawn, stop_early=stop_early)
     attempts = [best.attempt]
     while not last.verdict.passed and len(attempts) <= max_retries:
         retry = len(attempts)
         if backoff_s:
             sleep(min(backoff_s * 2.0 ** (retry - 1), LONGEST_BACKOFF_S))
-        draw = _retry_draw(first, retry, last.verdict)
+        draw = _retry_draw(other if retry % 2 else first, retry, last.verdict)
         last = yield from _try(retry + 1, draw, gate, stop_early=stop_early)
         attempts.append(last.attempt)
         best = max(best, last, key=lambda trial: trial.verdict.margin)
@@ -312,7 +315,7 @@ def _try(
 
 
 def _begun(number: int, draw: Draw, *, is_resumed: bool = False) -> AttemptBegun:
-    return AttemptBegun(number, draw.seed, draw.temperature, draw.top_p, is_resumed)
+    return AttemptBegun(number, draw, is_resumed)
 
 
 def _completed(trial: _Trial, gate: SafetyGate) -> Generator[Progress, None, _Trial]:

@@ -149,6 +149,7 @@ class AttemptReport(Answered):
     """One sample that was drawn: its settings, its text, and what the gate measured.
 
     Attributes:
+        mode: "causal", or "diffusion" where it was denoised.
         text: As far as it was emitted; None where a strict gate keeps what it refuses.
         stopped_at: Bytes after which it was given up, as it could no longer pass; None where it is whole.
     """
@@ -156,6 +157,7 @@ class AttemptReport(Answered):
     seed: int
     temperature: float
     top_p: float
+    mode: str
     text: str | None
     passed: bool
     K: float
@@ -172,6 +174,7 @@ class AttemptReport(Answered):
             seed=attempt.seed,
             temperature=attempt.temperature,
             top_p=attempt.top_p,
+            mode=attempt.mode,
             text=attempt.text if is_told else None,
             **_figures(attempt.verdict),
         )

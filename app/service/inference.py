@@ -112,7 +112,6 @@ class Inference:
         asked = model or session.model
         prompt = prompt_bits(session, request)
         history = bits_to_bytes(prompt, parity=session.config.model.parity)
-        self._filling = filling_of(asked, request, history)
         floors = session.telemetry
         self._drawing = stream_with_retry(
             asked,
@@ -125,7 +124,8 @@ class Inference:
             top_p=request.top_p,
             seed=self._seed,
             alternatives=TOLD_ALTERNATIVES if request.details else 0,
-            filling=self._filling,
+            filling=filling_of(asked, request, history),
+            switch_modes=request.switch_modes,
         )
 
     def answer(self) -> InferAnswer:
@@ -152,7 +152,7 @@ class Inference:
             SafetyGateError: As `answer`.
         """
         yield StreamStart(run_id=self.session.run_id, step=self._step, seed=self._seed)
-        number, held = 1, list[TextPiece]()
+        held = list[TextPiece]()
         while True:
             try:
                 progress = next(self._drawing)
@@ -162,8 +162,9 @@ class Inference:
             except SafetyGateError as refusal:
                 self._log(refusal.attempts)
                 raise
-            number = progress.number if isinstance(progress, AttemptBegun) else number
-            for line in self._told(number, progress):
+            if isinstance(progress, AttemptBegun):
+                begun = progress
+            for line in self._told(begun, progress):
                 if isinstance(line, TextPiece | TextFrame) and self._request.strict:
                     if isinstance(line, TextPiece):
                         held.append(line)
@@ -178,18 +179,25 @@ class Inference:
         """Draw no more, and keep nothing."""
         self._drawing.close()
 
-    def _told(self, number: int, progress: Progress) -> Iterator[Line]:
-        """Say what the attempt of that number has come to."""
+    def _told(self, begun: AttemptBegun, progress: Progress) -> Iterator[Line]:
+        """Say what the attempt that was begun has come to."""
+        number, draw = begun.number, begun.draw
         if isinstance(progress, AttemptBegun):
             self._spellings.setdefault(number, Spelling(details=self._request.details))
-            settings = {"temperature": progress.temperature, "top_p": progress.top_p}
-            yield AttemptStart(attempt=number, resumed=progress.is_resumed, seed=progress.seed, **settings)
+            yield AttemptStart(
+                attempt=number,
+                resumed=begun.is_resumed,
+                mode=draw.mode,
+                seed=draw.seed,
+                temperature=draw.temperature,
+                top_p=draw.top_p,
+            )
             return
         if isinstance(progress, Frame):
             yield frame_line(number, progress)
             if progress.step < progress.steps:
                 return
-            spelling, drawn = self._spellings[number], drawn_bytes(progress, self._filling)
+            spelling, drawn = self._spellings[number], drawn_bytes(progress, draw.filling)
             yield TextPiece(characters=tuple(chain.from_iterable(map(spelling.read, drawn))))
             return
         if isinstance(progress, GeneratedByte):
@@ -234,6 +242,7 @@ class Inference:
                 seed=attempt.seed,
                 temperature=attempt.temperature,
                 top_p=attempt.top_p,
+                mode=attempt.mode,
                 **{name: value for name, value in asdict(verdict).items() if name != "broken_at"},
             )
 

@@ -176,6 +176,7 @@ class Infer(Request[InferAnswer]):
         s_floor: The same of S.
         details: Whether each character comes with its bytes, their bits and alternatives.
         denoise: How, if the text is to be denoised.
+        switch_modes: Whether every other retry is drawn in the other mode.
     """
 
     prompt: str = ""
@@ -189,6 +190,7 @@ class Infer(Request[InferAnswer]):
     s_floor: float | None = None
     details: bool = False
     denoise: Denoise | None = None
+    switch_modes: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,13 @@ class AttemptStart(Answered):
     Attributes:
         attempt: From 1.
         resumed: Whether it was given up before and goes on from there, being the best there is.
+        mode: "causal" or "diffusion".
     """
 
     kind: Literal["attempt"] = "attempt"
     attempt: int
     resumed: bool
+    mode: str
     seed: int
     temperature: float
     top_p: float

@@ -36,6 +36,7 @@ class InferenceRoutes:
             s_floor=body.s_floor,
             details=body.details,
             denoise=body.denoise,
+            switch_modes=body.switch_modes,
         )
         if body.stream:
             stream = self._manager.ask(InferStream(request), asked_by())

@@ -149,6 +149,7 @@ class InferRequest(Body):
     Attributes:
         stream: Answer line by line while it is generated.
         details: Tell of each character its bytes, the probabilities of their bits, and alternatives.
+        switch_modes: Draw every other retry in the other mode.
         mode: Write from left to right, or fill in; the fields below are of the latter.
         suffix: What comes after the gap.
         template: Texts and gaps, each of so many bytes, instead of prompt, max_new_bytes and suffix.
@@ -165,6 +166,7 @@ class InferRequest(Body):
     s_floor: Share | None = None
     stream: bool = False
     details: bool = False
+    switch_modes: bool = False
     mode: Literal["causal", "diffusion"] = "causal"
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 16
     noise_schedule: Literal["linear", "cosine", "exp"] = "cosine"

@@ -18,6 +18,7 @@ from bitlm.cli.options import (
     Json,
     Run,
     Strict,
+    SwitchModes,
     Temperature,
     TextSeed,
     TopP,
@@ -54,6 +55,7 @@ def denoise(
     top_p: TopP = 1.0,
     seed: TextSeed = 0,
     strict: Strict = False,
+    switch_modes: SwitchModes = False,
     frames: Annotated[bool, typer.Option("--frames", help="Show the text after each step, too.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
@@ -78,6 +80,7 @@ def denoise(
         session.model, text_to_bits(prompt, parity=session.config.model.parity),
         session.telemetry.c_floor, session.telemetry.s_floor, strict,
         temperature=temperature, top_p=top_p, seed=seed, filling=Filling(template, how),
+        switch_modes=switch_modes,
     )  # fmt: skip
     answer = _finished(drawing, frames=frames)
     if as_json:

@@ -20,6 +20,7 @@ from bitlm.cli.options import (
     Json,
     Run,
     Strict,
+    SwitchModes,
     Temperature,
     TextSeed,
     TopP,
@@ -46,6 +47,7 @@ def generate(
         typer.Option(min=1, max=256, help="So many texts, with the seeds SEED, SEED+1, …; --json: an array."),
     ] = None,
     strict: Strict = False,
+    switch_modes: SwitchModes = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print bytes as they come, and end where the last of them fail.")
     ] = False,
@@ -66,15 +68,21 @@ def generate(
 
       python -m bitlm generate --prompt "The " --stream --max-new-bytes 65536
     """
-    if stream and (as_json or samples is not None):
-        raise ConfigError("--stream", True, "it prints one text as it comes: leave out --json and --samples.")
+    if stream and (as_json or samples is not None or switch_modes):
+        raise ConfigError(
+            "--stream",
+            True,
+            "it prints one text as it comes: leave out --json, --samples and --switch-modes.",
+        )
     session = open_run(data_dir, run, checkpoint)
     seeds = range(seed, seed + (samples or 1))
     drawing: dict[str, Any] = {"max_new_bytes": max_new_bytes, "temperature": temperature, "top_p": top_p}
     if stream:
         _stream(session, prompt, seed, drawing, strict=strict)
         return
-    answers = _gated_samples(session, prompt, seeds, drawing, strict=strict)
+    answers = _gated_samples(
+        session, prompt, seeds, drawing, {"strict": strict, "switch_modes": switch_modes}
+    )
     if as_json:
         records = [{"run_id": session.run_id, "prompt": prompt, **record_of(answer)} for answer in answers]
         typer.echo(json.dumps(records[0] if samples is None else records))
@@ -84,7 +92,7 @@ def generate(
 
 
 def _gated_samples(
-    session: Session, prompt: str, seeds: Sequence[int], drawing: dict[str, Any], *, strict: bool
+    session: Session, prompt: str, seeds: Sequence[int], drawing: dict[str, Any], gating: dict[str, Any]
 ) -> list[GatedSample]:
     """Draw every seed's first attempt side by side, and what the gate refuses again, one by one."""
     bits = text_to_bits(prompt, parity=session.config.model.parity)
@@ -95,9 +103,7 @@ def _gated_samples(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SafetyGateWarning)  # the verdicts are printed
         return [
-            safe_sample_with_retry(
-                session.model, bits, **floors, strict=strict, seed=seed, drawn=first, **drawing
-            )
+            safe_sample_with_retry(session.model, bits, **floors, **gating, seed=seed, drawn=first, **drawing)
             for seed, first in zip(seeds, firsts, strict=True)
         ]
 

@@ -29,6 +29,9 @@ Temperature = Annotated[float, typer.Option(min=0.0, max=5.0, help="0 = the like
 TopP = Annotated[float, typer.Option(min=0.01, max=1.0, help="Keep the likeliest bytes of this total.")]
 TextSeed = Annotated[int, typer.Option(min=0, help="The same seed gives the same text.")]
 Strict = Annotated[bool, typer.Option(help="Print nothing when the gate refuses; exit code 2.")]
+SwitchModes = Annotated[
+    bool, typer.Option("--switch-modes", help="Every other retry in the other mode, for objective=mixed.")
+]
 
 DEFAULT_DATA_DIR = Path(".bitlm")
 

@@ -81,6 +81,20 @@ def test_training_goes_on_between_the_steps(mixed: FlaskClient, *, strict: bool)
     assert mixed.post("/train/stop", json={}).status_code == 200
 
 
+def test_a_retry_may_be_written_the_other_way(mixed: FlaskClient) -> None:
+    request = {"prompt": "The ", "max_new_bytes": 12, "seed": 3, "switch_modes": True, "s_floor": 1}
+    answer = mixed.post("/infer", json={**request, "stream": True})
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    begun = [line["mode"] for line in lines if line["kind"] == "attempt" and not line["resumed"]]
+    assert begun == ["causal", "diffusion", "causal", "diffusion"]
+    assert {line["attempt"] for line in lines if line["kind"] == "frame"} == {2, 4}
+    log = lines[-1]["answer"]["gate"]["log"]
+    assert [attempt["mode"] for attempt in log] == begun
+    refused = mixed.post("/infer", json={**GAP, "switch_modes": True})
+    assert refused.status_code == 422
+    assert refused.get_json()["errors"][0]["field"] == "switch_modes"
+
+
 def test_a_template_may_have_several_gaps_and_be_longer_than_the_window(mixed: FlaskClient) -> None:
     parts = ["The ", 3, " and ", 60, "."]
     answer = asked(mixed, mode="diffusion", template=parts, steps=2, seed=1)

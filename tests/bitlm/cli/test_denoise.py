@@ -34,3 +34,14 @@ def test_what_cannot_be_is_one_sentence(data: tuple[str, str], tmp_path: Path) -
     causal = trained(tmp_path, "--steps", "1")
     refused = bitlm("denoise", *causal, code=2).stderr
     assert "never learned to denoise: make one with objective='diffusion' or 'mixed'" in refused
+
+
+def test_a_retry_in_the_other_mode_is_there_for_both_commands(data: tuple[str, str]) -> None:
+    for command in ("denoise", "generate"):
+        asked = ("--prompt", "The ", "--max-new-bytes", "16", "--temperature", "5", *data)
+        plain, switching = (answer_of(command, *asked, *more) for more in ((), ("--switch-modes",)))
+        assert plain["gate"]["attempts"] > 1, "at temperature 5 a text is noise"
+        assert switching["gate"]["attempts"] > 1
+        assert switching["text"] != plain["text"]
+    refused = bitlm("denoise", "--suffix", " end.", "--switch-modes", *data, code=2).stderr
+    assert "switch_modes=True: leave out what is given after the gap" in refused
