@@ -39,6 +39,7 @@ from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
 from bitlm.session import preset
+from bitlm.session.learner import causal_rows
 from bitlm.training import (
     Annealing,
     Bound,
@@ -82,9 +83,8 @@ class Learning:
         setting, step = self._setting, self._steps
         rows, model = setting.training.batch_size, setting.model
         text = windows(setting.corpus.train, model.window_bytes, rows, generator(setting.seed, step, "batch"))
-        causal = {"causal": rows, "diffusion": 0}.get(
-            model.objective, round(setting.training.causal_share * rows)
-        )
+        share = setting.training.causal_share if model.objective == "mixed" else None
+        causal = 0 if model.objective == "diffusion" else causal_rows(share, rows)
         key = counter_seed(setting.seed, step, "masks")
         done = self._trainer.update(
             encode_frames(text[:causal], parity=model.parity) if causal else None,

@@ -8,7 +8,7 @@ from torch import Tensor
 from bitlm.bits import PAYLOAD_BITS, bits_to_bytes, bytes_to_bits
 from bitlm.diffusion import Denoising, Frame, Template, denoised, samples
 from bitlm.errors import ConfigError
-from bitlm.generation import GeneratedByte, Sample, generate
+from bitlm.generation import GeneratedByte, Sample, collect, generate
 from bitlm.model import BitTransformer
 
 
@@ -95,6 +95,18 @@ class Draw:
             seed=self.seed,
             alternatives=self.alternatives,
         )
+
+    def sample(self) -> Sample:
+        """Return the text, however it is drawn."""
+        if self.filling is None:
+            return collect(self.emit(), self.model.config.parity)
+        steps = self.denoise(self.filling)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                drawn: Sample = end.value
+                return drawn
 
     def denoise(self, filling: Filling) -> Generator[Frame, None, Sample]:
         """Yield the template as it fills; return the stretch from the first byte filled in to the last."""

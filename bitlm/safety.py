@@ -247,8 +247,7 @@ def stream_with_retry(
         MissingReferenceError: The model has no reference.
         ConfigError: A setting is out of range, or there is no other mode to switch to.
     """
-    _check_retries(max_retries)
-    require_number("backoff_s", backoff_s, LONGEST_BACKOFF_S)
+    _check_retries(max_retries, backoff_s)
     gate = SafetyGate(c_floor, s_floor)
     first = Draw(model, bits, max_new_bytes, temperature, top_p, seed, alternatives, filling)
     other = first.in_other_mode() if switch_modes else first
@@ -349,6 +348,7 @@ def _retry_draw(first: Draw, retry: int, last: GateVerdict) -> Draw:
     return replace(first, temperature=base * share, seed=counter_seed(first.seed, retry, "retry"))
 
 
-def _check_retries(value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_RETRIES:
-        raise ConfigError("max_retries", value, f"use a whole number from 0 to {MOST_RETRIES}.")
+def _check_retries(most: object, backoff_s: object) -> None:
+    if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= MOST_RETRIES:
+        raise ConfigError("max_retries", most, f"use a whole number from 0 to {MOST_RETRIES}.")
+    require_number("backoff_s", backoff_s, LONGEST_BACKOFF_S)

@@ -207,6 +207,7 @@ class TelemetryRequest(Body):
     lambda_S: Share | None = None
     c_floor: Share | None = None
     s_floor: Share | None = None
+    causal_share: Share | None = None
 
 
 class AlertSettings(Body):

@@ -1,14 +1,16 @@
 """`bitlm evaluate`: bits per byte of a run on its held-out part or on another text."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bitlm.baselines import baselines
 from bitlm.cli.opening import open_run
 from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
+from bitlm.cli.quality import bound_line, quality_of
 from bitlm.data import Corpus
+from bitlm.errors import ConfigError
 
 
 def evaluate(
@@ -25,6 +27,8 @@ def evaluate(
 ) -> None:
     """Measure a run in bits per byte, every byte counted once, beside what compressors reach.
 
+    Of a run that denoises also what that costs at most, with its 95 % interval.
+
     Another text is measured whole; its baselines are of its own last tenth given the rest and are
     therefore not comparable, so they are left out.
 
@@ -36,12 +40,14 @@ def evaluate(
       python -m bitlm evaluate --run 20261122-120000-ab12 --corpus other.txt --json
     """
     session = open_run(data_dir, run, checkpoint)
+    if adaptive and session.telemetry.causal_share == 0.0:
+        raise ConfigError("--adaptive", True, "this run only denoises, and no counts are mixed into that.")
     other = Corpus.load(corpus) if corpus else None
-    result: dict[str, object] = {
+    result: dict[str, Any] = {
         "run_id": session.run_id,
         "step": session.step_count,
         "corpus": other.name if other else session.corpus.name,
-        "bits_per_byte": session.evaluate(other.data if other else None, adaptive=adaptive),
+        **quality_of(session, other.data if other else None, adaptive=adaptive),
         "adaptive": adaptive,
     }
     if other is None:
@@ -51,8 +57,13 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(result))
         return
-    named = ", counts adapting" if adaptive else ""
-    measured = f"{result['bits_per_byte']:.3f} bits per byte{named}"
-    typer.echo(f"run {session.run_id} at step {session.step_count}: {measured}")
-    for name, value in dict(result.get("baselines") or {}).items():  # type: ignore[call-overload] # built above
+    measured = []
+    if result["bits_per_byte"] is not None:
+        measured.append(
+            f"{result['bits_per_byte']:.3f} bits per byte{', counts adapting' if adaptive else ''}"
+        )
+    if result["bound"] is not None:
+        measured.append(bound_line(result["bound"]))
+    typer.echo(f"run {session.run_id} at step {session.step_count}: {'; '.join(measured)}")
+    for name, value in result.get("baselines", {}).items():
         typer.echo(f"  {name:<8} {value:.3f}")

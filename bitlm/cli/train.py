@@ -14,6 +14,7 @@ from rich.table import Table
 from bitlm.baselines import baselines
 from bitlm.cli.opening import resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, default_threads, parsed
+from bitlm.cli.quality import bound_line, quality_of
 from bitlm.data import Corpus
 from bitlm.data.corpus import EMBEDDED
 from bitlm.errors import ConfigError, HaltedError
@@ -290,13 +291,13 @@ def _measure(session: Session) -> dict[str, Any]:
     if compared is None:
         compared = baselines(session.corpus, reference)
         session.store.set_baselines(session.corpus.fingerprint, compared)
-    quality = session.evaluate()
-    session.record("evaluated", {"bits_per_byte": quality}, source="cli")
+    quality = quality_of(session)
+    session.record("evaluated", {name: one for name, one in quality.items() if one is not None}, source="cli")
     return {
         "run_id": session.run_id,
         "steps": session.step_count,
         "bytes_seen": session.bytes_seen,
-        "bits_per_byte": quality,
+        **quality,
         "baselines": compared,
         "milestones": [one.model_dump() for one in milestones(session.store, session.run_id)],
         "best_step": _best_step(session),
@@ -313,7 +314,8 @@ def _best_step(session: Session) -> int | None:
 
 
 def _print_result(console: Console, result: dict[str, Any], seconds: float) -> None:
-    rows = sorted([*result["baselines"].items(), ("BitLM", result["bits_per_byte"])], key=lambda row: -row[1])
+    reached = [] if result["bits_per_byte"] is None else [("BitLM", result["bits_per_byte"])]
+    rows = sorted([*result["baselines"].items(), *reached], key=lambda row: -row[1])
     table = Table(title="bits per byte of the held-out tenth, given the rest (lower is better)")
     table.add_column("compressor or model")
     table.add_column("bpb", justify="right")
@@ -321,6 +323,8 @@ def _print_result(console: Console, result: dict[str, Any], seconds: float) -> N
         style = "bold green" if name == "BitLM" else ""
         table.add_row(name, f"{value:.3f}", style=style)
     console.print(table)
+    if result["bound"] is not None:
+        console.print(bound_line(result["bound"]), highlight=False)
     if result["milestones"]:
         console.print(_passed_line(result["milestones"]), highlight=False)
     if result["best_step"] is not None:
@@ -332,7 +336,10 @@ def _print_result(console: Console, result: dict[str, Any], seconds: float) -> N
     console.print(
         f"run {result['run_id']}: {result['steps']} steps, {result['bytes_seen']} bytes, {seconds:.0f} s"
     )
-    console.print(f'next: python -m bitlm generate --run {result["run_id"]} --prompt "The "', highlight=False)
+    command = "denoise" if result["bits_per_byte"] is None else "generate"
+    console.print(
+        f'next: python -m bitlm {command} --run {result["run_id"]} --prompt "The "', highlight=False
+    )
 
 
 def _passed_line(found: list[dict[str, Any]]) -> str:

@@ -85,7 +85,7 @@ def fork(
     parent = store.run(run_id)
     changes = dict(settings or {})
     config = _changed(parent.config, changes)
-    told = {} if telemetry is None else _changes(telemetry)
+    told = {} if telemetry is None else _changes(telemetry, parent.config.model.objective)
     if step is None:
         record = _newest_whole(store, run_id, step=None, event_id=None)
     else:
@@ -135,7 +135,8 @@ def twin(
     record = _newest_whole(store, run_id, step=change.step, event_id=event_id)
     plan = [_planned(event) for event in journal if record.event_id < event.event_id < event_id]
     if instead is not None:
-        plan.append(_planned(change).model_copy(update={"payload": _payload(change, instead)}))
+        payload = _payload(change, instead, parent.config)
+        plan.append(_planned(change).model_copy(update={"payload": payload}))
     if not undo:
         plan += [_planned(event) for event in journal if event.event_id > event_id]
     store.flush()
@@ -293,16 +294,16 @@ def _planned(event: Event) -> Planned:
     )
 
 
-def _changes(command: SetTelemetry) -> dict[str, Any]:
+def _changes(command: SetTelemetry, objective: str) -> dict[str, Any]:
     """Return what the journal says of the command, the old values being filled in when it is given."""
-    command.changed(TelemetrySettings())  # refuses what this version cannot do
+    command.require_fitting(objective)
     asked = command.model_dump(exclude={"kind"}, exclude_none=True)
     if not asked:
         raise ConfigError("telemetry", asked, f"name one of {', '.join(TelemetrySettings.model_fields)}.")
     return {"changes": [{"field": name, "old": None, "new": value} for name, value in asked.items()]}
 
 
-def _payload(change: Event, instead: Mapping[str, Any]) -> dict[str, Any]:
+def _payload(change: Event, instead: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:
     """Return what the journal says of the command that is given in place of `change`."""
     kinds: dict[str, type[SetTelemetry | Anneal]] = {
         "telemetry_changed": SetTelemetry,
@@ -315,7 +316,7 @@ def _payload(change: Event, instead: Mapping[str, Any]) -> dict[str, Any]:
         except ValidationError as error:
             raise ConfigError.of(error, kind) from error
         if isinstance(command, SetTelemetry):
-            return _changes(command)
+            return _changes(command, config.model.objective)
         return {**change.payload, "steps": command.steps}
     raise ConfigError(
         "instead", dict(instead), f"a {change.kind} can be left out, but not be done otherwise."

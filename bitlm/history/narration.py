@@ -14,6 +14,7 @@ FIELD_NAMES = {
     "lambda_S": "λS",
     "c_floor": "C floor",
     "s_floor": "S floor",
+    "causal_share": "causal share",
 }
 SOURCE_NAMES = {"ui": "page", "rest": "REST", "cli": "command line", "mcp": "MCP", "session": "run"}
 ALERTS = ("diverged", "checkpoint_damaged", "failed")

@@ -1,9 +1,11 @@
 """What one can ask of a running session: one union for page, REST, command line and MCP alike."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
+from bitlm.errors import ConfigError
 from bitlm.training import Lambdas
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -14,7 +16,7 @@ AlertAction = Literal["notify", "pause", "anneal", "rollback"]
 
 
 class TelemetrySettings(BaseModel):
-    """The weights of the objective's telemetry terms and the floors of the gate.
+    """The weights of the objective's terms and the floors of the gate.
 
     Attributes:
         lambda_K: Reward for negentropy (sharper predictions).
@@ -22,6 +24,8 @@ class TelemetrySettings(BaseModel):
         lambda_S: Reward for expected symbiosis (towards the reference model).
         c_floor: Below this C the gate refuses a sample.
         s_floor: Below this S the gate refuses a sample.
+        causal_share: Of a mixed run's windows, those that are causal: at 1 nothing is denoised, at 0 all is.
+            None for other runs, which are written without it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +35,11 @@ class TelemetrySettings(BaseModel):
     lambda_S: Share = 0.0
     c_floor: Share = 0.3
     s_floor: Share = 0.5
+    causal_share: Share | None = None
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if value is not None}
 
     @property
     def lambdas(self) -> Lambdas:
@@ -57,10 +66,21 @@ class SetTelemetry(BaseModel):
     lambda_S: Share | None = None
     c_floor: Share | None = None
     s_floor: Share | None = None
+    causal_share: Share | None = None
 
     def changed(self, settings: TelemetrySettings) -> TelemetrySettings:
         """Return `settings` with this command's fields in place."""
         return settings.model_copy(update=self.model_dump(exclude={"kind"}, exclude_none=True))
+
+    def require_fitting(self, objective: str) -> None:
+        """Check that a run with that objective has all that is to be changed.
+
+        Raises:
+            ConfigError: It has not.
+        """
+        if self.causal_share is not None and objective != "mixed":
+            fix = f"this run's objective is {objective!r}; make one with 'mixed'."
+            raise ConfigError("causal_share", self.causal_share, fix)
 
 
 class Anneal(BaseModel):

@@ -12,8 +12,13 @@ if TYPE_CHECKING:
 
 
 def entry_of(command: Command, session: "Session") -> tuple[EventKind, dict[str, Any]]:
-    """Return kind and payload of the entry that makes `command` take effect in the session as it is now."""
+    """Return kind and payload of the entry that makes `command` take effect in the session as it is now.
+
+    Raises:
+        ConfigError: The run has nothing that the command could change.
+    """
     if isinstance(command, SetTelemetry):
+        command.require_fitting(session.config.model.objective)
         changes = session.telemetry.differences(command.changed(session.telemetry))
         return "telemetry_changed", {"changes": changes}
     if isinstance(command, SetAlertAction):

@@ -105,7 +105,7 @@ class Learner:
         torch.set_num_threads(config.threads)
         self.config = config
         self.corpus = corpus
-        self.telemetry = TelemetrySettings()
+        self.telemetry = self._first_settings()
         self.alert_action: AlertAction = "notify"
         self.sample_schedule: SampleSchedule | None = None
         self.step_count = 0
@@ -168,16 +168,16 @@ class Learner:
         """
         batch, counts = self._batch()
         rate_factor, model = self.rate_factor(), self.config.model
-        causal = self.config.training.causal_rows(model.objective, len(batch))
+        causal = causal_rows(self.telemetry.causal_share, len(batch))
         key = counter_seed(self.config.seed, self.step_count, "masks")
         result = self._trainer.update(
-            encode_frames(batch[:causal], parity=model.parity),
+            encode_frames(batch[:causal], parity=model.parity) if causal else None,
             rate_factor=rate_factor,
             dropout_seed=counter_seed(self.config.seed, self.step_count, "dropout"),
             lambdas=self.telemetry.lambdas,
             counts=counts and Counts(counts.zeros[:causal], counts.ones[:causal]),
             ponder_cost=self.config.training.ponder_cost_after(self.step_count),
-            reference_probabilities=self._reference_probabilities(batch[:causal]),
+            reference_probabilities=self._reference_probabilities(batch[:causal]) if causal else None,
             masked=masked_batch(batch[causal:], model.mask_unit, key) if causal < len(batch) else None,
         )
         if result.finite:
@@ -228,6 +228,10 @@ class Learner:
         counted = self.corpus.train[-self.config.training.reference_bytes :]
         return EarlierCounts(np.frombuffer(counted, dtype=np.uint8))
 
+    def _first_settings(self) -> TelemetrySettings:
+        is_mixed = self.config.model.objective == "mixed"
+        return TelemetrySettings(causal_share=self.config.training.causal_share if is_mixed else None)
+
     # State
 
     def snapshot(self) -> Checkpoint:
@@ -257,12 +261,29 @@ class Learner:
         self._trainer.optimizer.load_tensors(checkpoint.optimizer)
         self.step_count = state["step"]
         self.bytes_seen = state["bytes_seen"]
-        self.telemetry = TelemetrySettings.model_validate(state["telemetry"])
+        first = self._first_settings().model_dump()  # earlier versions had fewer
+        self.telemetry = TelemetrySettings.model_validate(first | state["telemetry"])
         self.alert_action = state.get("alert_action", "notify")  # earlier versions had none
         self.sample_schedule = _schedule(state.get("sample_schedule"))
         self.annealing = Annealing(**state["annealing"]) if state["annealing"] else None
         request = state.get("request")
         self.request = _request(**request, texts=texts) if request else None
+
+
+def causal_rows(causal_share: float | None, rows: int) -> int:
+    """Return how many of a step's windows are causal, the first ones.
+
+    Args:
+        causal_share: Of all; where it is neither 0 nor 1, there are windows of both kinds if there are two.
+            None for all.
+        rows: How many windows.
+    """
+    if causal_share in {None, 1.0}:
+        return rows
+    if causal_share == 0.0:
+        return 0
+    assert causal_share is not None, "None was dealt with"
+    return min(max(1, round(causal_share * rows)), max(1, rows - 1))
 
 
 def require_fitting(weights: Mapping[str, Tensor], model: BitTransformer, version: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bitlm.bits import bits_to_bytes, utf8_validity
-from bitlm.generation import collect, generate
+from bitlm.draw import Draw
 from bitlm.machine import resident_bytes
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
@@ -94,7 +94,8 @@ class Observer:
         began = self._clock()
         figures = self._validation(step)
         notes: list[Note] = []
-        stalled = self.plateau.observe(step, figures["validation_bits_per_byte"]) if figures else None
+        held_out = figures.get("validation_bits_per_byte")
+        stalled = None if held_out is None else self.plateau.observe(step, held_out)
         if stalled is not None:
             notes.append(("held_out_stalled", stalled))
         validated = self._clock()
@@ -103,10 +104,15 @@ class Observer:
         thinnings = filter(None, (self._governor.reconsider(step), self._sampling.reconsider(step)))
         notes += [("telemetry_thinned", thinning.payload) for thinning in thinnings]
         if probe_now or self._governor.is_due(PROBE, step):
-            figures |= self._timed(PROBE, step, lambda: probe(self._model, self._config, step))
+            denoise = self._causal_share == 0.0
+            figures |= self._timed(
+                PROBE, step, lambda: probe(self._model, self._config, step, denoise=denoise)
+            )
         if self._governor.is_due(DIAGNOSTICS, step):
             figures |= self._timed(DIAGNOSTICS, step, lambda: self._diagnostics(step, result))
-        sample = self._sampling.sample(self._model, step, update_s=update_s)
+        sample = self._sampling.sample(
+            self._model, step, update_s=update_s, denoise=self._causal_share == 0.0
+        )
         figures["resident_bytes"] = self._resident_bytes()
         figures["telemetry_share"] = self._governor.note_step(
             update_s=update_s,
@@ -118,14 +124,23 @@ class Observer:
         return Observed(figures, sample, tuple(notes))
 
     def _validation(self, step: int) -> dict[str, Any]:
-        """Return the estimate on held-out text, whole and by bits of a byte, at the steps that make one."""
+        """Return the estimate on held-out text, whole and by bits of a byte, at the steps that make one.
+
+        There is none of what is not being learned: of the bound, or where all is denoised of the causal code.
+        """
+        figures: dict[str, Any] = {}
         if step % self._config.training.validation_interval:
-            return {}
-        bits = self._estimate.bits_per_bit(self._model)
-        figures = {"validation_bits_per_byte": sum(bits), "validation_bits_per_bit": bits}
-        if self._model.config.denoises:
+            return figures
+        if self._causal_share != 0.0:
+            bits = self._estimate.bits_per_bit(self._model)
+            figures |= {"validation_bits_per_byte": sum(bits), "validation_bits_per_bit": bits}
+        if self._causal_share not in {None, 1.0}:
             figures["validation_bound_bits_per_byte"] = self._estimate.bound_bits_per_byte(self._model)
         return figures
+
+    @property
+    def _causal_share(self) -> float | None:
+        return self._learner.telemetry.causal_share
 
     @cached_property
     def _estimate(self) -> HeldOutEstimate:
@@ -192,13 +207,15 @@ class Sampling:
         """Stretch the interval, or shorten it again; return what changed."""
         return self._governor.reconsider(step) if self.is_on else None
 
-    def sample(self, model: BitTransformer, step: int, *, update_s: float) -> ScheduledSample | None:
+    def sample(
+        self, model: BitTransformer, step: int, *, update_s: float, denoise: bool
+    ) -> ScheduledSample | None:
         """Return what is to be drawn after `step`, or None; `update_s` is what the step's update took."""
         if self._schedule is None:
             return None
         began, drawn = self._clock(), None
         if self._governor.is_due(SAMPLE, step):
-            drawn = draw(model, self._schedule, step=step, at=began)
+            drawn = draw(model, self._schedule, step=step, at=began, denoise=denoise)
         took = self._clock() - began
         if drawn is not None:
             self._governor.note_look(SAMPLE, step, took)
@@ -211,14 +228,14 @@ class Sampling:
         return governor
 
 
-def probe(model: BitTransformer, config: RunConfig, step: int) -> dict[str, Any]:
-    """Measure what the model says when nobody prompts it."""
+def probe(model: BitTransformer, config: RunConfig, step: int, *, denoise: bool = False) -> dict[str, Any]:
+    """Measure what the model says when nobody prompts it, written from left to right or denoised."""
     reference = model.reference
     assert reference is not None, "a session's model always carries its reference"
     nothing = torch.empty(0, dtype=torch.uint8)
     key = counter_seed(config.seed, step, "probe")
-    emitted = generate(model, nothing, max_new_bytes=PROBE_BYTES, seed=key)
-    sample = collect(emitted, parity=config.model.parity)
+    drawing = Draw(model, nothing, PROBE_BYTES, temperature=1.0, top_p=1.0, seed=key)
+    sample = (drawing.in_other_mode() if denoise else drawing).sample()
     bits = sample.payload_bits
     return {
         "C": lz_complexity(bits),

@@ -31,17 +31,14 @@ def preset(size: str, **changes: Any) -> tuple[ModelConfig, TrainingConfig]:
     if model.get("patch_bits") == 1:  # what a size has of these is meant for bytes
         without = {"ngram_order": 1, "recall": False}
         model |= {field: value for field, value in without.items() if field not in changes}
+    if model.get("objective") == "diffusion":  # of a run: mixed, with nothing that is causal so far
+        model["objective"] = "mixed"
+        changes = {"causal_share": 0.0, **changes}
     training = table["training"] | {
         field: value for field, value in changes.items() if field in training_fields
     }
     shape = ModelConfig(**model)
     recipe = TrainingConfig(**training)
-    if shape.objective == "diffusion":
-        raise ConfigError(
-            "objective",
-            shape.objective,
-            "runs learn 'causal' or 'mixed' so far; bitlm.training.Trainer trains what only denoises.",
-        )
     if shape.objective == "mixed" and recipe.batch_size == 1:
         raise ConfigError("batch_size", 1, "use at least 2: a mixed step has causal and masked windows.")
     return shape, recipe

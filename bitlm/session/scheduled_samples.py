@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from bitlm.bits import bytes_to_bits
-from bitlm.generation import collect, generate
+from bitlm.draw import Draw
 from bitlm.model import BitTransformer
 from bitlm.session.commands import SampleSchedule
 from bitlm.telemetry import measure
@@ -40,20 +40,21 @@ class ScheduledSample(BaseModel):
     S: float
 
 
-def draw(model: BitTransformer, schedule: SampleSchedule, *, step: int, at: float) -> ScheduledSample:
+def draw(
+    model: BitTransformer, schedule: SampleSchedule, *, step: int, at: float, denoise: bool = False
+) -> ScheduledSample:
     """Draw what the schedule asks for; the seed is the same at every step, so that texts can be compared."""
     reference = model.reference
     assert reference is not None, "a session's model always carries its reference"
-    parity = model.config.parity
-    emitted = generate(
+    drawing = Draw(
         model,
-        bytes_to_bits(schedule.prompt.encode(), parity=parity),
-        max_new_bytes=schedule.max_new_bytes,
-        temperature=schedule.temperature,
-        top_p=schedule.top_p,
-        seed=schedule.seed,
+        bytes_to_bits(schedule.prompt.encode(), parity=model.config.parity),
+        schedule.max_new_bytes,
+        schedule.temperature,
+        schedule.top_p,
+        schedule.seed,
     )
-    sample = collect(emitted, parity)
+    sample = (drawing.in_other_mode() if denoise else drawing).sample()
     found = measure(sample.payload_bits, sample.probabilities, reference)
     characters = sample.characters
     return ScheduledSample(

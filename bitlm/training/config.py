@@ -24,8 +24,8 @@ class TrainingConfig:
             layer is left out where it lowers the loss by less. At 0 depth is free, and no position halts.
         ponder_start: Updates done before ponder cost is charged, all at full depth, while the layers become
             worth something.
-        causal_share: With objective="mixed", the share of a step's windows that are causal, above 0, at
-            most 1. One at least is, and one is not.
+        causal_share: With objective="mixed", the share of a step's windows that are causal to begin with, in
+            [0, 1]; the others are denoised.
         mask_floor: Where a text is denoised, the least share that a masked part's cost is divided by, in
             (0, 1]: lower is nearer to the bound, and rougher.
         validation_interval: Steps between two validation figures.
@@ -71,7 +71,7 @@ class TrainingConfig:
         self._check_number("gradient_clip", low=0.0, high=1e6, low_allowed=False)
         self._check_number("ponder_cost", low=0.0, high=1.0)
         self._check_count("ponder_start", low=0, high=1_000_000)
-        self._check_number("causal_share", low=0.0, high=1.0, low_allowed=False)
+        self._check_number("causal_share", low=0.0, high=1.0)
         self._check_number("mask_floor", low=0.0, high=1.0, low_allowed=False)
         self._check_number("telemetry_budget", low=0.0, high=1.0, low_allowed=False)
         for interval in INTERVALS:
@@ -82,12 +82,6 @@ class TrainingConfig:
     def ponder_cost_after(self, steps: int) -> float:
         """Return the ponder cost that the update after this many is charged."""
         return self.ponder_cost if steps >= self.ponder_start else 0.0
-
-    def causal_rows(self, objective: str, rows: int) -> int:
-        """Return how many of a step's windows are causal, the first ones; the others are denoised."""
-        if objective == "mixed":
-            return min(max(1, round(self.causal_share * rows)), max(1, rows - 1))
-        return rows if objective == "causal" else 0
 
     def _check_count(self, field: str, *, low: int, high: int) -> None:
         value = getattr(self, field)

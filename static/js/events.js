@@ -10,6 +10,7 @@ const FIELD_NAMES = {
   lambda_S: "λS",
   c_floor: "C floor",
   s_floor: "S floor",
+  causal_share: "causal share",
 };
 
 const SOURCES = { ui: "page", rest: "REST", cli: "command line", mcp: "MCP", session: "run" };
@@ -33,6 +34,11 @@ function baselineSentence(payload) {
   const lines = Object.entries(payload.baselines ?? payload).filter(([, value]) => typeof value === "number");
   const best = lines.sort(([, one], [, other]) => one - other)[0];
   return best ? `Baselines computed; the best is ${best[0]} at ${fixed(best[1])} bits per byte` : "Baselines computed";
+}
+
+function evaluatedSentence({ bits_per_byte: bpb, bound }) {
+  const said = [bpb && fixed(bpb, 3), bound && `denoising at most ${fixed(bound.bits_per_byte, 3)}`].filter(Boolean);
+  return `Held-out text evaluated: ${said.join(", ")} bits per byte`;
 }
 
 function resumedSentence({ recomputed, checkpoint_step: from }, step) {
@@ -98,7 +104,7 @@ const SENTENCES = {
   disk_recovered: ({ free_bytes: free }) => `There is room on the disk again: ${prefixed(free, "B")} free`,
   diverged: ({ metric, recorded, recomputed }) =>
     `Computed again, ${metric} came out otherwise: ${recorded} → ${recomputed}`,
-  evaluated: ({ bits_per_byte: bpb }) => `Held-out text evaluated: ${fixed(bpb, 3)} bits per byte`,
+  evaluated: evaluatedSentence,
   baselines_computed: baselineSentence,
   sample: sampleSentence,
   failed: ({ detail }) => `Failed: ${detail}`,

@@ -14,6 +14,7 @@ class TelemetryRow {
     this.element = row;
     this.field = row.dataset.setting;
     this.initial = Number(row.dataset.default);
+    this.absent = row.hidden ? null : this.initial; // what is not of every run is hidden without one
     this.slider = row.querySelector("[type=range]");
     this.number = row.querySelector("[type=number]");
     this.reset = row.querySelector("[data-reset]");
@@ -163,7 +164,9 @@ export function connectTelemetryControls(page, { store, api, feed }, calibration
   store.subscribe((state) => {
     const obstacle = obstacles({ ...state, busy: null }).steer;
     for (const row of rows) {
-      const value = state.status?.run_id ? state.status.telemetry[row.field] : row.initial;
+      const value = state.status?.run_id ? state.status.telemetry[row.field] ?? null : row.absent;
+      row.element.hidden = value === null;
+      if (value === null) continue;
       row.accept(value);
       row.permit(obstacle);
       row.showChange(lastChange(state.events, row.field));

@@ -71,6 +71,29 @@ def test_a_strict_request_tells_no_frame(mixed: FlaskClient) -> None:
     assert refused.get_json()["gate"]["attempts"] == 4
 
 
+def test_how_much_is_denoised_is_changed_while_training(mixed: FlaskClient) -> None:
+    assert mixed.get("/config/telemetry").get_json()["causal_share"] == 0.5
+    answer = mixed.post("/config/telemetry", json={"causal_share": 0})
+    assert answer.get_json()["causal_share"] == 0
+    step = mixed.post("/train-step", json={"steps": 1}).get_json()["step"]
+    run = mixed.get("/status").get_json()["run_id"]
+    (bound,) = mixed.get(f"/runs/{run}/metrics?since={step - 1}").get_json()["columns"]["bound_bits_per_byte"]
+    assert bound is not None
+    assert mixed.post("/config/telemetry", json={"causal_share": 1}).status_code == 200
+    mixed.post("/train-step", json={"steps": 1})
+    (bound,) = mixed.get(f"/runs/{run}/metrics?since={step}").get_json()["columns"]["bound_bits_per_byte"]
+    assert bound is None
+
+
+def test_a_causal_run_says_what_it_lacks_for_denoising(ready: FlaskClient) -> None:
+    assert "causal_share" not in ready.get("/config/telemetry").get_json()
+    refused = ready.post("/config/telemetry", json={"causal_share": 0.5})
+    assert refused.status_code == 422
+    (error,) = refused.get_json()["errors"]
+    assert (error["field"], error["value"]) == ("causal_share", 0.5)
+    assert "make one with 'mixed'" in error["detail"]
+
+
 @pytest.mark.parametrize("strict", [False, True])
 def test_training_goes_on_between_the_steps(mixed: FlaskClient, *, strict: bool) -> None:
     long = {**GAP, "max_new_bytes": 40, "steps": 256, "strict": strict, "s_floor": 0, "c_floor": 0}

@@ -59,6 +59,21 @@ def test_a_gap_is_filled_in_and_its_steps_can_be_gone_through(page: Page) -> Non
     expect(page.locator("[data-frames]")).to_be_hidden()
 
 
+def test_how_much_is_causal_is_a_slider_of_such_a_run_alone(
+    page: Page, server: RunningServer, corpus_file: Any
+) -> None:
+    row = page.locator('[data-setting="causal_share"]')
+    expect(row).to_be_visible()
+    row.get_by_label("Causal share, exact value").fill("0.25")
+    row.get_by_label("Causal share, exact value").press("Enter")
+    expect(row.locator("[data-row-state]")).to_have_text("applied at step 5")
+    told = page.request.get(f"{server.url}/config/telemetry").json()
+    assert told["causal_share"] == 0.25
+    assert page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")
+    make_run(page, server.url, corpus_file.read_text())
+    expect(row).to_be_hidden()
+
+
 def test_a_run_that_does_not_denoise_takes_the_choice_back(
     page: Page, server: RunningServer, corpus_file: Any
 ) -> None:

@@ -36,6 +36,21 @@ def test_what_cannot_be_is_one_sentence(data: tuple[str, str], tmp_path: Path) -
     assert "never learned to denoise: make one with objective='diffusion' or 'mixed'" in refused
 
 
+def test_what_it_reaches_is_told_as_a_bound_with_its_interval(data: tuple[str, str], tmp_path: Path) -> None:
+    told = answer_of("evaluate", *data)
+    low, high = told["bound"]["interval"]
+    assert low < told["bound"]["bits_per_byte"] < high
+    assert told["bits_per_byte"] is not None
+    line = bitlm("evaluate", *data).stdout.splitlines()[0]
+    assert f"denoising at most {told['bound']['bits_per_byte']:.3f} bits per byte ({low:.3f} to" in line
+    only = trained(tmp_path, "--steps", "2", "--set", "objective=diffusion")
+    told = answer_of("evaluate", *only)
+    assert told["bits_per_byte"] is None
+    assert told["bound"]["estimator"] == "time"
+    refused = bitlm("evaluate", "--adaptive", *only, code=2).stderr
+    assert "this run only denoises" in refused
+
+
 def test_a_retry_in_the_other_mode_is_there_for_both_commands(data: tuple[str, str]) -> None:
     for command in ("denoise", "generate"):
         asked = ("--prompt", "The ", "--max-new-bytes", "16", "--temperature", "5", *data)

@@ -6,11 +6,18 @@ from math import log
 
 import pytest
 
+from bitlm.bits import bytes_to_bits
 from bitlm.data import Corpus
+from bitlm.draw import Draw
 from bitlm.errors import ConfigError
+from bitlm.history.branching import fork
 from bitlm.history.replay import Replay
 from bitlm.model import ModelConfig
-from bitlm.session import RunStore, Session, SetTelemetry, preset
+from bitlm.randomness import counter_seed
+from bitlm.session import RunStore, SampleSchedule, ScheduleSamples, Session, SetTelemetry, preset
+from bitlm.session.learner import causal_rows
+from bitlm.session.observation import PROBE_BYTES
+from bitlm.telemetry import lz_complexity
 from bitlm.training import TrainingConfig, denoising_bound
 
 
@@ -74,21 +81,91 @@ def test_a_mixed_run_is_taken_up_and_done_again_bit_for_bit(
     assert whole.same
 
 
-def test_a_small_share_still_leaves_a_window_of_each() -> None:
-    training = TrainingConfig(batch_size=4, causal_share=0.01)
-    assert [training.causal_rows("mixed", rows) for rows in (1, 2, 4)] == [1, 1, 1]
-    assert TrainingConfig(causal_share=1.0).causal_rows("mixed", 4) == 3
-    assert TrainingConfig(causal_share=0.5).causal_rows("mixed", 4) == 2
-    assert (training.causal_rows("causal", 4), training.causal_rows("diffusion", 4)) == (4, 0)
+@pytest.mark.parametrize(
+    ("share", "rows"),
+    [
+        (None, [1, 2, 4]),
+        (1.0, [1, 2, 4]),
+        (0.0, [0, 0, 0]),
+        (0.01, [1, 1, 1]),
+        (0.99, [1, 1, 3]),
+        (0.5, [1, 1, 2]),
+    ],
+)
+def test_a_small_share_still_leaves_a_window_of_each(share: float | None, rows: list[int]) -> None:
+    assert [causal_rows(share, count) for count in (1, 2, 4)] == rows
+
+
+def test_the_share_is_switched_while_training_and_what_is_not_learned_is_not_measured(
+    store: RunStore, corpus: Corpus, mixed: ModelConfig, training_config: TrainingConfig
+) -> None:
+    run = Session.create(store, model=mixed, training=training_config, corpus=corpus)
+    seen = {}
+    for share in (0.5, 1.0, 0.0):
+        run.apply(SetTelemetry(causal_share=share), source="rest")
+        seen[share] = list(islice(run, 5))
+    run.close()
+    assert [event.bound_bits_per_byte is None for event in seen[1.0]] == [True] * 5
+    assert all(event.bound_bits_per_byte == event.bits_per_byte for event in seen[0.0])
+    assert all(event.bound_bits_per_byte != event.bits_per_byte for event in seen[0.5])
+    causal = {share: events[-1].validation_bits_per_byte is not None for share, events in seen.items()}
+    bound = {share: events[-1].validation_bound_bits_per_byte is not None for share, events in seen.items()}
+    assert causal == {0.5: True, 1.0: True, 0.0: False}
+    assert bound == {0.5: True, 1.0: False, 0.0: True}
+    again = Session.open(store, run.run_id)
+    assert again.telemetry.causal_share == 0.0
+    list(islice(again, 5))
+    again.save()
+    again.close()
+    assert Replay(store, run.run_id).all().same
+
+
+def test_a_run_that_only_denoises_is_probed_by_denoising(
+    store: RunStore, corpus: Corpus, mixed: ModelConfig, training_config: TrainingConfig
+) -> None:
+    training = replace(training_config, causal_share=0.0)
+    run = Session.create(store, model=mixed, training=training, corpus=corpus)
+    run.apply(
+        ScheduleSamples(schedule=SampleSchedule(every=1, prompt="The ", max_new_bytes=12)), source="rest"
+    )
+    event = run.step(probe_now=True)
+    drawn = Draw(run.model, bytes_to_bits(b"The ", parity=False), 12, 0.8, 1.0, 0).in_other_mode().sample()
+    run.close()
+    (sample,) = store.samples.page(run.run_id)
+    assert sample.text == drawn.text
+    key = counter_seed(0, 1, "probe")
+    nothing = bytes_to_bits(b"", parity=False)
+    probed = Draw(run.model, nothing, PROBE_BYTES, 1.0, 1.0, key).in_other_mode().sample()
+    assert lz_complexity(probed.payload_bits) == event.C
+
+
+def test_diffusion_is_a_mixed_run_without_causal_windows() -> None:
+    model, training = preset("tiny", objective="diffusion")
+    assert (model.objective, training.causal_share) == ("mixed", 0.0)
+    assert preset("tiny", objective="diffusion", causal_share=0.25)[1].causal_share == 0.25
+
+
+def test_a_causal_run_has_no_share_to_change(
+    store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
+) -> None:
+    run = Session.create(store, model=model_config, training=training_config, corpus=corpus)
+    run.step()
+    run.checkpoint()
+    assert run.telemetry.causal_share is None
+    message = r"causal_share=0\.5: this run's objective is 'causal'; make one with 'mixed'"
+    with pytest.raises(ConfigError, match=message):
+        run.apply(SetTelemetry(causal_share=0.5), source="rest")
+    run.close()
+    with pytest.raises(ConfigError, match=message):
+        fork(store, run.run_id, telemetry=SetTelemetry(causal_share=0.5), source="rest")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"objective": "mixed", "batch_size": 1}, "batch_size=1: use at least 2"),
-        ({"objective": "diffusion"}, "runs learn 'causal' or 'mixed' so far"),
         ({"mask_floor": 0.0}, "mask_floor=0.0: use a number above 0"),
-        ({"causal_share": 1.5}, "causal_share=1.5: use a number above 0.0 up to 1.0"),
+        ({"causal_share": 1.5}, "causal_share=1.5: use a number from 0.0 up to 1.0"),
     ],
 )
 def test_a_mix_that_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
