@@ -1,14 +1,12 @@
 // A text while it is denoised: what each step knows of it, and a slider over the steps.
 
 import { whole } from "./format.js";
+import { bytesOf, keptBytes } from "./template.js";
 
 const MASKED = "░";
 const ONE_BYTE_END = 0x80;
 const LENGTH_OF_LEAD = [[0xf0, 4], [0xe0, 3], [0xc0, 2]];
 const strict = new TextDecoder("utf-8", { fatal: true });
-
-/** How many bytes a text takes. */
-const bytesOf = (text) => new TextEncoder().encode(text ?? "").length;
 
 function decoded(bytes) {
   try {
@@ -22,15 +20,16 @@ function decoded(bytes) {
  * The characters of a frame as far as they are known; a byte that is not, or is no part of one, stands by itself.
  * @param {(?number)[]} values
  * @param {(?number)[]} confidence The model's probability of each byte.
- * @returns {{text: string, surprise_bits: number}[]}
+ * @param {boolean[]} [kept] Of each byte, whether it was given.
+ * @returns {{text: string, surprise_bits: number, isFrozen: boolean}[]}
  */
-export function frameCharacters(values, confidence) {
+export function frameCharacters(values, confidence, kept = []) {
   const characters = [];
   const bits = (from, to) => confidence.slice(from, to).reduce((sum, share) => sum - Math.log2(Math.max(share, Number.MIN_VALUE)), 0);
   for (let at = 0; at < values.length;) {
     const value = values[at];
     if (value === null) {
-      characters.push({ text: MASKED, surprise_bits: 0 });
+      characters.push({ text: MASKED, surprise_bits: 0, isFrozen: false });
       at += 1;
       continue;
     }
@@ -38,7 +37,7 @@ export function frameCharacters(values, confidence) {
     const bytes = values.slice(at, at + length);
     const text = bytes.length === length && !bytes.includes(null) ? decoded(bytes) : null;
     const taken = text === null ? 1 : length;
-    characters.push({ text: text ?? "\ufffd", surprise_bits: bits(at, at + taken) });
+    characters.push({ text: text ?? "\ufffd", surprise_bits: bits(at, at + taken), isFrozen: kept[at] === true });
     at += taken;
   }
   return characters;
@@ -48,7 +47,7 @@ export function frameCharacters(values, confidence) {
 export class Frames {
   /**
    * @param {HTMLElement} place Holds a slider and where its step is said.
-   * @param {function(object[]): void} show Shows characters.
+   * @param {function(object[], boolean): void} show Shows characters, which are the text that came of it or only on the way to it.
    */
   constructor(place, show) {
     this.place = place;
@@ -60,17 +59,13 @@ export class Frames {
     this.slider.addEventListener("input", () => this.#seek(this.slider.valueAsNumber));
   }
 
-  /** @param {object} request Another text is asked for. */
-  begin(request) {
-    this.edges = [bytesOf(request.prompt), bytesOf(request.suffix)];
+  /** @param {?import("./template.js").Parts} parts Of another text that is asked for. */
+  begin(parts) {
+    this.edges = [bytesOf(parts?.prompt), bytesOf(parts?.suffix)];
+    this.kept = parts ? keptBytes(parts) : [];
     this.frames = [];
     this.last = null;
     this.place.hidden = true;
-  }
-
-  /** Whether the text has come in frames. */
-  get isThere() {
-    return this.frames.length > 0;
   }
 
   /** @param {object} line A frame. */
@@ -78,7 +73,7 @@ export class Frames {
     if (step === 0) this.frames = [];
     const [before, after] = this.edges;
     const part = (all) => all.slice(before, all.length - after);
-    this.frames.push({ step, steps, characters: frameCharacters(part(values), part(confidence)) });
+    this.frames.push({ step, steps, characters: frameCharacters(part(values), part(confidence), this.kept) });
     this.place.hidden = false;
     this.slider.max = String(steps);
     this.#seek(this.frames.length - 1);
@@ -94,6 +89,7 @@ export class Frames {
     this.slider.value = String(index);
     this.label.textContent = `step ${whole(step)} of ${whole(steps)}`;
     this.slider.setAttribute("aria-valuetext", this.label.textContent);
-    this.show(step === steps && this.last ? this.last : characters);
+    const isLast = step === steps && this.last !== null;
+    this.show(isLast ? this.last : characters, isLast);
   }
 }

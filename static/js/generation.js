@@ -6,7 +6,7 @@ import { CharacterPanel } from "./inside_character.js";
 import { permit } from "./run_controls.js";
 import { obstacles } from "./run_state.js";
 import { SampleHistory } from "./sample_history.js";
-import { curlCommand, SampleView } from "./sample_view.js";
+import { curlCommand, SampleView, wholeText } from "./sample_view.js";
 import { SurpriseText } from "./surprise_text.js";
 
 /**
@@ -30,7 +30,7 @@ export function question(form) {
 
 function connectCopying(output, view, toasts) {
   const copied = {
-    text: ({ request, response }) => `${request.prompt ?? ""}${response.text}`,
+    text: wholeText,
     curl: ({ request, response }) => curlCommand(window.location.origin, request, response.seed),
   };
   for (const button of output.querySelectorAll("[data-copy]")) {
@@ -92,15 +92,16 @@ export function connectGeneration(page, context) {
   let shownEvent = null;
 
   const showPermission = () => {
-    permit(button, asking ? "The model is writing" : obstacles(store.get()).generate);
+    const obstacle = asking ? "The model is writing" : obstacles(store.get()).generate;
+    permit(button, obstacle);
+    view.freezing.permit(obstacle);
     button.hidden = asking !== null;
     stop.hidden = asking === null;
     output.setAttribute("aria-busy", String(asking !== null));
   };
 
-  async function ask() {
-    const request = question(form);
-    const hadFocus = document.activeElement === button;
+  async function ask(request, opener) {
+    const hadFocus = document.activeElement === opener;
     asking = new AbortController();
     showPermission();
     if (hadFocus) stop.focus();
@@ -119,14 +120,18 @@ export function connectGeneration(page, context) {
       const wasStop = document.activeElement === stop;
       asking = null;
       showPermission();
-      if (wasStop) button.focus();
+      if (wasStop) (opener.disabled ? button : opener).focus();
     }
   }
 
   connectMode(form, store);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (!button.disabled) ask();
+    if (!button.disabled) ask(question(form), button);
+  });
+  view.freezing.again.addEventListener("click", () => {
+    const { seed } = form.elements;
+    if (seed.reportValidity()) ask(view.refined(seed.value === "" ? null : seed.valueAsNumber), view.freezing.again);
   });
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(button.disabled ? null : button);

@@ -4,6 +4,10 @@ import { outcome, showAttempts } from "./attempts.js";
 import { element } from "./dom.js";
 import { fixed, setting, whole } from "./format.js";
 import { Frames } from "./frames.js";
+import { Freezing } from "./freezing.js";
+import { edgesOf, partsOf, refinement, wholeCharacters } from "./template.js";
+
+const SAID_BY_A_TEMPLATE = new Set(["prompt", "suffix", "max_new_bytes"]);
 
 /**
  * A command for a shell that asks the same again.
@@ -14,7 +18,8 @@ import { Frames } from "./frames.js";
  */
 export function curlCommand(origin, { stream: _stream, details: _details, denoise, ...request }, seed) {
   const asked = denoise ? { ...request, mode: "diffusion", ...denoise } : request;
-  const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== null));
+  const isSaid = ([name, value]) => value !== null && !(asked.template && SAID_BY_A_TEMPLATE.has(name));
+  const given = Object.fromEntries(Object.entries(asked).filter(isSaid));
   const body = JSON.stringify({ ...given, seed }).replaceAll("'", "'\\''");
   return `curl -sS -X POST ${origin}/infer -H 'Content-Type: application/json' -d '${body}'`;
 }
@@ -25,6 +30,22 @@ export function curlCommand(origin, { stream: _stream, details: _details, denois
  * @returns {string}
  */
 export const shortReason = (reason) => reason.split(": ")[0];
+
+/**
+ * All of a text, with what was given around it.
+ * @param {{request: object, response: object}} sample
+ * @returns {string} Of one that is written from left to right, with its prompt.
+ */
+export function wholeText({ request, response }) {
+  const parts = partsOf(request);
+  if (!parts) return `${request.prompt ?? ""}${response.text}`;
+  return [parts.prompt, middleText(parts, response.text), parts.suffix].join("");
+}
+
+function middleText(parts, text) {
+  const [before, after] = parts ? edgesOf(parts) : ["", ""];
+  return `${before}${text ?? ""}${after}`;
+}
 
 /** The output below the form. */
 export class SampleView {
@@ -37,12 +58,22 @@ export class SampleView {
     this.output = output;
     this.text = text;
     this.attempts = attempts;
-    this.frames = new Frames(output.querySelector("[data-frames]"), (characters) => text.show(characters));
+    this.freezing = new Freezing(output.querySelector("[data-freezing]"), text);
+    this.frames = new Frames(output.querySelector("[data-frames]"), (characters, isLast) => {
+      text.show(characters);
+      this.freezing.show(isLast);
+    });
     this.past = output.querySelector("[data-past]");
     this.verdict = output.querySelector("[data-verdict]");
     this.seen = new Map(); // by attempt, its characters
     this.attempt = 0;
     this.shown = null;
+    this.parts = null;
+  }
+
+  /** @param {?number} seed Null for one that is drawn. @returns {object} The request that denoises again what is not frozen. */
+  refined(seed) {
+    return refinement(this.shown.request, this.freezing.template, seed);
   }
 
   /** @param {object} request The text that is asked for now. */
@@ -50,7 +81,10 @@ export class SampleView {
     this.shown = null;
     this.seen.clear();
     this.past.replaceChildren();
-    this.frames.begin(request);
+    this.parts = partsOf(request);
+    this.isRefining = Boolean(request.template);
+    this.freezing.end(this.parts !== null);
+    this.frames.begin(this.parts);
     this.#showPrompt(request);
     this.text.show([]);
     this.#say("writing", "Writing …", []);
@@ -71,27 +105,34 @@ export class SampleView {
   }
 
   /**
-   * No more comes: what there is stays, without a verdict. Where an error let nothing come, the sample before is back.
+   * No more comes: what there is stays, without a verdict. Where an error let nothing come, the sample before is back, and so
+   * is one that was to be denoised again, with what is frozen of it.
    * @param {?Error} error Null where the text was not waited for.
    * @param {?{request: object, response: object}} before What was shown when the text was asked for.
    */
   stop(error, before) {
     if (this.shown) return;
-    if (error === null) this.#say("stopped", "Stopped", ["The text was not waited for: it has no verdict and is not kept."]);
+    this.freezing.end();
+    if (before && this.isRefining) this.show(before);
+    else if (error === null) this.#say("stopped", "Stopped", ["The text was not waited for: it has no verdict and is not kept."]);
     else if (this.seen.size > 0) this.#say("stopped", "Broken off", ["The text did not come to its end: it has no verdict and is not kept."]);
     else if (before) this.show(before);
     else this.output.dataset.output = "none";
   }
 
-  /** @param {{request: object, response: object}} sample As an answer has it, or an event. */
-  show({ request, response }) {
-    this.shown = { request, response };
-    if (this.output.dataset.output !== "writing") this.frames.begin(request);
-    this.frames.end(response.characters ?? []);
+  /** @param {{request: object, response: object, frozen: ?boolean[]}} sample As an answer has it, or an event, or as it was shown. */
+  show({ request, response, frozen }) {
+    this.parts = partsOf(request);
+    const characters = this.#whole(response.characters ?? []);
+    this.shown = { request, response, frozen: frozen ?? characters.map(({ isFrozen }) => isFrozen === true) };
+    if (this.output.dataset.output !== "writing" || frozen) this.frames.begin(this.parts);
+    this.frames.end(characters);
     this.past.replaceChildren();
     this.#showPrompt(request);
-    this.text.show(response.characters ?? []);
-    this.output.querySelector("[data-whole]").textContent = response.text ?? "";
+    this.freezing.end();
+    this.text.show(characters);
+    if (this.parts) this.freezing.begin(this.parts, characters, this.shown.frozen);
+    this.output.querySelector("[data-whole]").textContent = middleText(this.parts, response.text);
     const { gate } = response;
     this.#say(gate.passed ? "passed" : "failed", gate.passed ? "Gate passed" : "Gate failed", gate.reasons ?? []);
     for (const name of ["K", "C", "S"]) this.#show(`[data-gate="${name}"]`, fixed(gate[name]));
@@ -117,14 +158,19 @@ export class SampleView {
   #append({ characters }) {
     const sofar = this.seen.get(this.attempt) ?? [];
     this.seen.set(this.attempt, [...sofar, ...characters]);
-    if (sofar.length || !this.frames.isThere) this.text.append(characters);
-    else this.text.show(characters);
+    if (this.parts) this.text.show(this.#whole(this.seen.get(this.attempt)));
+    else this.text.append(characters);
+  }
+
+  /** @returns {object[]} With what is kept before the first gap and after the last. */
+  #whole(characters) {
+    return this.parts ? wholeCharacters(this.parts, characters) : characters;
   }
 
   /** A refused attempt stays where it is, struck through, until the answer is there. */
   #judge({ attempt, report }) {
     if (report.passed) return;
-    const characters = this.seen.get(attempt) ?? [];
+    const characters = this.#whole(this.seen.get(attempt) ?? []);
     this.past.append(
       element("span", { className: "refused", textContent: characters.map(({ text }) => text).join("") }),
       element("span", { className: "refusal", textContent: `Attempt ${attempt} ${outcome(report)}: ${shortReason(report.reasons[0])}` }),
@@ -134,8 +180,8 @@ export class SampleView {
   }
 
   #showPrompt(request) {
-    this.#show(".prompt", request.prompt ?? "");
-    this.#show("[data-suffix]", request.suffix ?? request.denoise?.suffix ?? "");
+    this.#show(".prompt", this.parts?.prompt ?? request.prompt ?? "");
+    this.#show("[data-suffix]", this.parts?.suffix ?? "");
   }
 
   #say(verdict, word, reasons) {

@@ -53,8 +53,9 @@ export class SurpriseText {
     this.panel = panel;
     this.characters = [];
     this.index = -1;
+    this.onPick = null;
     this.list.addEventListener("click", ({ target }) => {
-      if (target.dataset.index) this.#select(Number(target.dataset.index));
+      if (target.dataset.index && !this.onPick) this.look(Number(target.dataset.index));
     });
     this.list.addEventListener("keydown", (event) => this.#press(event));
     this.list.addEventListener("pointerover", ({ target }) => this.#read(this.characters[target.dataset.index]));
@@ -76,9 +77,9 @@ export class SurpriseText {
   append(characters) {
     const isAtEnd = this.box.scrollTop + this.box.clientHeight > this.box.scrollHeight - AT_THE_END_PX;
     const first = this.characters.length;
-    this.list.append(...characters.map(({ text, surprise_bits: bits }, offset) =>
+    this.list.append(...characters.map(({ text, surprise_bits: bits, isFrozen }, offset) =>
       element("span", {
-        className: `surprise-${surpriseLevel(bits)}`, textContent: text, id: `${this.list.dataset.characters}-${first + offset}`,
+        className: `surprise-${surpriseLevel(bits)}${isFrozen ? " frozen" : ""}`, textContent: text, id: `${this.list.dataset.characters}-${first + offset}`,
         role: "option", "aria-selected": "false", "aria-label": characterName(text), dataset: { bits: fixed(bits, 1), index: first + offset },
       })));
     this.characters = [...this.characters, ...characters];
@@ -87,9 +88,46 @@ export class SurpriseText {
 
   /** Look into no character any more. */
   leave() {
-    this.#mark(-1);
+    this.point(-1);
+  }
+
+  /** @param {number} index Be at this character, without looking into it; -1 for at none. */
+  point(index) {
+    this.#mark(index);
     this.panel.close();
-    this.#read(undefined);
+    this.#read(this.characters[index]);
+  }
+
+  /** @param {number} index Look into this character. */
+  look(index) {
+    this.#mark(index);
+    const span = this.list.children[index];
+    span.scrollIntoView({ block: "nearest" });
+    this.#read(this.characters[index]);
+    span.setAttribute("aria-label", characterSentence(this.characters[index]));
+    requestAnimationFrame(() => { // after the scrolling that closes it
+      if (this.index === index) this.panel.open(this.characters[index], span.getBoundingClientRect());
+    });
+  }
+
+  /**
+   * Let several characters be picked: a click does not look into them then, nor does Space, nor a key with Shift.
+   * @param {?function(string, number, number): void} onPick Told of such a key and of the indices it leads from and to; null to end it.
+   * @param {boolean[]} [canBePicked]
+   */
+  pick(onPick, canBePicked = []) {
+    this.onPick = onPick;
+    this.list.setAttribute("aria-multiselectable", String(onPick !== null));
+    this.list.setAttribute("aria-describedby", onPick ? "character-keys freezing-keys" : "character-keys");
+    for (const [index, can] of canBePicked.entries()) if (!can) this.list.children[index].setAttribute("aria-disabled", "true");
+  }
+
+  /** @param {boolean[]} frozen Of each character, whether it is picked to stay. */
+  freeze(frozen) {
+    for (const [index, isFrozen] of frozen.entries()) {
+      this.list.children[index].classList.toggle("frozen", isFrozen);
+      this.list.children[index].setAttribute("aria-selected", String(isFrozen));
+    }
   }
 
   #press(event) {
@@ -102,7 +140,14 @@ export class SurpriseText {
       : goal(event.key, this.index, this.characters.length, (index, direction) => this.#inLine(index, direction));
     if (next === null) return;
     event.preventDefault();
-    this.#select(next);
+    if (!this.onPick || (event.key !== " " && !event.shiftKey)) {
+      this.look(next);
+      return;
+    }
+    const from = this.index;
+    this.point(next);
+    this.list.children[next].scrollIntoView({ block: "nearest" });
+    this.onPick(event.key, from, next);
   }
 
   /** The character nearest to straight above or below. */
@@ -124,22 +169,16 @@ export class SurpriseText {
     return best;
   }
 
-  #select(index) {
-    this.#mark(index);
-    const span = this.list.children[index];
-    span.scrollIntoView({ block: "nearest" });
-    this.#read(this.characters[index]);
-    span.setAttribute("aria-label", characterSentence(this.characters[index]));
-    requestAnimationFrame(() => { // after the scrolling that closes it
-      if (this.index === index) this.panel.open(this.characters[index], span.getBoundingClientRect());
-    });
-  }
-
+  /** The character that one is at; where several can be picked, these are what is selected. */
   #mark(index) {
-    this.list.children[this.index]?.setAttribute("aria-selected", "false");
+    const [before, span] = [this.list.children[this.index], this.list.children[index]];
+    before?.classList.remove("current");
+    span?.classList.add("current");
+    if (!this.onPick) {
+      before?.setAttribute("aria-selected", "false");
+      span?.setAttribute("aria-selected", "true");
+    }
     this.index = index;
-    const span = this.list.children[index];
-    span?.setAttribute("aria-selected", "true");
     if (span) this.list.setAttribute("aria-activedescendant", span.id);
     else this.list.removeAttribute("aria-activedescendant");
   }
