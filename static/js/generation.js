@@ -70,6 +70,37 @@ function connectHistory(page, context, form) {
   return new SampleHistory(place, context, text, () => question(form), page.querySelector("[data-along-count]"));
 }
 
+/** A text as the form asks for it, or what is not frozen of the one that is there. */
+function connectAsking(form, button, view, ask) {
+  const { seed } = form.elements;
+  const { again } = view.freezing;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!button.disabled) ask(question(form), button);
+  });
+  form.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(button.disabled ? null : button);
+  });
+  again.addEventListener("click", () => {
+    if (seed.reportValidity()) ask(view.refined(seed.value === "" ? null : seed.valueAsNumber), again);
+  });
+}
+
+/** The run's newest sample is shown, whoever asked for it; of another run nothing is left. */
+function showNewest(store, view, output, isAsking) {
+  let shownEvent = null;
+  store.subscribe((state, previous) => {
+    if (isAsking()) return;
+    if (state.status?.run_id !== previous.status?.run_id) output.dataset.output = "none";
+    const latest = state.events.findLast(({ kind }) => kind === "sample");
+    if (!latest || latest.event_id === shownEvent) return;
+    shownEvent = latest.event_id;
+    const { response } = latest.payload;
+    const isShown = ["seed", "step", "text"].every((name) => view.shown?.response[name] === response?.[name]);
+    if (response?.gate && !(isShown && output.dataset.output === "sample")) view.show(latest.payload);
+  });
+}
+
 /**
  * @param {HTMLElement} page
  * @param {object} context
@@ -89,7 +120,6 @@ export function connectGeneration(page, context) {
   const text = new SurpriseText(output.querySelector("[data-text]"), page.querySelector("[data-hovered]"), panel);
   const view = new SampleView(output, text, page.querySelector("#attempts"));
   let asking = null;
-  let shownEvent = null;
 
   const showPermission = () => {
     const obstacle = asking ? "The model is writing" : obstacles(store.get()).generate;
@@ -125,32 +155,13 @@ export function connectGeneration(page, context) {
   }
 
   connectMode(form, store);
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    if (!button.disabled) ask(question(form), button);
-  });
-  view.freezing.again.addEventListener("click", () => {
-    const { seed } = form.elements;
-    if (seed.reportValidity()) ask(view.refined(seed.value === "" ? null : seed.valueAsNumber), view.freezing.again);
-  });
-  form.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(button.disabled ? null : button);
-  });
+  connectAsking(form, button, view, ask);
   stop.addEventListener("click", () => asking?.abort());
   connectCopying(output, view, toasts);
   connectTabs(page.querySelector(".generation"));
   const history = connectHistory(page, context, form);
   form.addEventListener("input", () => history.compare());
 
-  store.subscribe((state, previous) => {
-    showPermission();
-    if (state.status?.run_id !== previous.status?.run_id && !asking) output.dataset.output = "none";
-    const latest = state.events.findLast(({ kind }) => kind === "sample");
-    if (latest && latest.event_id !== shownEvent && !asking) {
-      shownEvent = latest.event_id;
-      const isShown = view.shown?.response.seed === latest.payload.response?.seed && view.shown.response.step === latest.payload.response.step
-        && view.shown.response.text === latest.payload.response.text;
-      if (latest.payload.response?.gate && !(isShown && output.dataset.output === "sample")) view.show(latest.payload);
-    }
-  });
+  store.subscribe(showPermission);
+  showNewest(store, view, output, () => asking !== null);
 }
