@@ -95,7 +95,7 @@ function bitTable(byte) {
 
 function alternativeTable(byte) {
   if (byte.alternatives.length === 0) {
-    return element("p", { className: "quiet", textContent: "This model decides bit by bit: it has no probability of other whole bytes." });
+    return element("p", { className: "quiet", textContent: "How likely other bytes were is not told: it was decided bit by bit, or denoised." });
   }
   const rows = alternativesOf(byte).map(({ name, probability, isEmitted }) =>
     element("tr", { dataset: { emitted: String(isEmitted) } }, element("th", { scope: "row", textContent: name }),
