@@ -55,7 +55,10 @@ SIDES: dict[str, dict[str, Any]] = {
     "causal": {"objective": "causal"},
     "diffusion-byte": {"objective": "diffusion", "mask_unit": "byte"},
     "diffusion-bit": {"objective": "diffusion", "mask_unit": "bit"},
+    "diffusion-block4": {"objective": "diffusion", "block_bytes": 4},
+    "diffusion-block8": {"objective": "diffusion", "block_bytes": 8},
     "mixed-byte": {"objective": "mixed", "mask_unit": "byte"},
+    "mixed-block4": {"objective": "mixed", "block_bytes": 4},
 }
 MEASURED_BYTES = 2**16
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -90,7 +93,7 @@ class Learning:
             encode_frames(text[:causal], parity=model.parity) if causal else None,
             rate_factor=self._rate_factor(),
             dropout_seed=counter_seed(setting.seed, step, "dropout"),
-            masked=masked_batch(text[causal:], model.mask_unit, key) if causal < rows else None,
+            masked=masked_batch(text[causal:], model, key) if causal < rows else None,
         )
         if not done.finite:
             raise HaltedError(f"step {step + 1}: its gradient is not finite.")

@@ -67,7 +67,7 @@ class Draw:
             raise ConfigError("switch_modes", value=True, fix=fix)
         if self.filling is None:
             template = Template.around(self.max_new_bytes, prompt=self.history)
-            how = Denoising(schedule="cosine").fitted(len(template.given), config.window_bytes)
+            how = Denoising(schedule="cosine").fitted(len(template.given), config)
             return replace(self, filling=Filling(template, how))
         template = self.filling.template
         length = len(template.given) - len(template.before)

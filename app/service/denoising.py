@@ -26,7 +26,7 @@ def filling_of(model: BitTransformer, request: Infer, prompt: bytes) -> Filling 
             [part.encode() if isinstance(part, str) else part for part in asked.template]
         )
     how = Denoising(asked.steps, asked.noise_schedule, asked.sampler, block_bytes=asked.block_bytes)
-    return Filling(template, how.fitted(len(template.given), model.config.window_bytes))
+    return Filling(template, how.fitted(len(template.given), model.config))
 
 
 def frame_line(attempt: int, frame: Frame) -> TextFrame:

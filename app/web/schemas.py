@@ -74,6 +74,7 @@ class InitRequest(Body):
     mixing_order: int | None = None
     objective: str | None = None
     mask_unit: str | None = None
+    block_bytes: int | None = None
 
     batch_size: int | None = None
     learning_rate: Number | None = None

@@ -75,7 +75,7 @@ def denoise(
     session = open_run(data_dir, run, checkpoint)
     template = Template.around(max_new_bytes, prompt=prompt.encode(), suffix=suffix.encode())
     how = Denoising(steps, noise_schedule, sampler, block_bytes=block_bytes)
-    how = how.fitted(len(template.given), session.config.model.window_bytes)
+    how = how.fitted(len(template.given), session.config.model)
     drawing = stream_with_retry(
         session.model, text_to_bits(prompt, parity=session.config.model.parity),
         session.telemetry.c_floor, session.telemetry.s_floor, strict,

@@ -15,7 +15,7 @@ from bitlm.diffusion.schedules import masked_shares, noise_schedule
 from bitlm.diffusion.template import Template
 from bitlm.errors import ConfigError
 from bitlm.generation import HIGHEST_TEMPERATURE, Sample
-from bitlm.model import BitTransformer, bit_marginals, known_log_probabilities
+from bitlm.model import BitTransformer, ModelConfig, bit_marginals, known_log_probabilities
 from bitlm.model.bit_tree import leaf_bits, patch_values
 from bitlm.randomness import generator
 
@@ -34,7 +34,8 @@ class Denoising:
         temperature: Divides log-probabilities; 0 takes the likeliest.
         top_p: Of each byte's values the likeliest are drawn from that together have at least this share.
         block_bytes: Fill in from left to right, so many bytes at a time, each block in so many steps; None
-            fills in everything at once. Needed beyond a window, half of which is for what is before a block.
+            fills in everything at once, or in the blocks that the model has learned. Needed beyond a window,
+            half of which is for what is before a block.
 
     Raises:
         ConfigError: A setting is out of range.
@@ -58,11 +59,11 @@ class Denoising:
         if not 0 < self.top_p <= 1:
             raise ConfigError("top_p", self.top_p, "use a number above 0, at most 1.")
 
-    def fitted(self, length: int, window_bytes: int) -> "Denoising":
+    def fitted(self, length: int, config: ModelConfig) -> "Denoising":
         """Return the same, in blocks of half a window where a text of that length fits no window at once."""
-        if self.block_bytes is not None or length <= window_bytes:
+        if self.block_bytes is not None or config.block_bytes or length <= config.window_bytes:
             return self
-        return replace(self, block_bytes=max(1, window_bytes // 2))
+        return replace(self, block_bytes=max(1, config.window_bytes // 2))
 
     @property
     def shares(self) -> list[float]:
@@ -150,7 +151,7 @@ def denoised(
     """
     blocks = [
         block
-        for block in _blocks(len(template.given), model.config.window_bytes, denoising.block_bytes)
+        for block in _blocks(template, model.config, denoising.block_bytes)
         if not bool(template.given[block.start : block.stop].all())
     ]
     texts = _Texts(model, template, len(seeds))
@@ -164,8 +165,22 @@ def denoised(
             yield texts.frame(done + 1, total)
 
 
-def _blocks(length: int, window: int, block_bytes: int | None) -> Sequence[range]:
-    if block_bytes is None:
+def _blocks(template: Template, config: ModelConfig, block_bytes: int | None) -> Sequence[range]:
+    length, window = len(template.given), config.window_bytes
+    if config.block_bytes:
+        if block_bytes not in {None, config.block_bytes}:
+            fix = f"this model has learned blocks of {config.block_bytes} bytes; leave it out."
+            raise ConfigError("block_bytes", block_bytes, fix)
+        after = slice(template.stretch.start, None)
+        if template.given[after].any():
+            raise ConfigError(
+                "template",
+                bytes(template.values[after][template.given[after]].tolist()),
+                f"this model denoises in blocks of {config.block_bytes} bytes and sees nothing after one: "
+                "leave out what comes after the gap, or train one with block_bytes=0.",
+            )
+        block_bytes = config.block_bytes
+    elif block_bytes is None:
         if length > window:
             raise ConfigError(
                 "length",
@@ -174,7 +189,7 @@ def _blocks(length: int, window: int, block_bytes: int | None) -> Sequence[range
                 f"give block_bytes, at most {window // 2}, to fill it in from left to right.",
             )
         return [range(length)]
-    most = max(1, window // 2)
+    most = config.block_bytes or max(1, window // 2)
     if isinstance(block_bytes, bool) or not isinstance(block_bytes, int) or not 1 <= block_bytes <= most:
         raise ConfigError("block_bytes", block_bytes, f"use a whole number from 1 to {most}, half a window.")
     return [range(first, min(first + block_bytes, length)) for first in range(0, length, block_bytes)]
@@ -225,8 +240,11 @@ class _Texts:
 
     def _logits(self, block: range) -> Tensor:
         """Return the trees of a block's bytes: [text, byte, node]."""
-        window = self._model.config.window_bytes
+        window, size = self._model.config.window_bytes, self._model.config.block_bytes
         first = max(0, min(block.start - window // 2, len(self._free) - window))
+        if size:  # blocks begin where those of a window do, and what comes after is not seen
+            seen = self._states[:, first + -first % size : block.stop]
+            return self._model.denoise(seen)[:, -len(block) :]
         seen = self._states[:, first : first + window]
         # A model has learned from whole windows: beyond the text's end is what is not known.
         whole = pad(seen, (0, 0, 0, window - seen.shape[1]), value=MASK)

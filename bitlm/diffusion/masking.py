@@ -1,12 +1,14 @@
 """Masking a text, and what the masked part costs."""
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float, Int64, Integer, UInt8
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from bitlm.bits import MASK, PAYLOAD_BITS, encode_frames
-from bitlm.model import bit_marginals, known_log_probabilities
+from bitlm.model import BitTransformer, ModelConfig, bit_marginals, known_log_probabilities
 from bitlm.model.bit_tree import NEVER, gather_paths, leaf_bits, patch_values
 
 LEAST_PROBABILITY = 1e-37
@@ -14,6 +16,20 @@ LEAST_PROBABILITY = 1e-37
 
 Bits = Integer[Tensor, "row byte bit"]
 Mask = Bool[Tensor, "row byte bit"]
+Rows = Bool[Tensor, "row byte"]
+
+
+@dataclass(frozen=True)
+class Masking:
+    """What is masked of some rows.
+
+    Attributes:
+        mask: The bits that are.
+        shares: Of each byte's block the share masked of what may be, in (0, 1]; 1 where nothing may.
+    """
+
+    mask: Mask
+    shares: Float[Tensor, "row byte"]
 
 
 def payload_bits(values: UInt8[Tensor, "row byte"]) -> Bits:
@@ -62,8 +78,57 @@ def draw_mask_of_size(
     uniforms = torch.rand((*maskable.shape, units), generator=draw, dtype=torch.float64)
     keys = uniforms.masked_fill(~maskable[..., None], torch.inf).flatten(1)
     ranks = keys.argsort(dim=1).argsort(dim=1)
-    drawn = (ranks < counts[:, None]).reshape(*maskable.shape, units)
+    drawn = (ranks < counts[:, None]).reshape(*maskable.shape, units) & maskable[..., None]
     return drawn.expand(*maskable.shape, PAYLOAD_BITS)
+
+
+def block_count(config: ModelConfig, length: int) -> int:
+    """Return in how many blocks a text of so many bytes is denoised."""
+    return -(-length // (config.block_bytes or length))
+
+
+def mask_by_time(
+    places: Float[Tensor, "row block"], maskable: Rows, config: ModelConfig, draw: torch.Generator
+) -> Masking:
+    """Mask each unit by itself, in each block with its own probability, `places` in (0, 1]."""
+    blocks, length = _in_blocks(maskable, places.shape[1]), maskable.shape[1]
+    shares = places.flatten()
+    mask = draw_mask(shares, blocks, config.mask_unit, draw)
+    return _joined(mask, shares, places.shape[0], length)
+
+
+def mask_by_count(
+    places: Float[Tensor, "row block"], maskable: Rows, config: ModelConfig, draw: torch.Generator
+) -> Masking:
+    """Mask so many units of each block: the share `places`, in (0, 1], of those that may be, rounded up."""
+    blocks, length = _in_blocks(maskable, places.shape[1]), maskable.shape[1]
+    units = blocks.sum(1) * units_of(config.mask_unit)
+    counts = (places.flatten() * units).ceil().long().clamp(min=1)
+    mask = draw_mask_of_size(counts, blocks, config.mask_unit, draw)
+    shares = torch.where(units > 0, counts / units, 1.0)
+    return _joined(mask, shares, places.shape[0], length)
+
+
+def _in_blocks(maskable: Rows, count: int) -> Bool[Tensor, "part place"]:
+    """Return every block of every row as a row of its own."""
+    length = maskable.shape[1]
+    size = -(-length // count)
+    return pad(maskable, (0, size * count - length)).reshape(-1, size)
+
+
+def _joined(
+    mask: Bool[Tensor, "part place bit"], shares: Float[Tensor, " part"], rows: int, length: int
+) -> Masking:
+    """Put the blocks of each row together again."""
+    of_bytes = shares[:, None].expand(mask.shape[:2])
+    return Masking(mask.reshape(rows, -1, PAYLOAD_BITS)[:, :length], of_bytes.reshape(rows, -1)[:, :length])
+
+
+def trees_of(
+    model: BitTransformer, bits: Bits, mask: Mask, *, dropout_seed: int | None = None
+) -> Float[Tensor, "row byte node"]:
+    """Return the trees that a model gives for what is not masked of a text."""
+    return model.denoise(masked_states(bits, mask), values=patch_values(bits), dropout_seed=dropout_seed)
 
 
 def hidden_logits(

@@ -1,4 +1,4 @@
-"""Multi-head attention with rotary positions: causal, full or in chunks, or both ways."""
+"""Multi-head attention with rotary positions: causal, full or in chunks, or of what is denoised."""
 
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ from bitlm.model.head_kernels import Heads as MadeHeads
 from bitlm.model.kernels import Array
 from bitlm.model.positions import rotate
 from bitlm.model.unfilled import linear
-from bitlm.model.visibility import Visibility
+from bitlm.model.visibility import Denoised, Visibility
 from bitlm.parallel import share
 
 Heads = Float[Tensor, "batch head position channel"]
@@ -47,19 +47,22 @@ class Attention(nn.Module):
         stream: Float[Tensor, "batch position width"],
         turns: Complex64[Tensor, "position pair"],
         *,
-        both_ways: bool = False,
+        denoised: Denoised | None = None,
     ) -> Float[Tensor, "batch position width"]:
         """Return what each position attends to, given the rotations of the positions.
 
         Args:
             stream: One vector per position.
             turns: Of the positions.
-            both_ways: Whether a position sees all others, later ones as well, instead of what is visible.
+            denoised: What a position sees instead of what is visible, where a text is denoised.
         """
-        if both_ways:
-            attended = self._attend_both_ways(self.parts(stream), turns)
+        parts = self.parts(stream)
+        if denoised is None:
+            attended = attend(parts, self.query_key_norm.weight, turns, self.visibility)
+        elif denoised.block:
+            attended = self._attend_in_blocks(parts, turns, denoised)
         else:
-            attended = attend(self.parts(stream), self.query_key_norm.weight, turns, self.visibility)
+            attended = self._attend_both_ways(parts, turns)
         return self.out_norm(self.project_out(attended.flatten(2)))  # type: ignore[no-any-return]
 
     def parts(self, stream: Float[Tensor, "batch position width"]) -> Parts:
@@ -70,17 +73,30 @@ class Attention(nn.Module):
         self, parts: Parts, turns: Complex64[Tensor, "position pair"]
     ) -> Float[Tensor, "batch position head channel"]:
         """Do what `attend` does, seeing all positions, by torch's own: memory is linear in length."""
-        parts = parts.float()
+        return scaled_dot_product_attention(*self._heads(parts.float(), turns)).transpose(1, 2)
+
+    def _attend_in_blocks(
+        self, parts: Parts, turns: Complex64[Tensor, "position pair"], denoised: Denoised
+    ) -> Float[Tensor, "batch position head channel"]:
+        """Let the true text see itself as ever, and the masked one what `denoised` says."""
+        parts, length = parts.float(), parts.shape[1] // 2
+        true = attend(parts[:, :length], self.query_key_norm.weight, turns[:length], self.visibility)
+        queries, keys, values = self._heads(parts, turns)
+        seen = denoised.of_masked(length)
+        masked = scaled_dot_product_attention(queries[:, :, length:], keys, values, attn_mask=seen)
+        return torch.cat([true, masked.transpose(1, 2)], dim=1)
+
+    def _heads(self, parts: Parts, turns: Complex64[Tensor, "position pair"]) -> tuple[Heads, Heads, Heads]:
+        """Return queries, keys and values as they meet."""
         queries, keys = rotate(self.query_key_norm(parts[:, :, :2]), turns).permute(2, 0, 3, 1, 4)
-        values = parts[:, :, 2].transpose(1, 2)
-        return scaled_dot_product_attention(queries, keys, values).transpose(1, 2)
+        return queries, keys, parts[:, :, 2].transpose(1, 2)
 
     def queries_and_keys(
         self, stream: Float[Tensor, "batch position width"], turns: Complex64[Tensor, "position pair"]
     ) -> tuple[Heads, Heads]:
         """Return queries and keys as they meet, to look at what `forward` never forms."""
-        turned = rotate(self.query_key_norm(self.parts(stream)[:, :, :2]), turns).permute(2, 0, 3, 1, 4)
-        return turned[0], turned[1]
+        queries, keys, _ = self._heads(self.parts(stream), turns)
+        return queries, keys
 
 
 def attend(

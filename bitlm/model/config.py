@@ -21,6 +21,9 @@ MASK_UNITS = ("byte", "bit")
 NEIGHBOURS = 3
 """Patches that a position is told of when a text is denoised: the one before, its own, the one after."""
 
+PATTERNS = ((-1, 1), (-2, -1, 1), (-1, 1, 2), (-2, -1, 1, 2))
+"""Bytes beside a position that have a vector together when a text is denoised, by how far away they are."""
+
 MIXER_WIDTH = 32
 """Width inside the network that weighs counts."""
 
@@ -41,6 +44,7 @@ _WHOLE_NUMBER_BOUNDS = {
     "ngram_slots": (2, 2**22),
     "chunk_size": (0, 2**18),
     "overlap": (0, 2**18),
+    "block_bytes": (0, 2**18),
     "mixing_order": (0, MAX_ORDER),
 }
 
@@ -86,6 +90,9 @@ class ModelConfig:
             What denoises has weights of its own at the input. Not with patch_bits=1, unless causal.
         mask_unit: What is masked and revealed together where a text is denoised: a whole "byte", or each
             "bit" by itself.
+        block_bytes: Where a text is denoised, the bytes of a block, a divisor of the window's. A block is
+            denoised seeing those before it as they are, and nothing after it. 0 is one block, the window, of
+            which all is seen.
         mixing: "reference" mixes each bit's logit with what the counts of the training text say of it, all
             weighed by a small network; the model then needs its `reference`. "none" leaves the trunk alone
             with it.
@@ -113,6 +120,7 @@ class ModelConfig:
     memory: str = "store"
     objective: str = "causal"
     mask_unit: str = "byte"
+    block_bytes: int = 0
     mixing: str = "none"
     mixing_order: int = 8
 
@@ -137,6 +145,12 @@ class ModelConfig:
                 "max_seq_len", self.max_seq_len, f"use at least {self.frame_bits} bits, one whole frame."
             )
         self._check_chunks()
+        if self.block_bytes and self.window_bytes % self.block_bytes:
+            raise ConfigError(
+                "block_bytes",
+                self.block_bytes,
+                f"use a divisor of the window, {self.window_bytes} bytes, or 0.",
+            )
         if self.parameter_count > MOST_PARAMETERS:
             raise ConfigError(
                 "num_layers",
@@ -236,6 +250,7 @@ class ModelConfig:
         mixer = MIXER_WIDTH * (PAYLOAD_BITS + 2 * orders) + (MIXER_WIDTH + 1) * (orders + 1)
         mixer = mixer if self.mixing == "reference" else 0
         denoiser = BIT_STATES * BIT_WIDTH + NEIGHBOURS * self.patch_bits * BIT_WIDTH * width
+        denoiser += len(PATTERNS) * self.ngram_slots * width if self.ngram_order > 1 else 0
         denoiser = denoiser if self.denoises else 0
         halting = (self.num_layers - 1) * (2 * width + 1) if self.use_act else 0
         embedding = bits + ngrams + recall + width + phases + denoiser

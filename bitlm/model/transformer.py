@@ -16,12 +16,13 @@ from bitlm.model.bit_tree import gather_paths, patch_values
 from bitlm.model.config import ModelConfig
 from bitlm.model.context_reader import ContextReader
 from bitlm.model.decoding import DecodingCache
-from bitlm.model.denoiser import Denoiser
+from bitlm.model.denoiser import Denoiser, known_before
 from bitlm.model.embedding import PatchEmbedding
 from bitlm.model.initialisation import initialise
 from bitlm.model.mixing import Mixer
 from bitlm.model.trunk import Trunk
 from bitlm.model.unfilled import linear
+from bitlm.model.visibility import Denoised
 from bitlm.reference import ReferenceModel
 
 BATCH_AND_BIT = 2
@@ -115,14 +116,21 @@ class BitTransformer(nn.Module):
         return ModelOutput(logits.flatten(1), in_frame < PAYLOAD_BITS, depth_mean, unmixed)
 
     def denoise(
-        self, states: Integer[Tensor, "batch byte 8"], *, dropout_seed: int | None = None
+        self,
+        states: Integer[Tensor, "batch byte 8"],
+        *,
+        values: Integer[Tensor, "batch byte"] | None = None,
+        dropout_seed: int | None = None,
     ) -> Float[Tensor, "batch byte node"]:
         """Predict every byte from the bits that are known, before and after it and its own.
 
         Attention is full and goes both ways, whatever the configuration's chunks; counts are not mixed in.
+        With block_bytes a byte is predicted from what is known of its block and from the whole blocks before.
 
         Args:
             states: 0, 1 or MASK for each payload bit of at most a window of bytes.
+            values: With block_bytes, the bytes as they are, so that all blocks can be predicted at once; None
+                to take them from the states, of which all blocks but the last are then to be known.
             dropout_seed: As for `forward`.
 
         Returns:
@@ -134,6 +142,42 @@ class BitTransformer(nn.Module):
             ConfigError: The model was not made to denoise; or dropout draws, and has no key.
             GridOverflowError: An activation left the exact range; names the layer.
         """
+        return self.head(self._denoised(states, values, dropout_seed)[:, -states.shape[1] :])  # type: ignore[no-any-return]
+
+    def denoise_and_predict(
+        self,
+        states: Integer[Tensor, "batch byte 8"],
+        values: Integer[Tensor, "batch byte"],
+        *,
+        dropout_seed: int | None = None,
+    ) -> tuple[Float[Tensor, "batch byte node"], Float[Tensor, "batch bit"]]:
+        """Do what `denoise` does with block_bytes; return also what the text as it is says of each next bit.
+
+        A block reads the true text before it anyway, so these causal logits cost no more than their head.
+        They are those of `forward`, up to rounding, at full depth, without counts and parity bits.
+
+        Args:
+            states: As for `denoise`.
+            values: As for `denoise`.
+            dropout_seed: As for `forward`.
+
+        Raises:
+            BitFormatError: As `denoise`.
+            ConfigError: As `denoise`; or the model has no blocks.
+            GridOverflowError: As `denoise`.
+        """
+        if not self.config.block_bytes:
+            raise ConfigError("block_bytes", 0, "without blocks no text is read as it is; use `denoise`.")
+        true, masked = self.head(self._denoised(states, values, dropout_seed)).chunk(2, dim=1)
+        return masked, gather_paths(true, values.long(), PAYLOAD_BITS).flatten(1)
+
+    def _denoised(
+        self,
+        states: Integer[Tensor, "batch byte 8"],
+        values: Integer[Tensor, "batch byte"] | None,
+        dropout_seed: int | None,
+    ) -> Float[Tensor, "batch position width"]:
+        """Return what the trunk makes of masked bytes; with blocks, of the true ones before them, too."""
         if self.denoiser is None:
             raise ConfigError(
                 "objective",
@@ -143,8 +187,16 @@ class BitTransformer(nn.Module):
             )
         check_states(states, self.config)
         key = self._dropout_key(dropout_seed)
-        hidden = self.denoiser(states) + self.embedding.place(0, states.shape[1])
-        return self.head(self.trunk.run(hidden, key, both_ways=True)[0])  # type: ignore[no-any-return]
+        if values is None:
+            values = patch_values(states.masked_fill(states == MASK, 0))
+        block, place = self.config.block_bytes, self.embedding.place(0, states.shape[1])
+        hidden = self.denoiser(states, values)
+        if not block:
+            return self.trunk.run(hidden + place, key, denoised=Denoised())[0]
+        true = self.embedding(values)
+        # Where all before a byte is known, it is also told what the position is that predicts it causally.
+        masked = hidden + torch.where(known_before(states, block)[..., None], true, place)
+        return self.trunk.run(torch.cat([true, masked], dim=1), key, denoised=Denoised(block))[0]
 
     @torch.inference_mode()
     def new_cache(self, batch: int = 1) -> DecodingCache:

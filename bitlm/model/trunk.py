@@ -25,6 +25,7 @@ from bitlm.model.reversible import (
 )
 from bitlm.model.running_window import RunningWindow
 from bitlm.model.unfilled import linear
+from bitlm.model.visibility import Denoised
 from bitlm.randomness import counter_seed
 
 Hidden = Float[Tensor, "batch position width"]
@@ -93,7 +94,7 @@ class Trunk(nn.Module):
         dropout_seed: int | None = None,
         *,
         full_depth: bool = False,
-        both_ways: bool = False,
+        denoised: Denoised | None = None,
     ) -> tuple[Hidden, Float[Tensor, ""] | None]:
         """Run a whole window as `forward` does; return also the mean number of layers a position ran.
 
@@ -103,20 +104,20 @@ class Trunk(nn.Module):
             hidden: One vector per position.
             dropout_seed: Key of the dropout masks and halting thresholds; None draws neither.
             full_depth: With ACT, run every layer on every position all the same.
-            both_ways: Let each position see all others. It then runs at full depth, too: what halts was
-                learned where nothing later is seen.
+            denoised: What positions see where a text is denoised. They then run at full depth, too: what
+                halts was learned where nothing later is seen.
 
         Returns:
             The output, and the depth; None without ACT. Where thresholds are drawn it is the mean over all
             draws, and has a gradient.
         """
         hidden = round_to_grid(hidden)
-        full_depth |= both_ways
+        full_depth |= denoised is not None
         halts = self.config.use_act and not full_depth
         if halts and dropout_seed is None and not torch.is_grad_enabled() and self.autocast == "off":
             return self._run_what_runs(hidden)
         layers, streams = self.layers_and_streams(
-            hidden, dropout_seed, full_depth=full_depth, both_ways=both_ways
+            hidden, dropout_seed, full_depth=full_depth, denoised=denoised
         )
         y1, y2, *halting_and_depth = run_layers(layers, streams, self.memory)
         depth_mean = None
@@ -130,7 +131,7 @@ class Trunk(nn.Module):
         dropout_seed: int | None,
         *,
         full_depth: bool = False,
-        both_ways: bool = False,
+        denoised: Denoised | None = None,
     ) -> tuple[Sequence[Layer], Streams]:
         """Return the layers that run this window, and the streams that the first is given.
 
@@ -138,13 +139,13 @@ class Trunk(nn.Module):
             hidden: On the grid.
             dropout_seed: As for `run`.
             full_depth: As for `run`.
-            both_ways: As for `run`.
+            denoised: As for `run`.
         """
         # Two views, so that in all memory modes the streams' gradients are summed in the same order.
         streams = hidden.view_as(hidden), hidden.view_as(hidden)
         rows, positions, _ = hidden.shape
         if not self.config.use_act or full_depth:
-            return self.reversible_layers(positions, dropout_seed, both_ways=both_ways), streams
+            return self.reversible_layers(positions, dropout_seed, denoised=denoised), streams
         column = hidden.new_zeros(rows, positions, 1)
         return self.adaptive_layers(rows, positions, dropout_seed), (*streams, column, column.clone())
 
@@ -165,13 +166,15 @@ class Trunk(nn.Module):
         return [cast("Block", block) for block in self.blocks]
 
     def reversible_layers(
-        self, positions: int, dropout_seed: int | None, *, both_ways: bool = False
+        self, positions: int, dropout_seed: int | None, *, denoised: Denoised | None = None
     ) -> list[ReversibleLayer]:
         """Return the blocks as reversible layers over this many positions, dropout included."""
         turns = self.turns[:positions]
+        if denoised is not None and denoised.block:
+            turns = self.turns[: positions // 2].repeat(2, 1)
         layers = []
         for index, block in enumerate(self.typed_blocks):
-            attend: Callable[[Tensor], Tensor] = partial(block.attention, turns=turns, both_ways=both_ways)
+            attend: Callable[[Tensor], Tensor] = partial(block.attention, turns=turns, denoised=denoised)
             transform: Callable[[Tensor], Tensor] = block.feedforward
             if self.autocast == "bf16":
                 attend, transform = partial(in_bf16, attend), partial(in_bf16, transform)

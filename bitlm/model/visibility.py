@@ -1,6 +1,11 @@
-"""Which earlier positions attention sees: said here once, for training, decoding and telemetry."""
+"""Which positions attention sees: said here once, for training, decoding and telemetry."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -33,3 +38,28 @@ class Visibility:
             for start in range(0, length, chunk)
             for first in range(start, min(start + chunk, length), most)
         ]
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """Attention where a text is denoised.
+
+    Attributes:
+        block: 0 where every position sees all. Otherwise the positions of a block, and what is given is two
+            texts, one after the other: the true one, which sees itself causally, and the masked one, each
+            block of which sees all of itself and, of the true one, what a causal position knows that
+            predicts its first byte.
+    """
+
+    block: int = 0
+
+    def of_masked(self, length: int) -> Bool[Tensor, "position seen"]:
+        """Return which of the true positions, and then of the masked ones, each masked position sees."""
+        return _of_masked(self.block, length)
+
+
+@lru_cache(maxsize=64)
+def _of_masked(block: int, length: int) -> Bool[Tensor, "position seen"]:
+    places = torch.arange(length)
+    first = (places - places % block)[:, None]
+    return torch.cat([places <= first, places - places % block == first], dim=1)

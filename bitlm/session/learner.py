@@ -178,7 +178,7 @@ class Learner:
             counts=counts and Counts(counts.zeros[:causal], counts.ones[:causal]),
             ponder_cost=self.config.training.ponder_cost_after(self.step_count),
             reference_probabilities=self._reference_probabilities(batch[:causal]) if causal else None,
-            masked=masked_batch(batch[causal:], model.mask_unit, key) if causal < len(batch) else None,
+            masked=masked_batch(batch[causal:], model, key) if causal < len(batch) else None,
         )
         if result.finite:
             self.step_count += 1

@@ -7,19 +7,27 @@ from math import log, sqrt
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
 from bitlm.diffusion import (
     draw_mask,
-    draw_mask_of_size,
     hidden_logits,
     hidden_nats,
     masked_shares,
     noise_schedule,
     revealed_nats,
 )
-from bitlm.diffusion.masking import Bits, Mask, masked_states, payload_bits, units_of
+from bitlm.diffusion.masking import (
+    Bits,
+    Masking,
+    Rows,
+    block_count,
+    mask_by_count,
+    mask_by_time,
+    payload_bits,
+    trees_of,
+)
 from bitlm.errors import ConfigError, CorpusError
 from bitlm.model import BitTransformer
 from bitlm.randomness import generator
@@ -33,7 +41,6 @@ LEAST_DRAWS = 2
 
 ESTIMATORS = ("time", "count")
 
-Rows = Bool[Tensor, "row byte"]
 Places = Float64[Tensor, " row"]
 Cost = Callable[[Bits, Rows, Places, torch.Generator], Places]
 """Estimates what rows cost, in nats, from their bits, what may be masked, a place in (0, 1] and draws."""
@@ -67,7 +74,8 @@ def denoising_bound(
     """Estimate what `data` costs at most, revealed one unit at a time in any order, each byte counted once.
 
     Windows are those of `held_out_bits_per_byte`: of each but the first, the first half is known and the
-    second is what costs, so the figure stands beside the causal one. Both estimators have the same mean.
+    second is what costs, so the figure stands beside the causal one. With block_bytes it is the sum of the
+    blocks' bounds, each given those before it. Both estimators have the same mean.
     "time" draws the share masked evenly from (0, 1], masks each unit by itself, and divides what is masked's
     cost by the share. "count" draws how many units are masked, each number alike, then which, and multiplies
     their mean cost by how many there are.
@@ -96,19 +104,16 @@ def nats_by_time(
     model: BitTransformer, bits: Bits, maskable: Rows, places: Places, draw: torch.Generator
 ) -> Places:
     """Return an estimate of each row's bound in nats; `places` are the shares to mask, in (0, 1]."""
-    mask = draw_mask(places, maskable, model.config.mask_unit, draw)
-    return _hidden(model, bits, mask) / places
+    spread = _spread(places, block_count(model.config, bits.shape[1]))
+    return _nats(model, bits, mask_by_time(spread, maskable, model.config, draw))
 
 
 def nats_by_count(
     model: BitTransformer, bits: Bits, maskable: Rows, places: Places, draw: torch.Generator
 ) -> Places:
     """Return an estimate of each row's bound in nats; `places` are shares, of its units, to mask."""
-    unit = model.config.mask_unit
-    units = maskable.sum(1) * units_of(unit)
-    counts = (places * units).ceil().long().clamp(min=1)
-    mask = draw_mask_of_size(counts, maskable, unit, draw)
-    return _hidden(model, bits, mask) * units / counts
+    spread = _spread(places, block_count(model.config, bits.shape[1]))
+    return _nats(model, bits, mask_by_count(spread, maskable, model.config, draw))
 
 
 @torch.no_grad()
@@ -141,7 +146,7 @@ def bound_of_steps(
         step = (places * steps).ceil().long() - 1
         mask = draw_mask(shares[step], maskable, unit, draw)
         revealed = draw_mask(1 - shares[step + 1] / shares[step], maskable, unit, draw) & mask
-        logits = model.denoise(masked_states(bits, mask)).double()
+        logits = trees_of(model, bits, mask).double()
         return revealed_nats(logits, bits, mask, mask & ~revealed).sum(1) * steps
 
     return _estimate(model, data, by_step, f"{steps} steps, {schedule}", draws=draws, seed=seed)
@@ -175,7 +180,13 @@ def _estimate(
     return Bound(total / nats, sqrt(variance) / nats, estimator)
 
 
-def _hidden(model: BitTransformer, bits: Bits, mask: Mask) -> Float64[Tensor, " row"]:
-    """Return what each row's masked part costs, in nats."""
-    logits = model.denoise(masked_states(bits, mask)).double()
-    return hidden_nats(hidden_logits(logits, bits, mask, model.config.mask_unit), bits, mask).sum((1, 2))
+def _nats(model: BitTransformer, bits: Bits, masking: Masking) -> Float64[Tensor, " row"]:
+    """Return what each row's masked part costs, in nats, over the share that is masked of it."""
+    trees, mask = trees_of(model, bits, masking.mask).double(), masking.mask
+    nats = hidden_nats(hidden_logits(trees, bits, mask, model.config.mask_unit), bits, mask)
+    return (nats.sum(2) / masking.shares).sum(1)
+
+
+def _spread(places: Places, blocks: int) -> Float64[Tensor, "row block"]:
+    """Return a place in (0, 1] for each block of each row, the first one's as given."""
+    return 1 - (1 - places[:, None] + GOLDEN * torch.arange(blocks)) % 1

@@ -3,13 +3,22 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import PAYLOAD_BITS
-from bitlm.diffusion import draw_mask, hidden_logits, hidden_nats
-from bitlm.diffusion.masking import masked_states, payload_bits
-from bitlm.model import BitTransformer
+from bitlm.diffusion import hidden_logits, hidden_nats
+from bitlm.diffusion.masking import (
+    Masking,
+    block_count,
+    mask_by_count,
+    mask_by_time,
+    masked_states,
+    payload_bits,
+    trees_of,
+)
+from bitlm.model import BitTransformer, ModelConfig
 from bitlm.randomness import generator
 from bitlm.telemetry import negentropy_score
 from bitlm.training.objective import Objective
@@ -24,36 +33,41 @@ class MaskedBatch:
 
     Attributes:
         values: Their bytes.
-        shares: Of each row, the share masked of what may be, in (0, 1].
         maskable: Bytes that may be masked.
-        mask: The bits that are.
+        masking: What is.
     """
 
     values: UInt8[Tensor, "row byte"]
-    shares: Float[Tensor, " row"]
     maskable: Bool[Tensor, "row byte"]
-    mask: Bool[Tensor, "row byte 8"]
+    masking: Masking
 
 
-def masked_batch(values: UInt8[Tensor, "row byte"], mask_unit: str, key: int) -> MaskedBatch:
+def masked_batch(values: UInt8[Tensor, "row byte"], config: ModelConfig, key: int) -> MaskedBatch:
     """Mask windows: shares spread evenly over (0, 1], one in each part of it.
 
-    Half of the rows, as chance has it, begin with a part of any length that is known.
+    Half of the rows, as chance has it, begin with a part of any length that is known; with blocks none does,
+    as each has those before it.
 
     Args:
         values: The windows' bytes.
-        mask_unit: "byte" or "bit".
+        config: Says what is masked as one, and the length of a block.
         key: Decides everything.
 
     Source: Kingma et al., "Variational Diffusion Models", NeurIPS 2021, for the even spread.
     """
     rows, length = values.shape
     draw = generator(key, 0, "masks")
-    shares = (torch.randperm(rows, generator=draw) + 1 - torch.rand(1, generator=draw)) / rows
-    known = torch.rand(rows, generator=draw) < PROMPT_SHARE
-    first = torch.where(known, torch.randint(0, length, (rows,), generator=draw), 0)
+    blocks = block_count(config, length)
+    places = (torch.randperm(rows * blocks, generator=draw) + 1 - torch.rand(1, generator=draw)) / (
+        rows * blocks
+    )
+    first = torch.zeros(rows, dtype=torch.int64)
+    if not config.block_bytes:
+        known = torch.rand(rows, generator=draw) < PROMPT_SHARE
+        first = torch.where(known, torch.randint(0, length, (rows,), generator=draw), 0)
     maskable = torch.arange(length) >= first[:, None]
-    return MaskedBatch(values, shares, maskable, draw_mask(shares, maskable, mask_unit, draw))
+    mask = mask_by_count if config.block_bytes else mask_by_time
+    return MaskedBatch(values, maskable, mask(places.reshape(rows, blocks), maskable, config, draw))
 
 
 def denoising_objective(
@@ -61,9 +75,12 @@ def denoising_objective(
 ) -> Objective:
     """Score what the model says of the masked part of a batch.
 
-    Each row's masked cost is divided by the share masked: over all shares, that is a bound on the row's whole
-    cost. Where little is masked the quotient is rough, so what is minimised divides by `mask_floor` at least;
+    A block's masked cost is divided by the share masked: over all shares, that is a bound on its whole cost.
+    Where little is masked the quotient is rough, so what is minimised divides by `mask_floor` at least;
     what is reported does not.
+
+    With blocks the text as it is is read anyway; what it says of each next bit is minimised as well, as much:
+    it is the same trunk that learns from it (docs/decisions/0018).
 
     Args:
         model: Made to denoise.
@@ -76,12 +93,17 @@ def denoising_objective(
 
     Source: Sahoo et al., "Simple and Effective Masked Diffusion Language Models", NeurIPS 2024, equation 10.
     """
-    bits = payload_bits(batch.values)
-    trees = model.denoise(masked_states(bits, batch.mask), dropout_seed=dropout_seed)
-    logits = hidden_logits(trees, bits, batch.mask, model.config.mask_unit)
-    per_bit = hidden_nats(logits, bits, batch.mask).sum((1, 2)) / (batch.maskable.sum(1) * PAYLOAD_BITS)
-    total = (per_bit / batch.shares.clamp(min=mask_floor)).mean()
-    bound = (per_bit / batch.shares).mean()
-    scored = torch.sigmoid(logits.detach()[batch.mask])
+    bits, masking = payload_bits(batch.values), batch.masking
+    if model.config.block_bytes:
+        states = masked_states(bits, masking.mask)
+        trees, causal = model.denoise_and_predict(states, batch.values.long(), dropout_seed=dropout_seed)
+        of_true = binary_cross_entropy_with_logits(causal, bits.to(causal).flatten(1))
+    else:
+        trees, of_true = trees_of(model, bits, masking.mask, dropout_seed=dropout_seed), torch.zeros(())
+    logits = hidden_logits(trees, bits, masking.mask, model.config.mask_unit)
+    nats = hidden_nats(logits, bits, masking.mask).sum(2) / (batch.maskable.sum(1) * PAYLOAD_BITS)[:, None]
+    total = (nats / masking.shares.clamp(min=mask_floor)).sum(1).mean() + of_true
+    bound = (nats / masking.shares).sum(1).mean()
+    scored = torch.sigmoid(logits.detach()[masking.mask])
     certain = bound.new_ones(())
     return Objective(total, bound.detach(), negentropy_score(scored) if len(scored) else certain)

@@ -89,6 +89,29 @@ def test_blocks_go_from_left_to_right_past_the_window() -> None:
     assert not frames[-1].masked.any()
 
 
+def test_a_model_of_blocks_fills_them_in_from_left_to_right_past_the_window() -> None:
+    model, template = lively(block_bytes=8), Template.around(70, prompt=PROMPT)
+    frames = list(denoised(model, template, Denoising(steps=2), seeds=[0]))
+    assert len(frames) == 1 + 2 * 10
+    for frame in frames:
+        block = (frame.step // 2) * 8
+        assert not frame.masked[0, :block].any()
+        assert frame.masked[0, max(4, block + 8) :].all()
+    assert samples(frames[-1], parity=False)[0].data[:4] == PROMPT
+    again = list(denoised(model, template, Denoising(steps=2, block_bytes=8), seeds=[0]))
+    assert torch.equal(again[-1].states, frames[-1].states)
+
+
+def test_what_a_model_of_blocks_cannot_do_says_why() -> None:
+    model = lively(block_bytes=8)
+    with pytest.raises(ConfigError, match=r"block_bytes=4: this model has learned blocks of 8 bytes"):
+        next(denoised(model, Template.around(8), Denoising(block_bytes=4)))
+    with pytest.raises(
+        ConfigError, match=r"template=b' end\.'.*sees nothing after one: leave out what comes after the gap"
+    ):
+        next(denoised(model, Template.around(8, suffix=SUFFIX)))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from bitlm.bits import MASK
 from bitlm.diffusion import draw_mask, draw_mask_of_size, hidden_logits, hidden_nats, revealed_nats
-from bitlm.diffusion.masking import masked_states
-from bitlm.model import bit_marginals, known_log_probabilities, leaf_log_probabilities
+from bitlm.diffusion.masking import mask_by_count, mask_by_time, masked_states
+from bitlm.model import ModelConfig, bit_marginals, known_log_probabilities, leaf_log_probabilities
 from bitlm.model.bit_tree import gather_paths, leaf_bits
 
 UNITS = ["byte", "bit"]
@@ -32,6 +32,27 @@ def test_a_byte_is_masked_as_a_whole_and_bits_each_by_itself() -> None:
     assert set(of_bytes.flatten().tolist()) == {0, 8}
     of_bits = draw_mask(shares, maskable, "bit", draws()).sum(-1)
     assert len(set(of_bits.flatten().tolist())) > 4
+
+
+@pytest.mark.parametrize("unit", ["byte", "bit"])
+def test_each_block_is_masked_by_its_own_share(unit: str) -> None:
+    config = ModelConfig(objective="diffusion", mask_unit=unit, block_bytes=4)
+    maskable = torch.arange(10) >= torch.tensor([[0], [6]])
+    places = torch.tensor([[0.1, 0.5, 1.0], [1.0, 0.5, 0.3]])
+    units = 1 if unit == "byte" else 8
+    counted = mask_by_count(places, maskable, config, draws())
+    hidden = counted.mask.sum(2) // (8 // units)
+    of_blocks = [[int(part.sum()) for part in torch.split(row, 4)] for row in hidden]
+    allowed = torch.tensor([[4, 4, 2], [0, 2, 2]]) * units
+    assert of_blocks == (places * allowed).ceil().int().tolist()
+    shares = torch.stack([part[:, 0] for part in torch.split(counted.shares, 4, dim=1)], dim=1)
+    wanted = torch.where(allowed > 0, (places * allowed).ceil() / allowed, 1.0)
+    torch.testing.assert_close(shares, wanted)
+    assert not counted.mask[~maskable].any()
+    timed = mask_by_time(places, maskable, config, draws())
+    assert timed.mask[0, 8:].all()
+    assert torch.equal(timed.shares[:, ::4], places)
+    assert not timed.mask[~maskable].any()
 
 
 @given(

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def test_a_branch_that_does_not_repeat_itself_is_noticed(monkeypatch: pytest.Mon
     calls = iter(range(1000))
     exact = Trunk.reversible_layers
 
-    def drifting(trunk: Trunk, positions: int, dropout_seed: int | None, **how: bool) -> list[object]:
+    def drifting(trunk: Trunk, positions: int, dropout_seed: int | None, **how: Any) -> list[object]:
         layers = exact(trunk, positions, dropout_seed, **how)
         attend = layers[0].attention.function
         object.__setattr__(layers[0].attention, "function", lambda x: attend(x) + 1e-3 * next(calls))

@@ -63,10 +63,12 @@ def test_a_causal_run_has_no_bound(
     assert events[-1].validation_bound_bits_per_byte is None
 
 
+@pytest.mark.parametrize("block_bytes", [0, 8])
 def test_a_mixed_run_is_taken_up_and_done_again_bit_for_bit(
-    store: RunStore, corpus: Corpus, mixed: ModelConfig, training_config: TrainingConfig
+    store: RunStore, corpus: Corpus, mixed: ModelConfig, training_config: TrainingConfig, block_bytes: int
 ) -> None:
-    run = Session.create(store, model=mixed, training=training_config, corpus=corpus)
+    shape = replace(mixed, block_bytes=block_bytes)
+    run = Session.create(store, model=shape, training=training_config, corpus=corpus)
     list(islice(run, 13))
     run.apply(SetTelemetry(lambda_K=0.2, lambda_S=0.1), source="rest")
     list(islice(run, 2))

@@ -38,12 +38,13 @@ def bits_of(value: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def exact_bits(model: BitTransformer, value: int) -> float:
+def exact_bits(model: BitTransformer, value: int, before: bytes = b"") -> float:
     """Return a byte's cost revealed bit by bit, averaged over all orders: all sets of bits, weighed."""
     masks = torch.tensor(list(product([False, True], repeat=PAYLOAD_BITS)))[1:, None]
     bits = bits_of(value).expand(masks.shape)
-    states = torch.where(masks, MASK, bits)
-    scored = hidden_logits(model.denoise(states).double(), bits, masks, "bit")
+    known = torch.stack([bits_of(one) for one in (*before, 0)])[:-1].expand(len(masks), -1, -1)
+    states = torch.cat([known, torch.where(masks, MASK, bits)], dim=1)
+    scored = hidden_logits(model.denoise(states).double()[:, -1:], bits, masks, "bit")
     costs = hidden_nats(scored, bits, masks)[:, 0].sum(-1)
     sizes = masks.sum((1, 2))
     weights = torch.tensor([1 / (comb(PAYLOAD_BITS, int(size)) * int(size)) for size in sizes])
@@ -85,8 +86,8 @@ def test_many_steps_come_to_the_bound_of_continuous_time(schedule: str) -> None:
 
 def test_every_byte_costs_once_and_what_is_known_costs_nothing(corpus: Corpus) -> None:
     """Of a coin, to which no bit is any different: of windows that overlap, one half each must be free."""
-    for unit in ("byte", "bit"):
-        model = lively(mask_unit=unit)
+    for unit, block in (("byte", 0), ("bit", 0), ("byte", 4), ("bit", 1), ("byte", 32)):
+        model = lively(mask_unit=unit, block_bytes=block)
         torch.nn.init.zeros_(model.head.weight)
         counted = denoising_bound(model, corpus.data[:200], estimator="count")
         assert counted.bits_per_byte == pytest.approx(8)
@@ -114,7 +115,7 @@ def trained_on_toy(model_config: ModelConfig) -> BitTransformer:
     values = torch.from_numpy(np.repeat(np.array(list(TOY), dtype=np.uint8), counts))[:, None]
     for step in range(400):
         factor = 1.0 if step < 200 else (400 - step) / 200
-        masked = masked_batch(values, "bit", step)
+        masked = masked_batch(values, shape, step)
         trainer.update(None, rate_factor=factor, dropout_seed=step, masked=masked)
     return model
 
@@ -138,18 +139,28 @@ def test_three_bits_of_chance_are_learned_bounded_and_sampled(model_config: Mode
 
 
 def test_training_lowers_the_bound_of_real_text(corpus: Corpus, model_config: ModelConfig) -> None:
-    for unit in ("byte", "bit"):
-        model = BitTransformer(replace(model_config, objective="diffusion", mask_unit=unit), seed=1)
+    for unit, block in (("byte", 0), ("bit", 0), ("byte", 4), ("bit", 4)):
+        shape = replace(model_config, objective="diffusion", mask_unit=unit, block_bytes=block, ngram_order=3)
+        model = BitTransformer(shape, seed=1)
         trainer = Trainer(model, TrainingConfig())
         text = np.frombuffer(corpus.train[: 32 * 400], dtype=np.uint8).reshape(400, 32)
         for step in range(100):
             batch = torch.from_numpy(text[step * 4 : step * 4 + 4].copy())
-            masked = masked_batch(batch, unit, step)
+            masked = masked_batch(batch, shape, step)
             done = trainer.update(None, rate_factor=1.0, dropout_seed=step, masked=masked)
             assert done.bound == done.loss
             assert done.finite
             assert 0 <= done.negentropy <= 1
         assert denoising_bound(model, corpus.held_out[:500], draws=2).bits_per_byte < 6.0
+
+
+@pytest.mark.parametrize("estimator", ["time", "count"])
+def test_of_blocks_of_a_byte_the_bound_is_the_sum_of_their_exact_ones(estimator: str) -> None:
+    model, text = lively(mask_unit="bit", block_bytes=1), b"bits"
+    exact = sum(exact_bits(model, value, text[:place]) for place, value in enumerate(text)) / len(text)
+    found = denoising_bound(model, text, estimator=estimator, draws=600)
+    assert found.bits_per_byte == pytest.approx(exact, abs=4 * found.standard_error)
+    assert exact != pytest.approx(sum(exact_bits(model, value) for value in text) / len(text), abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_mixed_step_weighs_both_objectives_by_their_rows(
     def gradients(causal: bool, denoised: bool) -> list[Tensor]:  # noqa: FBT001 - which of the two
         model = BitTransformer(replace(model_config, objective="mixed"), seed=2)
         trainer = Trainer(model, replace(training_config, gradient_clip=1e6))
-        masked = masked_batch(values, "byte", 3) if denoised else None
+        masked = masked_batch(values, model.config, 3) if denoised else None
         done = trainer.update(BITS if causal else None, rate_factor=0.0, dropout_seed=0, masked=masked)
         assert (done.bound is None) == (not denoised)
         return [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
