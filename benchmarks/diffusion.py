@@ -89,11 +89,12 @@ class Learning:
         share = setting.training.causal_share if model.objective == "mixed" else None
         causal = 0 if model.objective == "diffusion" else causal_rows(share, rows)
         key = counter_seed(setting.seed, step, "masks")
+        least = setting.training.least_masked_share(step)
         done = self._trainer.update(
             encode_frames(text[:causal], parity=model.parity) if causal else None,
             rate_factor=self._rate_factor(),
             dropout_seed=counter_seed(setting.seed, step, "dropout"),
-            masked=masked_batch(text[causal:], model, key) if causal < rows else None,
+            masked=masked_batch(text[causal:], model, key, least_share=least) if causal < rows else None,
         )
         if not done.finite:
             raise HaltedError(f"step {step + 1}: its gradient is not finite.")

@@ -86,6 +86,7 @@ class InitRequest(Body):
     ponder_start: int | None = None
     causal_share: Number | None = None
     mask_floor: Number | None = None
+    mask_curriculum_steps: int | None = None
     validation_interval: int | None = None
     probe_interval: int | None = None
     diagnostics_interval: int | None = None

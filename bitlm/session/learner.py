@@ -28,6 +28,7 @@ from bitlm.session.config import RunConfig
 from bitlm.session.events import EventKind
 from bitlm.training import (
     Annealing,
+    MaskedBatch,
     StepResult,
     Trainer,
     bits_per_byte,
@@ -169,7 +170,6 @@ class Learner:
         batch, counts = self._batch()
         rate_factor, model = self.rate_factor(), self.config.model
         causal = causal_rows(self.telemetry.causal_share, len(batch))
-        key = counter_seed(self.config.seed, self.step_count, "masks")
         result = self._trainer.update(
             encode_frames(batch[:causal], parity=model.parity) if causal else None,
             rate_factor=rate_factor,
@@ -178,7 +178,7 @@ class Learner:
             counts=counts and Counts(counts.zeros[:causal], counts.ones[:causal]),
             ponder_cost=self.config.training.ponder_cost_after(self.step_count),
             reference_probabilities=self._reference_probabilities(batch[:causal]) if causal else None,
-            masked=masked_batch(batch[causal:], model, key) if causal < len(batch) else None,
+            masked=self._masked(batch[causal:]) if causal < len(batch) else None,
         )
         if result.finite:
             self.step_count += 1
@@ -211,6 +211,12 @@ class Learner:
         places = starts.numpy() - (len(self.corpus.train) - self._earlier.length)
         counts = self._earlier.of_step(self.step_count, batch.numpy(), places, self.model.mixer.order)
         return batch, counts
+
+    def _masked(self, batch: UInt8[Tensor, "batch byte"]) -> MaskedBatch:
+        """Return this step's windows that are denoised, with what is masked of them."""
+        key = counter_seed(self.config.seed, self.step_count, "masks")
+        least = self.config.training.least_masked_share(self.step_count)
+        return masked_batch(batch, self.config.model, key, least_share=least)
 
     def _reference_probabilities(
         self, batch: UInt8[Tensor, "batch byte"]

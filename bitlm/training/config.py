@@ -28,6 +28,8 @@ class TrainingConfig:
             [0, 1]; the others are denoised.
         mask_floor: Where a text is denoised, the least share that a masked part's cost is divided by, in
             (0, 1]: lower is nearer to the bound, and rougher.
+        mask_curriculum_steps: Updates over which the least share masked falls from 1 to 0, as training may
+            begin with hardly anything known; 0 spreads the shares over all from the first update on.
         validation_interval: Steps between two validation figures.
         probe_interval: Steps between two probe samples (C and S), once training has settled.
         diagnostics_interval: Steps between two looks at the model itself (attention entropy, gradient by
@@ -54,6 +56,7 @@ class TrainingConfig:
     ponder_start: int = 500
     causal_share: float = 0.5
     mask_floor: float = 0.1
+    mask_curriculum_steps: int = 0
     validation_interval: int = 50
     probe_interval: int = 50
     diagnostics_interval: int = 100
@@ -73,6 +76,7 @@ class TrainingConfig:
         self._check_count("ponder_start", low=0, high=1_000_000)
         self._check_number("causal_share", low=0.0, high=1.0)
         self._check_number("mask_floor", low=0.0, high=1.0, low_allowed=False)
+        self._check_count("mask_curriculum_steps", low=0, high=1_000_000)
         self._check_number("telemetry_budget", low=0.0, high=1.0, low_allowed=False)
         for interval in INTERVALS:
             self._check_count(interval, low=1, high=1_000_000)
@@ -82,6 +86,10 @@ class TrainingConfig:
     def ponder_cost_after(self, steps: int) -> float:
         """Return the ponder cost that the update after this many is charged."""
         return self.ponder_cost if steps >= self.ponder_start else 0.0
+
+    def least_masked_share(self, steps: int) -> float:
+        """Return the least share that the update after so many masks."""
+        return max(0.0, 1 - steps / self.mask_curriculum_steps) if self.mask_curriculum_steps else 0.0
 
     def _check_count(self, field: str, *, low: int, high: int) -> None:
         value = getattr(self, field)

@@ -42,8 +42,10 @@ class MaskedBatch:
     masking: Masking
 
 
-def masked_batch(values: UInt8[Tensor, "row byte"], config: ModelConfig, key: int) -> MaskedBatch:
-    """Mask windows: shares spread evenly over (0, 1], one in each part of it.
+def masked_batch(
+    values: UInt8[Tensor, "row byte"], config: ModelConfig, key: int, *, least_share: float = 0.0
+) -> MaskedBatch:
+    """Mask windows: shares spread evenly over (`least_share`, 1], one in each part of it.
 
     Half of the rows, as chance has it, begin with a part of any length that is known; with blocks none does,
     as each has those before it.
@@ -52,6 +54,8 @@ def masked_batch(values: UInt8[Tensor, "row byte"], config: ModelConfig, key: in
         values: The windows' bytes.
         config: Says what is masked as one, and the length of a block.
         key: Decides everything.
+        least_share: In [0, 1]. Above 0 what is reported of the batch still bounds its cost, less closely:
+            what is masked costs more where less is known.
 
     Source: Kingma et al., "Variational Diffusion Models", NeurIPS 2021, for the even spread.
     """
@@ -61,6 +65,7 @@ def masked_batch(values: UInt8[Tensor, "row byte"], config: ModelConfig, key: in
     places = (torch.randperm(rows * blocks, generator=draw) + 1 - torch.rand(1, generator=draw)) / (
         rows * blocks
     )
+    places = least_share + (1 - least_share) * places
     first = torch.zeros(rows, dtype=torch.int64)
     if not config.block_bytes:
         known = torch.rand(rows, generator=draw) < PROMPT_SHARE

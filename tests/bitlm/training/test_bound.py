@@ -154,6 +154,22 @@ def test_training_lowers_the_bound_of_real_text(corpus: Corpus, model_config: Mo
         assert denoising_bound(model, corpus.held_out[:500], draws=2).bits_per_byte < 6.0
 
 
+def test_a_curriculum_begins_with_all_masked_and_ends_with_all_shares(model_config: ModelConfig) -> None:
+    training = TrainingConfig(mask_curriculum_steps=100)
+    assert [training.least_masked_share(step) for step in (0, 25, 100, 200)] == [1.0, 0.75, 0.0, 0.0]
+    assert TrainingConfig().least_masked_share(0) == 0.0
+    values = torch.zeros(64, 32, dtype=torch.uint8)
+    for block_bytes in (0, 4):
+        shape = replace(model_config, objective="diffusion", block_bytes=block_bytes)
+        shares = {
+            least: masked_batch(values, shape, 1, least_share=least).masking.shares
+            for least in (0.0, 0.75, 1.0)
+        }
+        assert (shares[1.0] == 1).all()
+        assert shares[0.75].min() > 0.74
+        assert shares[0.0].min() < 0.3
+
+
 @pytest.mark.parametrize("estimator", ["time", "count"])
 def test_of_blocks_of_a_byte_the_bound_is_the_sum_of_their_exact_ones(estimator: str) -> None:
     model, text = lively(mask_unit="bit", block_bytes=1), b"bits"
