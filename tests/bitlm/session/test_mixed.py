@@ -30,9 +30,9 @@ def test_every_step_has_both_figures_and_some_have_both_estimates(
     store: RunStore, corpus: Corpus, mixed: ModelConfig, training_config: TrainingConfig
 ) -> None:
     run = Session.create(store, model=mixed, training=training_config, corpus=corpus)
-    events = list(islice(run, 10))
+    events = list(islice(run, 40))
     assert all(event.bound_bits_per_byte != event.bits_per_byte for event in events)
-    assert [event.step for event in events if event.validation_bound_bits_per_byte] == [5, 10]
+    assert [event.step for event in events if event.validation_bound_bits_per_byte] == [20, 40]
     blocks = next(event.gradient_norm_blocks for event in events if event.gradient_norm_blocks)
     assert sum(norm**2 for norm in blocks) == pytest.approx(events[0].gradient_norm ** 2, rel=1e-5)
     run.close()
@@ -44,7 +44,7 @@ def test_the_quick_estimate_is_near_the_bound_of_the_whole(
     store: RunStore, corpus: Corpus, mixed: ModelConfig, training_config: TrainingConfig
 ) -> None:
     run = Session.create(store, model=mixed, training=training_config, corpus=corpus)
-    estimate = list(islice(run, 50))[-1].validation_bound_bits_per_byte
+    estimate = list(islice(run, 60))[-1].validation_bound_bits_per_byte
     whole = denoising_bound(run.model, corpus.held_out, draws=8)
     run.close()
     assert estimate is not None
@@ -56,7 +56,7 @@ def test_a_causal_run_has_no_bound(
     store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
 ) -> None:
     run = Session.create(store, model=model_config, training=training_config, corpus=corpus)
-    events = list(islice(run, 5))
+    events = list(islice(run, 20))
     run.close()
     assert {event.bound_bits_per_byte for event in events} == {None}
     assert events[-1].validation_bits_per_byte is not None
@@ -105,9 +105,9 @@ def test_the_share_is_switched_while_training_and_what_is_not_learned_is_not_mea
     seen = {}
     for share in (0.5, 1.0, 0.0):
         run.apply(SetTelemetry(causal_share=share), source="rest")
-        seen[share] = list(islice(run, 5))
+        seen[share] = list(islice(run, 20))
     run.close()
-    assert [event.bound_bits_per_byte is None for event in seen[1.0]] == [True] * 5
+    assert all(event.bound_bits_per_byte is None for event in seen[1.0])
     assert all(event.bound_bits_per_byte == event.bits_per_byte for event in seen[0.0])
     assert all(event.bound_bits_per_byte != event.bits_per_byte for event in seen[0.5])
     causal = {share: events[-1].validation_bits_per_byte is not None for share, events in seen.items()}
