@@ -5,12 +5,13 @@ import { fixed, setting, whole } from "./format.js";
 
 /**
  * What was changed for a retry, in words.
- * @param {{seed: number, temperature: number, top_p: number}} before
- * @param {{seed: number, temperature: number, top_p: number}} after
+ * @param {{mode: string, seed: number, temperature: number, top_p: number}} before
+ * @param {{mode: string, seed: number, temperature: number, top_p: number}} after
  * @returns {string}
  */
 export function changes(before, after) {
   const told = [];
+  if (after.mode !== before.mode) told.push(after.mode === "diffusion" ? "denoising" : "writing from left to right");
   if (after.seed !== before.seed) told.push("another seed");
   if (after.temperature !== before.temperature) {
     told.push(`temperature ${setting(before.temperature)} → ${setting(after.temperature)}`);

@@ -101,6 +101,8 @@ def test_what_a_retry_changed_is_said(evaluate_module: EvaluateModule) -> None:
     call = "(module, [before, after]) => module.changes(before, after)"
     retry = first | {"seed": 99, "temperature": 0.72}
     assert evaluate_module("attempts.js", call, [first, retry]) == "another seed, temperature 0.8 → 0.72"
+    other = evaluate_module("attempts.js", call, [first | {"mode": "causal"}, first | {"mode": "diffusion"}])
+    assert other == "denoising"
 
 
 def test_the_command_for_a_shell_repeats_the_request(evaluate_module: EvaluateModule) -> None:
