@@ -3,9 +3,10 @@
 Same shape, text, recipe and minutes for a causal model, one that denoises, and one that does both; no counts
 are mixed in. The causal figure is a code length; those of denoising are bounds, each by two estimators with
 a 95 % interval, on the same bytes of the held-out tenth. Then what fewer steps cost with each schedule, and
-texts of each sampler: the share of their words of three letters and more that the training text has at least
-twice, beside what the texts cost under the reference and their bytes' entropy, as a dull text has easy words.
-Minutes are those of an idle machine. Results are added to the dated JSON side by side.
+texts of each sampler, of a model of blocks with so many steps a block: the share of their words of three
+letters and more that the training text has at least twice, beside what the texts cost under the reference and
+their bytes' entropy, as a dull text has easy words. Minutes are those of an idle machine. Results are added
+to the dated JSON side by side.
 
     python -m benchmarks.diffusion --corpus kjv --size small --minutes 15
     python -m benchmarks.diffusion --corpus kjv --minutes 5 --only causal diffusion-byte --set batch_size=8
@@ -35,7 +36,7 @@ from bitlm.data import Corpus, windows
 from bitlm.diffusion import SAMPLERS, SCHEDULES, Denoising, Template, denoised, samples
 from bitlm.errors import HaltedError
 from bitlm.generation import generate_batch
-from bitlm.model import BitTransformer
+from bitlm.model import BitTransformer, ModelConfig
 from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
 from bitlm.session import preset
@@ -62,7 +63,7 @@ SIDES: dict[str, dict[str, Any]] = {
 }
 MEASURED_BYTES = 2**16
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-SAMPLED_STEPS = (4, 8, 16, 64)
+SAMPLED_STEPS = (2, 4, 8, 16, 64)
 TEXTS = 16
 DRAWS = 4
 WORD = re.compile(rb"[a-z]{3,}")
@@ -129,10 +130,19 @@ def bounds(model: BitTransformer, text: bytes) -> Iterator[tuple[str, Any]]:
     part = text[: 2**14]
     for schedule in SCHEDULES:
         of_steps = {}
-        for steps in STEPS:  # a draw looks at one step: the more there are, the more draws are needed
+        for steps in steps_of(
+            model.config, STEPS
+        ):  # a draw looks at one step: the more there are, the more draws are needed
             draws = max(DRAWS, steps // 2)
             of_steps[steps] = told(bound_of_steps(model, part, steps=steps, schedule=schedule, draws=draws))
         yield f"bound_by_steps_{schedule}", of_steps
+
+
+def steps_of(config: ModelConfig, steps: tuple[int, ...]) -> Iterator[int]:
+    """Yield the numbers of steps to measure: of a block hardly more than it has bytes."""
+    for one in steps:
+        if not config.block_bytes or one <= 2 * config.block_bytes:
+            yield one
 
 
 def told(bound: Bound) -> tuple[float, float]:
@@ -156,7 +166,7 @@ def texts_of(model: BitTransformer, corpus: Corpus) -> Iterator[dict[str, Any]]:
     if not model.config.denoises:
         return
     for sampler in SAMPLERS:
-        for steps in SAMPLED_STEPS:
+        for steps in steps_of(model.config, SAMPLED_STEPS):
             how = Denoising(steps=steps, sampler=sampler)
             *_, last = denoised(model, Template.around(length), how, seeds=range(TEXTS))
             data = [sample.data for sample in samples(last, parity=model.config.parity)]

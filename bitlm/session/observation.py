@@ -31,7 +31,7 @@ RESIDENT_INTERVAL_S = 1.0
 """Time between two looks at the memory of the process."""
 
 VALIDATIONS_PER_BOUND = 4
-"""The bound is estimated with every fourth causal estimate: it takes four passes over the windows instead of one."""
+"""The bound is estimated with every fourth causal estimate: it takes four passes instead of one."""
 
 HEAD_DECIMALS = 3
 """Of a head's entropy in bits: there may be hundreds of heads, and a row keeps them all."""
