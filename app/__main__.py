@@ -7,7 +7,9 @@ import socket
 import sqlite3
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from selectors import EVENT_READ
 from tempfile import TemporaryDirectory
 from threading import Thread
 from types import FrameType
@@ -16,7 +18,7 @@ from typing import Any, NoReturn
 import structlog
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
@@ -28,6 +30,8 @@ WORKER_TIMEOUT_S = 120
 KEEP_ALIVE_S = 30
 """How long a connection with nothing on it is kept. Of gunicorn's 2 s a client that asks every two seconds
 meets the very moment of closing, and its request fails."""
+LINGER_S = 0.2
+"""How long a service that stops waits for what may be on its way on a connection that was kept."""
 PATIENCE_S = 1.0
 """How long the terminal says nothing of a run that is being taken up."""
 
@@ -36,14 +40,34 @@ class GracefulWorker(ThreadWorker):
     """Begins to stop training the moment it is told to stop, and treats every such signal alike.
 
     Ctrl-C reaches this process directly as well as through its parent; the stock worker would then leave
-    twice, the second time in the middle of the last checkpoint.
+    twice, the second time in the middle of the last checkpoint. And it would wait for connections on which
+    nothing is asked, such as browsers open ahead, for as long as it keeps them.
     """
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give a connection a thread once something comes on it."""
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.sock.settimeout(0.0)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop taking connections, stop training, hang up on the sockets."""
         if self.alive:
             _service(self.app.callable).request_stop()
+            self.method_queue.defer(self.hang_up)
         super().handle_exit(sig, frame)
+
+    def hang_up(self) -> None:
+        """Close connections on which nothing was asked yet, and soon those on which nothing is asked now."""
+        for conn in self.pending_conns:
+            conn.timeout = 0.0
+        self.murder_pending()
+        for conn in self.keepalived_conns:
+            conn.timeout = time.monotonic() + LINGER_S
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """Leave as gracefully as for SIGTERM."""

@@ -1,13 +1,19 @@
 import logging
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from selectors import DefaultSelector
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import TConn
 
-from app.__main__ import WorkerKilled, check_makeable
+from app.__main__ import GracefulWorker, Server, WorkerKilled, check_makeable
+from app.settings import Settings
 from bitlm.session.schema import MIGRATIONS
 from tests.conftest import ROOT
 
@@ -87,3 +93,19 @@ def test_of_a_killed_process_the_log_says_what_is_known() -> None:
     assert record.getMessage().startswith(
         "The serving process 7 was ended by SIGKILL, by somebody or for want"
     )
+
+
+def test_a_connection_on_which_nothing_was_asked_takes_no_thread_and_does_not_hold_up_the_end() -> None:
+    config = Config()
+    worker = GracefulWorker(1, os.getpid(), [], Server(Settings()), 30, config, Logger(config))
+    worker.poller = DefaultSelector()
+    ours, theirs = socket.socketpair()
+    worker.nr_conns = 1
+    worker.enqueue_req(TConn(config, ours, "", ""))
+    assert worker.tpool is None
+    worker.hang_up()
+    assert (worker.nr_conns, len(worker.poller.get_map())) == (0, 0)
+    assert theirs.recv(1) == b""
+    worker.poller.close()
+    worker.tmp.close()
+    theirs.close()
