@@ -8,7 +8,17 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Route,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from tests.conftest import RunningServer, serving
 
@@ -22,6 +32,7 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE_MS = 60_000
+VIEWPORT = ViewportSize(width=1280, height=800)
 MODULES = Path(__file__).parents[2] / "static" / "js"
 MODULES_ORIGIN = "http://page.test"
 
@@ -64,13 +75,25 @@ class EvaluateModule(Protocol):
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """Chromium with a profile on the disk: unlike one in memory it keeps what it compiled of the scripts."""
     if not CHROMIUM.exists():
         pytest.fail(f"{CHROMIUM} is missing: install Debian's package 'chromium' (apt-get install chromium).")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
-        yield chromium
-        chromium.close()
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=str(CHROMIUM),
+            args=list(FLAGS),
+            viewport=VIEWPORT,
+        )
+        yield context
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def browser(profile: BrowserContext) -> Browser:
+    assert profile.browser is not None
+    return profile.browser
 
 
 @pytest.fixture(scope="session")
@@ -100,13 +123,20 @@ def empty_server(server: RunningServer) -> RunningServer:
 
 
 @pytest.fixture
-def open_window(browser: Browser) -> Iterator[OpenWindow]:
-    """Open a page in a browser profile of its own; keyword arguments are Playwright's for a context."""
+def open_window(profile: BrowserContext, browser: Browser) -> Iterator[OpenWindow]:
+    """Open a page that remembers nothing; keyword arguments are Playwright's for a context.
+
+    The first that needs no such arguments is in the browser's own profile, where it loads in half the time.
+    """
     expect.set_options(timeout=PATIENCE_MS)
-    contexts = []
+    contexts: list[BrowserContext] = []
 
     def open_at(url: str, **context: Any) -> Window:
-        made = browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | context)
+        if context or profile in contexts:
+            made = browser.new_context(**{"viewport": VIEWPORT} | context)
+        else:
+            made = profile
+            forget(made, url)
         contexts.append(made)
         made.set_default_timeout(PATIENCE_MS)
         window = Window(made.new_page())
@@ -116,7 +146,26 @@ def open_window(browser: Browser) -> Iterator[OpenWindow]:
 
     yield open_at
     for context in contexts:
-        context.close()
+        if context is profile:
+            close_pages(profile)
+        else:
+            context.close()
+
+
+def forget(profile: BrowserContext, url: str) -> None:
+    """Let an address find the profile as if it had never been there, but for what is compiled and cached."""
+    address = urlsplit(url)
+    session = profile.new_cdp_session(profile.pages[0])
+    origin = f"{address.scheme}://{address.netloc}"
+    session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+    session.detach()
+
+
+def close_pages(profile: BrowserContext) -> None:
+    """Close every page but the one it began with, without which it would end."""
+    profile.set_offline(offline=False)
+    for page in profile.pages[1:]:
+        page.close()
 
 
 @pytest.fixture(scope="session")
