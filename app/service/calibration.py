@@ -1,5 +1,6 @@
 """Floors that fit the live run's text, worked out in the asker's thread while training goes on."""
 
+from hashlib import sha256
 from threading import Lock
 
 import numpy as np
@@ -74,11 +75,14 @@ class CalibrationAnswer(Answered):
 
 
 class Calibrator:
-    """Measures one text at a time and remembers the last: floors depend on text, counts and rate alone."""
+    """Measures one text at a time and remembers the last: floors depend on text, counts and rate alone.
+
+    So another run of the same text has them at once.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._last: tuple[tuple[str, ReferenceModel], tuple[Windows, ...]] | None = None
+        self._last: tuple[tuple[str, str], tuple[Windows, ...]] | None = None
 
     def calibrate(self, corpus: Corpus, reference: ReferenceModel, false_reject_rate: float) -> Calibration:
         """Return floors for a text; the first time takes some seconds.
@@ -86,9 +90,15 @@ class Calibrator:
         Raises:
             CorpusError: The held-out text is too short.
         """
-        text = (corpus.fingerprint, reference)
+        text = (corpus.fingerprint, _fingerprint(reference))
         with self._lock:
             if self._last is None or self._last[0] != text:
                 self._last = (text, measure(split(corpus.held_out), reference))
             measured = self._last[1]
         return fit(measured, false_reject_rate)
+
+
+def _fingerprint(reference: ReferenceModel) -> str:
+    """Return what models have in common that predict the same: a hash of all that is kept of them."""
+    numbers = (reference.index.length, reference.order, reference.alpha, reference.is_utf8)
+    return sha256(reference.index.matrix.words.tobytes() + str(numbers).encode()).hexdigest()

@@ -1,12 +1,13 @@
 """Floors that fit the live run's text, over REST."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from app.service.calibration import SHARES
+from app.service.calibration import SHARES, Calibrator
 from bitlm.calibration import Clearances, calibrate, split
 from bitlm.data import Corpus
 from bitlm.reference import ReferenceModel
@@ -43,6 +44,17 @@ def assert_shares_are_refused(text: Clearances, floors: np.ndarray) -> None:
     refused = np.array([text.refused(0.0, floor - 1e-4) for floor in floors])
     assert np.all(refused <= np.array(SHARES) + 1e-9)
     assert np.all(np.diff(floors) >= 0)
+
+
+def test_a_text_is_measured_once_for_all_runs_that_count_it_alike(corpus_file: Path) -> None:
+    corpus, calibrator = Corpus("short", corpus_file.read_bytes()[:1500]), Calibrator()
+    first, again, otherwise = (
+        calibrator.calibrate(corpus, ReferenceModel.fit(corpus.train, order=order), 0.01).floors
+        for order in (5, 5, 3)
+    )
+    assert all(one.seen is other.seen for one, other in zip(first, again, strict=True))
+    assert all(one.seen is not other.seen for one, other in zip(first, otherwise, strict=True))
+    assert pytest.approx(otherwise[-1].seen.S) != first[-1].seen.S
 
 
 def test_without_a_run_there_is_nothing_to_fit_to(client: FlaskClient) -> None:
