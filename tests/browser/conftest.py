@@ -104,16 +104,27 @@ def corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One server for a file of tests: starting one takes longer than most of them."""
+@pytest.fixture(scope="session")
+def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One server for all files: to start one, and all that it does a first time, takes longer than a test."""
     with serving(tmp_path_factory.mktemp("server")) as serve:
         yield serve()
 
 
+@pytest.fixture(scope="module")
+def server(lasting_server: RunningServer) -> RunningServer:
+    """The server, without any run at the beginning of a file of tests."""
+    return without_runs(lasting_server)
+
+
 @pytest.fixture
 def empty_server(server: RunningServer) -> RunningServer:
-    """The file's server, without any run."""
+    """The server, without any run."""
+    return without_runs(server)
+
+
+def without_runs(server: RunningServer) -> RunningServer:
+    """Delete every run of a server for good."""
     if server.ask("GET", "/status")["state"] == "training":
         server.ask("POST", "/train/pause", {})
     for trashed in ("false", "true"):
