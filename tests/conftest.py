@@ -25,6 +25,15 @@ from app.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 DEADLINE_S = 60.0
+TINY = {
+    "d_model": 16,
+    "nhead": 2,
+    "num_layers": 2,
+    "dim_feedforward": 32,
+    "max_seq_len": 256,
+    "batch_size": 2,
+}
+"""Settings of a run whose steps take milliseconds."""
 
 
 class WaitUntil(Protocol):
@@ -78,15 +87,7 @@ def corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_run(corpus_file: Path) -> dict[str, Any]:
     """The body of a POST /init whose steps take milliseconds."""
-    return {
-        "d_model": 16,
-        "nhead": 2,
-        "num_layers": 2,
-        "dim_feedforward": 32,
-        "max_seq_len": 256,
-        "batch_size": 2,
-        "corpus": str(corpus_file),
-    }
+    return TINY | {"corpus": str(corpus_file)}
 
 
 @pytest.fixture

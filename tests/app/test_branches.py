@@ -1,30 +1,16 @@
 """Forks, twins, other runs and their names, over REST."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from bitlm.history.replay import Replay
+from tests.app.rest import changes, checked, get, post, steered_run
 
 if TYPE_CHECKING:
     from tests.conftest import WaitUntil
-
-
-def get(client: FlaskClient, path: str, code: int = 200) -> dict[str, Any]:
-    return _checked(client.get(path), code)
-
-
-def post(
-    client: FlaskClient, path: str, body: dict[str, Any] | None = None, code: int = 200
-) -> dict[str, Any]:
-    return _checked(client.post(path, json=body or {}), code)
-
-
-def _checked(answer: Any, code: int) -> dict[str, Any]:
-    assert answer.status_code == code, answer.data
-    content: dict[str, Any] = answer.json
-    return content
 
 
 def losses(client: FlaskClient, run_id: str) -> list[float]:
@@ -33,34 +19,8 @@ def losses(client: FlaskClient, run_id: str) -> list[float]:
 
 
 @pytest.fixture
-def run_id(client: FlaskClient, tiny_run: dict[str, Any]) -> str:
-    """A run of 14 steps, steered from a page at steps 4 and 9."""
-    made = post(client, "/init", {**tiny_run, "checkpoint_interval": 6}, code=201)["run_id"]
-    post(client, "/train-step", {"steps": 4})
-    page = {"Origin": "http://127.0.0.1:5000"}
-    client.post("/config/telemetry", json={"lambda_K": 0.4}, headers=page)
-    post(client, "/train-step", {"steps": 5})
-    client.post("/config/telemetry", json={"lambda_K": 0.1, "c_floor": 0.2}, headers=page)
-    post(client, "/train-step", {"steps": 5})
-    return str(made)
-
-
-def changes(client: FlaskClient, run_id: str) -> list[dict[str, Any]]:
-    entries = get(client, f"/runs/{run_id}/journal")["entries"]
-    return [entry for entry in entries if entry["kind"] == "telemetry_changed"]
-
-
-def test_the_journal_says_who_when_at_which_step_and_what(client: FlaskClient, run_id: str) -> None:
-    first, second = changes(client, run_id)
-    assert (first["step"], first["source"]) == (4, "ui")
-    assert second["payload"]["changes"] == [
-        {"field": "lambda_K", "old": 0.4, "new": 0.1},
-        {"field": "c_floor", "old": 0.3, "new": 0.2},
-    ]
-    asked = [e for e in get(client, f"/runs/{run_id}/journal")["entries"] if e["kind"] == "steps_requested"]
-    assert [(e["step"], e["payload"]["steps"], e["source"]) for e in asked] == [
-        (0, 4, "rest"), (4, 5, "rest"), (9, 5, "rest"),
-    ]  # fmt: skip
+def run_id(client: FlaskClient, corpus_file: Path) -> str:
+    return steered_run(client, corpus_file)
 
 
 def test_a_twin_trains_by_itself_to_where_the_original_is_and_pauses(
@@ -92,30 +52,6 @@ def test_a_twin_trains_by_itself_to_where_the_original_is_and_pauses(
     assert post(client, "/train-step", {"steps": 1})["step"] == 15, "from there on it is a run like others"
 
 
-@pytest.mark.parametrize(
-    ("instead", "sentence"),
-    [
-        ({"lambda_C": -0.3}, "-0.3: use a number from 0 to 1"),
-        ({"lambda_K": 7}, "use a number from 0 to 1"),
-        ({}, "name one of"),
-        ({"steps": 3}, "there is no such setting; there are lambda_K"),
-    ],
-)
-def test_a_twin_with_something_impossible_instead_is_refused(
-    client: FlaskClient, run_id: str, instead: dict[str, Any], sentence: str
-) -> None:
-    body = {"event_id": changes(client, run_id)[0]["event_id"], "instead": instead}
-    assert sentence in post(client, f"/runs/{run_id}/twin", body, code=422)["detail"]
-    assert len(get(client, "/runs")["runs"]) == 1
-
-
-def test_steps_on_the_runs_own_text_cannot_be_left_out(client: FlaskClient, run_id: str) -> None:
-    entries = get(client, f"/runs/{run_id}/journal")["entries"]
-    asked = next(entry for entry in entries if entry["kind"] == "steps_requested")
-    body = {"event_id": asked["event_id"]}
-    assert "the same steps" in post(client, f"/runs/{run_id}/twin", body, code=409)["detail"]
-
-
 def test_undo_makes_the_run_of_before_the_change(
     client: FlaskClient, run_id: str, wait_until: "WaitUntil"
 ) -> None:
@@ -136,27 +72,6 @@ def test_a_fork_begins_at_its_checkpoint_with_other_settings(client: FlaskClient
     assert (origin["run_id"], origin["step"]) == (run_id, 6)
 
 
-@pytest.mark.parametrize(
-    ("body", "code", "sentence"),
-    [
-        ({"step": 5}, 404, "no checkpoint of step 5"),
-        ({"settings": {"seed": -1}}, 422, "seed=-1: use a whole number from 0"),
-        ({"settings": {"lambda_K": 0.2}}, 422, "give it as telemetry"),
-        ({"telemetry": {"lambda_C": -0.2}}, 422, "-0.2: use a number from 0 to 1"),
-        ({"settings": {"num_layers": 9}}, 422, "a fork can change"),
-        ({"telemetry": {"lambda_K": 3.0}}, 422, "use a number from 0 to 1"),
-        ({"at": 3}, 422, "there is no field of this name"),
-    ],
-)
-def test_a_wrong_fork_is_refused_and_the_run_stays_live(
-    client: FlaskClient, run_id: str, body: dict[str, Any], code: int, sentence: str
-) -> None:
-    assert sentence in post(client, f"/runs/{run_id}/fork", body, code=code)["detail"]
-    assert get(client, "/status")["run_id"] == run_id
-    assert len(get(client, "/runs")["runs"]) == 1
-    assert post(client, "/train-step", {"steps": 1})["step"] == 15
-
-
 def test_another_run_is_opened_where_it_was(
     client: FlaskClient, run_id: str, tiny_run: dict[str, Any]
 ) -> None:
@@ -173,22 +88,22 @@ def test_another_run_is_opened_where_it_was(
 
 def test_a_run_is_named_tagged_and_archived_one_at_a_time(client: FlaskClient, run_id: str) -> None:
     path = f"/runs/{run_id}"
-    _checked(client.patch(path, json={"name": "sharper"}), 200)
-    _checked(client.patch(path, json={"tags": ["lambda", "keep"]}), 200)
-    summary = _checked(client.patch(path, json={"archived": True}), 200)
+    checked(client.patch(path, json={"name": "sharper"}), 200)
+    checked(client.patch(path, json={"tags": ["lambda", "keep"]}), 200)
+    summary = checked(client.patch(path, json={"archived": True}), 200)
     assert (summary["name"], summary["tags"], summary["archived"]) == ("sharper", ["lambda", "keep"], True)
     assert get(client, "/status")["name"] == "sharper"
-    assert _checked(client.patch(path, json={"name": None}), 200)["name"] is None
-    _checked(client.patch(path, json={"name": ""}), 422)
+    assert checked(client.patch(path, json={"name": None}), 200)["name"] is None
+    checked(client.patch(path, json={"name": ""}), 422)
 
 
 def test_a_run_is_deleted_only_by_who_repeats_its_name(client: FlaskClient, run_id: str) -> None:
     path = f"/runs/{run_id}"
-    assert run_id in _checked(client.delete(path, json={"confirm": "yes"}), 422)["detail"]
+    assert run_id in checked(client.delete(path, json={"confirm": "yes"}), 422)["detail"]
     post(client, "/train/start")
-    _checked(client.delete(path, json={"confirm": run_id}), 409)
+    checked(client.delete(path, json={"confirm": run_id}), 409)
     post(client, "/train/pause")
-    _checked(client.delete(path, json={"confirm": run_id}), 200)
+    checked(client.delete(path, json={"confirm": run_id}), 200)
     get(client, path, code=404)
     assert get(client, "/status")["state"] == "empty"
     store = client.application.extensions["bitlm"].store
@@ -200,13 +115,13 @@ def test_checkpoints_are_saved_named_listed_and_deleted(client: FlaskClient, run
     saved = post(client, path, {"name": "before the fork"}, code=201)
     assert (saved["step"], saved["name"], saved["state"]) == (14, "before the fork", "good")
     assert [one["step"] for one in get(client, path)["checkpoints"]] == [14, 12, 6, 0]
-    renamed = _checked(client.patch(f"{path}/6", json={"name": "early"}), 200)
+    renamed = checked(client.patch(f"{path}/6", json={"name": "early"}), 200)
     assert renamed["name"] == "early"
-    left = _checked(client.delete(f"{path}/12", json={}), 200)["checkpoints"]
+    left = checked(client.delete(f"{path}/12", json={}), 200)["checkpoints"]
     assert [one["step"] for one in left] == [14, 6, 0]
-    _checked(client.delete(f"{path}/12", json={}), 404)
-    assert _checked(client.patch(f"{path}/6", json={}), 200)["name"] == "early", "nothing was said of it"
-    assert _checked(client.patch(f"{path}/6", json={"name": None}), 200)["name"] is None
+    checked(client.delete(f"{path}/12", json={}), 404)
+    assert checked(client.patch(f"{path}/6", json={}), 200)["name"] == "early", "nothing was said of it"
+    assert checked(client.patch(f"{path}/6", json={"name": None}), 200)["name"] is None
     events = get(client, f"/runs/{run_id}/events")["events"]
     assert [e["payload"] for e in events if e["kind"] == "checkpoint_deleted"] == [{"step": 12}]
 
@@ -244,34 +159,8 @@ def test_a_capsule_without_its_text_is_a_problem_and_no_half_file(client: FlaskC
 
 def test_the_first_checkpoint_of_a_branch_cannot_be_deleted(client: FlaskClient, run_id: str) -> None:
     branch = post(client, f"/runs/{run_id}/fork", {"step": 6}, code=201)["run_id"]
-    answer = _checked(client.delete(f"/runs/{branch}/checkpoints/6", json={}), 409)
+    answer = checked(client.delete(f"/runs/{branch}/checkpoints/6", json={}), 409)
     assert "delete the run instead" in answer["detail"]
-
-
-@pytest.mark.parametrize("name", ["csv", "jsonl", "report", "capsule"])
-def test_a_run_is_handed_over_as_a_file(client: FlaskClient, run_id: str, name: str) -> None:
-    answer = client.get(f"/runs/{run_id}/export/{name}")
-    assert answer.status_code == 200
-    ending = {"report": "html", "capsule": "capsule.zip"}.get(name, name)
-    assert f'attachment; filename="{run_id}.{ending}"' in answer.headers["Content-Disposition"]
-    client.patch(f"/runs/{run_id}", json={"name": "my λ run / 2"})
-    named = client.get(f"/runs/{run_id}/export/{name}").headers["Content-Disposition"]
-    assert f'filename="my--run-2-{run_id}.{ending}"' in named
-    assert f"filename*=UTF-8''my-%CE%BB-run-2-{run_id}.{ending}" in named
-    begins = {"csv": b"step,", "jsonl": b"{", "report": b"<!doctype html>", "capsule": b"PK"}
-    assert answer.data.startswith(begins[name])
-    assert client.get(f"/runs/{run_id}/export/pickle").status_code == 404
-    assert client.get(f"/runs/no-such-run/export/{name}").status_code == 404
-
-
-def test_a_table_has_the_columns_that_are_asked_for(client: FlaskClient, run_id: str) -> None:
-    answer = client.get(f"/runs/{run_id}/export/csv?columns=step,K")
-    head, first = answer.text.splitlines()[:2]
-    assert head == "step,K"
-    assert first.split(",")[0] == "1"
-    refused = get(client, f"/runs/{run_id}/export/csv?columns=step,k", code=422)
-    assert "there is no such column; the columns are step, at," in refused["detail"]
-    assert refused["errors"][0]["value"] == "k"
 
 
 def test_what_a_page_did_is_replayed_to_the_same_hashes(client: FlaskClient, run_id: str) -> None:
@@ -298,26 +187,3 @@ def test_what_a_page_did_is_replayed_to_the_same_hashes(client: FlaskClient, run
 def _paused(client: FlaskClient) -> dict[str, Any] | None:
     status = get(client, "/status")
     return status if status["state"] == "paused" else None
-
-
-def test_before_and_after_a_change_is_told_for_every_figure(client: FlaskClient, run_id: str) -> None:
-    first, second = changes(client, run_id)
-    found = get(client, f"/runs/{run_id}/effect?event={second['event_id']}")
-    assert (found["kind"], found["step"], found["since"], found["until"]) == ("telemetry_changed", 9, 4, None)
-    K = get(client, f"/runs/{run_id}/metrics")["columns"]["K"]
-    before = found["quantities"]["K"]["before"]
-    assert (before["first_step"], before["last_step"], before["values"]) == (6, 9, 4)
-    assert before["estimate"]["mean"] == pytest.approx(sum(K[5:9]) / 4)
-    assert found["quantities"]["depth_mean"]["verdict"] == "unknown"
-    assert get(client, f"/runs/{run_id}/effect?event={first['event_id']}")["until"] == 9
-
-
-def test_what_nothing_follows_from_has_no_before_and_after(client: FlaskClient, run_id: str) -> None:
-    assert "it has " in get(client, f"/runs/{run_id}/effect?event=99999", code=409)["detail"]
-    get(client, "/runs/nowhere/effect?event=1", code=404)
-    get(client, f"/runs/{run_id}/effect", code=422)
-
-
-def test_milestones_are_there_once_the_baselines_are(client: FlaskClient, run_id: str) -> None:
-    assert get(client, f"/runs/{run_id}/milestones") == {"run_id": run_id, "milestones": []}
-    get(client, "/runs/nowhere/milestones", code=404)
