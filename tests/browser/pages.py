@@ -31,6 +31,17 @@ def start_tiny_run(page: Page, corpus: Path) -> None:
     expect(state(page)).to_have_text("training")
 
 
+def train_tiny_run(page: Page, corpus: Path) -> None:
+    """Have a run trained as `start_tiny_run` does, asked for over REST: where the form is not the point."""
+    url = page.evaluate("() => location.origin")
+    if state(page).inner_text() == "training":
+        assert page.request.post(f"{url}/train/pause", data={}).ok
+    run_id = make_run(page, url, corpus.read_text())
+    expect(page.locator('[data-figure="run"]')).to_have_text(run_id)
+    assert page.request.post(f"{url}/train/start", data={}).ok
+    expect(state(page)).to_have_text("training")
+
+
 def make_run(page: Page, url: str, text: str, **settings: Any) -> str:
     """Make a run over REST whose steps take milliseconds; return its id."""
     small = {"size": "tiny", "d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 256}

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from tests.browser.conftest import OpenWindow
-from tests.browser.pages import make_run, open_form, set_exactly, start_tiny_run, state
+from tests.browser.pages import make_run, open_form, set_exactly, state, train_tiny_run
 from tests.conftest import RunningServer
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def test_an_empty_page(page: Page) -> None:
 
 
 def test_a_run_in_training(page: Page, corpus_file: Path) -> None:
-    start_tiny_run(page, corpus_file)
+    train_tiny_run(page, corpus_file)
     expect(page.locator('[data-reading="validation"]')).to_contain_text(".")
     page.locator(".anatomy summary").click()
     assert_accessible(page)

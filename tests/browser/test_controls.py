@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import EvaluateModule, OpenWindow
-from tests.browser.pages import hold, make_run, open_form, set_exactly, start_tiny_run, state
+from tests.browser.pages import hold, make_run, open_form, set_exactly, state, train_tiny_run
 from tests.conftest import RunningServer, Serve
 
 REPLAY_PATIENCE_MS = 180_000
@@ -28,7 +28,7 @@ def test_step_does_so_many_steps_and_no_more(
     page = open_window(server.url).page
     button = page.get_by_role("button", name="Step", exact=True)
     expect(button).to_have_attribute("title", re.compile("There is no run yet"))
-    start_tiny_run(page, corpus_file)
+    train_tiny_run(page, corpus_file)
     expect(button).to_be_disabled()
     expect(button).to_have_attribute("title", "Training is running: pause it first")
     page.get_by_role("button", name="Pause").click()
@@ -196,7 +196,7 @@ def test_two_people_see_what_the_other_does(
     server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     mine, theirs = open_window(server.url).page, open_window(server.url).page
-    start_tiny_run(mine, corpus_file)
+    train_tiny_run(mine, corpus_file)
     expect(state(theirs)).to_have_text("training")
     expect(figure(theirs, "step")).to_have_text(re.compile(r"^[1-9]"))
     slider = theirs.get_by_role("slider", name="λC")

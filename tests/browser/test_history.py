@@ -10,8 +10,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.bitlm.cli.program import answer_of
 from tests.browser.conftest import OpenWindow
-from tests.browser.pages import set_exactly, start_tiny_run, state
-from tests.conftest import RunningServer, Serve
+from tests.browser.pages import set_exactly, start_tiny_run, state, train_tiny_run
+from tests.conftest import TINY, RunningServer, Serve
 
 STEP = '[data-figure="step"]'
 
@@ -166,13 +166,13 @@ def wait_until_all_is_drawn(page: Page) -> None:
 @pytest.fixture
 def page(server: RunningServer, open_window: OpenWindow, corpus_file: Path) -> Page:
     """A page with a paused run that was steered once."""
+    server.ask("POST", "/init", {"size": "tiny", **TINY, "text": corpus_file.read_text()})
+    server.ask("POST", "/train-step", {"steps": 10})
+    server.ask("POST", "/config/telemetry", {"lambda_K": 0.4})
+    server.ask("POST", "/train-step", {"steps": 10})
+    server.ask("POST", "/train/pause", {})
     page = open_window(server.url).page
-    start_tiny_run(page, corpus_file)
-    train_on(page, 10)
-    set_exactly(page, "λ K", "0.4")
-    expect(page.locator('[data-setting="lambda_K"]')).to_contain_text("applied at step")
-    train_on(page, 10)
-    pause(page)
+    expect(state(page)).to_have_text("paused")
     return page
 
 
@@ -302,7 +302,7 @@ def test_after_a_kill_the_page_says_that_it_resumed_and_shows_what_it_showed(
 ) -> None:
     server = serve()
     page = open_window(server.url).page
-    start_tiny_run(page, corpus_file)
+    train_tiny_run(page, corpus_file)
     train_on(page, 40)
     set_exactly(page, "λ K", "0.4")
     expect(page.locator('[data-setting="lambda_K"]')).to_contain_text("applied at step")

@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenWindow
-from tests.browser.pages import open_form, set_exactly, start_tiny_run, state
+from tests.browser.pages import open_form, set_exactly, start_tiny_run, state, train_tiny_run
 from tests.conftest import RunningServer
 
 CHARTS = ("loss", "telemetry", "attention", "throughput", "cost", "memory")
@@ -96,7 +96,7 @@ def test_a_refused_setting_says_why_and_goes_back(
     server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     page = open_window(server.url).page
-    start_tiny_run(page, corpus_file)
+    train_tiny_run(page, corpus_file)
     set_exactly(page, "λ S", "4")
     row = page.locator('[data-setting="lambda_S"]')
     expect(row.get_by_role("alert")).to_have_text("λS is a number from 0 to 1.")
@@ -118,7 +118,7 @@ def test_zoom_is_shared_by_all_charts_and_survives_live_updates(
     server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     page = open_window(server.url).page
-    start_tiny_run(page, corpus_file)
+    train_tiny_run(page, corpus_file)
     expect(page.locator('[data-reading="validation"]')).to_have_text(re.compile(r"\d"))
     box = page.locator('[data-chart="telemetry"]').bounding_box()
     assert box is not None
@@ -164,7 +164,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
     server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     page = open_window(server.url, viewport={"width": 390, "height": 844}, color_scheme="dark").page
-    start_tiny_run(page, corpus_file)
+    train_tiny_run(page, corpus_file)
     page.locator(".anatomy summary").click()
     for chart in CHARTS + FOLDED_CHARTS:
         page.locator(f'[data-chart="{chart}"]').scroll_into_view_if_needed()
@@ -214,7 +214,7 @@ def test_floors_say_what_they_refuse_and_calibrate_sets_both_at_once(
 ) -> None:
     window = open_window(server.url)
     page = window.page
-    start_tiny_run(page, corpus_file)
+    train_tiny_run(page, corpus_file)
     page.get_by_role("button", name="Pause").click()
     expect(state(page)).to_have_text("paused")
     note = page.locator('[data-setting="s_floor"] [data-note]')

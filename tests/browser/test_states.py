@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import OpenWindow
-from tests.browser.pages import hold, make_run, start_tiny_run, state
+from tests.browser.pages import hold, make_run, state, train_tiny_run
 from tests.conftest import RunningServer, Serve, WaitUntil
 
 WATCH_WELCOME = """() => {
@@ -190,7 +190,7 @@ def test_a_run_that_was_stopped_can_go_on(
     server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     page = open_window(server.url).page
-    start_tiny_run(page, corpus_file)
+    train_tiny_run(page, corpus_file)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(state(page)).to_have_text("stopped")
     expect(page.locator("[data-banner]")).to_be_hidden()
