@@ -43,7 +43,7 @@ class WaitUntil(Protocol):
 LONGEST_FILES = (
     "test_crash.py",
     "browser/test_history.py",
-    "browser/test_main_job.py",
+    "browser/test_states.py",
 )
 """Begun first: a file goes to one process whole, and at the end the others would wait for it."""
 
