@@ -16,7 +16,7 @@ REFUSED: list[dict[str, Any]] = [
     {"corpus": "/no/such/text"},
     {"text": "too short"},
     {"autocast": "fp8"},
-    {"objective": "diffusion"},
+    {"objective": "mixed", "block_bytes": 5},
 ]
 
 

@@ -37,7 +37,7 @@ def trained(data_dir: Path) -> dict[str, Any]:
 
 
 def test_train_measures_the_held_out_part_beside_its_baselines(trained: dict[str, Any]) -> None:
-    keys = {"run_id", "steps", "bytes_seen", "bits_per_byte", "baselines", "milestones", "best_step"}
+    keys = {"run_id", "steps", "bytes_seen", "bits_per_byte", "bound", "baselines", "milestones", "best_step"}
     assert set(trained) == keys
     assert trained["steps"] == 30
     assert trained["bytes_seen"] == 30 * 4 * 128

@@ -214,7 +214,7 @@ def test_the_same_run_has_the_same_figures_at_the_same_looks(
 ) -> None:
     config = replace(model_config, mixing="reference", objective="mixed")
     one, other = (
-        list(islice(Session.create(store, model=config, training=training_config, corpus=corpus), 8))
+        list(islice(Session.create(store, model=config, training=training_config, corpus=corpus), 20))
         for _ in range(2)
     )
     for column in SEEN_COLUMNS:
