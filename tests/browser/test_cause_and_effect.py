@@ -17,6 +17,8 @@ PIXEL_OF = """([chart, step]) => {
     const axis = element._fullLayout.xaxis;
     return [left + axis._offset + axis.l2p(step), top + height / 2];
 }"""
+MARKS = """(step) => document.querySelector('[data-chart="telemetry"]').data
+    .some(({ name, x }) => name === "event" && x.includes(step))"""
 MARKED = "(module, [events, checkpoints]) => module.markersOf(events, checkpoints)"
 NAMES = ["alert", "change", "branch", "checkpoint"]
 OTHERS = ["validation_bits_per_byte", "bound_bits_per_byte", "validation_bound_bits_per_byte", "C", "S"]
@@ -223,6 +225,7 @@ def test_pointing_at_a_change_tells_what_the_chart_showed_before_and_after(
 ) -> None:
     window = open_window(steered.url)
     page = drawn(window.page)
+    page.wait_for_function(MARKS, arg=30)
     x, y = page.evaluate(PIXEL_OF, ["telemetry", 30])
     page.mouse.move(x - 40, y)
     page.mouse.move(x, y)
