@@ -142,7 +142,9 @@ class BitTransformer(nn.Module):
             ConfigError: The model was not made to denoise; or dropout draws, and has no key.
             GridOverflowError: An activation left the exact range; names the layer.
         """
-        return self.head(self._denoised(states, values, dropout_seed)[:, -states.shape[1] :])  # type: ignore[no-any-return]
+        masked = self._denoised(states, values, dropout_seed)[:, -states.shape[1] :]
+        trees: Tensor = self.head(masked)
+        return trees
 
     def denoise_and_predict(
         self,

@@ -5,6 +5,7 @@ from itertools import islice
 from math import log
 
 import pytest
+import torch
 
 from bitlm.bits import bytes_to_bits
 from bitlm.data import Corpus
@@ -139,6 +140,21 @@ def test_a_run_that_only_denoises_is_probed_by_denoising(
     nothing = bytes_to_bits(b"", parity=False)
     probed = Draw(run.model, nothing, PROBE_BYTES, 1.0, 1.0, key).in_other_mode().sample()
     assert lz_complexity(probed.payload_bits) == event.C
+
+
+def test_a_run_with_a_curriculum_begins_with_all_masked(
+    store: RunStore, corpus: Corpus, mixed: ModelConfig, training_config: TrainingConfig
+) -> None:
+    first = {}
+    for steps in (0, 1000):
+        training = replace(training_config, mask_curriculum_steps=steps, causal_share=0.0)
+        run = Session.create(store, model=mixed, training=training, corpus=corpus)
+        assert (run._learner._masked(torch.zeros(4, 32, dtype=torch.uint8)).masking.shares == 1).all() == (
+            steps > 0
+        )
+        first[steps] = run.step().bound_bits_per_byte
+        run.close()
+    assert first[0] != first[1000]
 
 
 def test_diffusion_is_a_mixed_run_without_causal_windows() -> None:

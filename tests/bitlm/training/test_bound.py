@@ -7,8 +7,9 @@ from math import comb, log, log2
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bitlm.bits import MASK, PAYLOAD_BITS
+from bitlm.bits import MASK, PAYLOAD_BITS, encode_frames
 from bitlm.data import Corpus
 from bitlm.diffusion import Denoising, Template, denoised, hidden_logits, hidden_nats, samples
 from bitlm.errors import ConfigError, CorpusError
@@ -21,6 +22,7 @@ from bitlm.training import (
     denoising_bound,
     masked_batch,
 )
+from bitlm.training.denoising import denoising_objective
 from tests.bitlm.diffusion.test_inference import lively
 
 TEXT = b"by count"
@@ -168,6 +170,16 @@ def test_a_curriculum_begins_with_all_masked_and_ends_with_all_shares(model_conf
         assert (shares[1.0] == 1).all()
         assert shares[0.75].min() > 0.74
         assert shares[0.0].min() < 0.3
+
+
+def test_with_blocks_the_true_text_s_next_bits_are_minimised_beside() -> None:
+    model = lively(block_bytes=4)
+    values = torch.arange(64, dtype=torch.uint8).reshape(2, 32) + 60
+    batch = masked_batch(values, model.config, 1)
+    found = denoising_objective(model, batch, mask_floor=1e-6, dropout_seed=None)
+    bits = encode_frames(values, parity=False)
+    causal = binary_cross_entropy_with_logits(model(bits).logits, bits.float())
+    torch.testing.assert_close(found.total, found.cross_entropy + causal)
 
 
 @pytest.mark.parametrize("estimator", ["time", "count"])
