@@ -20,6 +20,9 @@ const UNREACHABLE = {
   detail: "Check that it still runs where you started it (make run). Nothing you did was lost on the page.",
 };
 
+/** @param {Error} error @returns {boolean} Whether it was not BitLM that answered, if anybody did: the header says so, too. */
+export const isUnanswered = ({ problem }) => problem !== undefined && problem.status === undefined;
+
 async function reach(path, options) {
   try {
     return await fetch(path, { headers: { Accept: "application/json" }, cache: "no-store", ...options });

@@ -1,5 +1,6 @@
 // Doing runs again beside the live one: their progress, how they ended, and what became of them when the service did.
 
+import { isUnanswered } from "./api.js";
 import { whole } from "./format.js";
 
 const PAUSE_MS = 700;
@@ -74,7 +75,9 @@ export class Replays {
     }
   }
 
+  /** One follower for each run: of two, the slower would tell of a loss that was mended meanwhile. */
   async #follow(runId) {
+    if (this.followed.has(runId)) return;
     this.followed.add(runId);
     try {
       while (this.isRunning(runId)) {
@@ -98,7 +101,7 @@ export class Replays {
     try {
       return await this.api.replayed(runId);
     } catch (error) {
-      if (error.problem?.status === undefined) return null;
+      if (isUnanswered(error)) return null;
       throw error;
     }
   }

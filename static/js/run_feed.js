@@ -1,8 +1,10 @@
 // Keeps the page's state equal to the service's: a snapshot and cursors over REST, then what the socket pushes.
 
+import { isUnanswered } from "./api.js";
 import { dropAfter, lastStep, mergeColumns, rowCount, rowsAfter } from "./metrics.js";
 
 const MOST_ROWS = 6000;
+const PAUSE_MS = 1000;
 const NOTHING = { metrics: {}, events: [] };
 
 /** The last step and the last event of what is known. */
@@ -72,8 +74,14 @@ export class RunFeed {
 
   /** Ask for everything after the cursors; one refresh at a time. @returns {Promise<void>} */
   refresh() {
-    this.working = this.working.then(() => this.#refresh()).catch(this.onError);
+    this.working = this.working.then(() => this.#refresh()).catch((error) => this.#fail(error));
     return this.working;
+  }
+
+  /** That nobody answers is said by the header, and it is asked again: when the socket is up again, or soon where it is. */
+  #fail(error) {
+    if (isUnanswered(error)) setTimeout(() => this.store.get().connection === "connected" && this.refresh(), PAUSE_MS);
+    else this.onError(error);
   }
 
   /** Take a Status that came as the answer to a command. @param {object} status */

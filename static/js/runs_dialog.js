@@ -1,5 +1,6 @@
 // All runs: find, open, name, tag, put away, throw away, do again, hand over, and lay beside the live one.
 
+import { isUnanswered } from "./api.js";
 import { button, element } from "./dom.js";
 import { sentence } from "./events.js";
 import { fixed, whole } from "./format.js";
@@ -58,7 +59,7 @@ export class RunsDialog {
       const changed = ["status", "overlays", "busy"].filter((part) => state[part] !== previous[part]);
       if (!dialog.open || changed.length === 0) return;
       const isAnother = state.status?.run_id !== previous.status?.run_id || state.status?.state !== previous.status?.state;
-      if (isAnother) this.refresh();
+      if (isAnother) this.refresh({ isAsked: false });
       else if (changed.includes("overlays") || changed.includes("busy")) this.#show();
       if (isAnother || changed.includes("overlays")) this.#compare();
     });
@@ -76,8 +77,12 @@ export class RunsDialog {
     return this.trash.getAttribute("aria-pressed") === "true";
   }
 
-  /** Ask for the list; of several answers the one asked for last is shown, whichever comes last. @returns {Promise<void>} */
-  async refresh() {
+  /**
+   * Ask for the list; of several answers the one asked for last is shown, whichever comes last.
+   * @param {{isAsked?: boolean}} why Whether somebody wanted it: else the header alone says that nobody answers.
+   * @returns {Promise<void>}
+   */
+  async refresh({ isAsked = true } = {}) {
     const asked = (this.asked += 1);
     const { isTrash } = this;
     try {
@@ -87,7 +92,7 @@ export class RunsDialog {
       this.replays.adopt(runs);
       if (!isTrash) this.store.update({ runCount: runs.length });
     } catch (error) {
-      this.toasts.problem(error);
+      if (isAsked || !isUnanswered(error)) this.toasts.problem(error);
     }
     this.#show();
   }

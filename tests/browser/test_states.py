@@ -147,6 +147,19 @@ def test_the_past_of_a_run_is_asked_for_once(
     assert sum("metrics?since=-1" in url for url in asked) == 1
 
 
+def test_what_nobody_answered_is_asked_again_without_a_message(
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    page = open_window(server.url).page
+    make_run(page, server.url, corpus_file.read_text())
+    assert page.request.post(f"{server.url}/train-step", data={"steps": 3}).ok
+    page.goto("about:blank")
+    page.route("**/status", lambda route: route.abort(), times=2)  # once for the page, once for its socket
+    with page.expect_request("**/metrics?since=-1*"):
+        page.goto(server.url)
+    expect(page.locator(".toast-problem")).to_have_text([])
+
+
 def test_after_the_socket_was_cut_no_step_is_missing_and_no_event(
     server: RunningServer, open_window: OpenWindow, corpus_file: Path, wait_until: WaitUntil
 ) -> None:
