@@ -1,12 +1,11 @@
 """How the weights move: Muon for the trunk's matrices, AdamW for everything else."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Module, Parameter
-from torch.optim import AdamW, Optimizer
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic that drives singular values towards 1 fastest (Jordan 2024)."""
@@ -15,6 +14,8 @@ ITERATIONS = 5
 
 MATRIX = 2
 """Dimensions of what Muon can orthogonalise."""
+
+State = dict[str, Tensor]
 
 
 def orthogonalize(matrices: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
@@ -55,48 +56,130 @@ def _is_tall(matrix: Tensor) -> bool:
     return matrix.size(0) > matrix.size(1)
 
 
-class Muon(Optimizer):
+class Muon:
     """Momentum orthogonalised: every direction of a matrix moves at the same speed.
 
     torch.optim.Muon works in bf16, which a CPU without AVX512-BF16 runs many times slower, so
     this one stays in fp32.
 
     Args:
-        params: Matrices only.
-        lr: Step size.
+        parameters: Matrices only.
+        learning_rate: Step size.
+        weight_decay: Decoupled, as a share of the step size.
         momentum: Decay of the (Nesterov) momentum.
-        weight_decay: Decoupled, as a share of lr.
+
+    Attributes:
+        states: For each parameter what is remembered of its gradients; empty before its first.
     """
 
     def __init__(
-        self, params: Iterable[Parameter], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        parameters: Iterable[Parameter],
+        *,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        momentum: float = 0.95,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.parameters = list(parameters)
+        self.learning_rate = learning_rate
+        self.states: list[State] = [{} for _ in self.parameters]
+        self._momentum_decay = momentum
+        self._weight_decay = weight_decay
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override] # no closures here
+    def step(self) -> None:
         """Update every matrix that has a gradient."""
-        if closure is not None:
-            raise ValueError("Muon takes no closure: compute the gradients, then call step().")
-        for group in self.param_groups:
-            of_side: dict[int, list[Parameter]] = {}
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    of_side.setdefault(min(parameter.shape), []).append(parameter)
-            for parameters in of_side.values():
-                directions = orthogonalize([self._momentum(one, group["momentum"]) for one in parameters])
-                for parameter, direction in zip(parameters, directions, strict=True):
-                    scale = max(1.0, parameter.size(0) / parameter.size(1)) ** 0.5
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(direction, alpha=-group["lr"] * scale)
+        of_side: dict[int, list[int]] = {}
+        for index, parameter in enumerate(self.parameters):
+            if parameter.grad is not None:
+                of_side.setdefault(min(parameter.shape), []).append(index)
+        for indices in of_side.values():
+            directions = orthogonalize([self._momentum(index) for index in indices])
+            for index, direction in zip(indices, directions, strict=True):
+                parameter = self.parameters[index]
+                scale = max(1.0, parameter.size(0) / parameter.size(1)) ** 0.5
+                parameter.mul_(1 - self.learning_rate * self._weight_decay)
+                parameter.add_(direction, alpha=-self.learning_rate * scale)
 
-    def _momentum(self, parameter: Parameter, decay: float) -> Tensor:
+    def _momentum(self, index: int) -> Tensor:
         """Take in a parameter's gradient; return the Nesterov momentum."""
-        gradient, state = parameter.grad, self.state[parameter]
+        parameter, state = self.parameters[index], self.states[index]
+        gradient = parameter.grad
         assert gradient is not None, "a parameter without a gradient does not move"
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
+        decay = self._momentum_decay
         return gradient.lerp(state["momentum_buffer"].lerp_(gradient, 1 - decay), decay)
+
+
+class AdamW:
+    """Adam with decoupled weight decay: torch's own fused update, without its `Optimizer`.
+
+    Making one of those imports torch's compiler: a second and 75 MB for every process that trains.
+
+    Args:
+        parameters: What it moves.
+        learning_rate: Step size.
+        weight_decay: Decoupled, as a share of the step size.
+        betas: Decay of the gradient's mean and of its square's.
+
+    Attributes:
+        states: For each parameter what is remembered of its gradients; empty before its first.
+
+    Source: Loshchilov & Hutter, "Decoupled weight decay regularization", 2019.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        *,
+        learning_rate: float,
+        weight_decay: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.95),
+    ) -> None:
+        self.parameters = list(parameters)
+        self.learning_rate = learning_rate
+        self.states: list[State] = [{} for _ in self.parameters]
+        self._weight_decay = weight_decay
+        self._betas = betas
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        parameters: list[Tensor] = []
+        gradients: list[Tensor] = []
+        states: list[State] = []
+        for parameter, state in zip(self.parameters, self.states, strict=True):
+            if parameter.grad is not None:
+                parameters.append(parameter)
+                gradients.append(parameter.grad)
+                states.append(state or self._begin(parameter, state))
+        if not parameters:
+            return
+        steps, means, squares = (
+            [state[key] for state in states] for key in ("step", "exp_avg", "exp_avg_sq")
+        )
+        torch._foreach_add_(steps, 1)
+        torch._fused_adamw_(
+            parameters,
+            gradients,
+            means,
+            squares,
+            [],
+            steps,
+            lr=self.learning_rate,
+            beta1=self._betas[0],
+            beta2=self._betas[1],
+            weight_decay=self._weight_decay,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def _begin(self, parameter: Parameter, state: State) -> State:
+        mean, square = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        state.update(step=torch.zeros(()), exp_avg=mean, exp_avg_sq=square)
+        return state
 
 
 class HybridOptimizer:
@@ -106,20 +189,19 @@ class HybridOptimizer:
         self, model: Module, *, learning_rate: float, matrix_learning_rate: float, weight_decay: float
     ) -> None:
         matrices, others = split_parameters(model)
-        self.muon = Muon(matrices, lr=matrix_learning_rate, weight_decay=weight_decay)
-        self.adamw = AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True)
-        self._peaks = {self.muon: matrix_learning_rate, self.adamw: learning_rate}
+        self.muon = Muon(matrices, learning_rate=matrix_learning_rate, weight_decay=weight_decay)
+        self.adamw = AdamW(others, learning_rate=learning_rate, weight_decay=weight_decay)
+        self._named = (("muon", self.muon, matrix_learning_rate), ("adamw", self.adamw, learning_rate))
 
     def set_learning_rate_factor(self, factor: float) -> None:
         """Use `factor` of each peak learning rate from the next step on."""
-        for optimizer, peak in self._peaks.items():
-            for group in optimizer.param_groups:  # looked up anew: loading state replaces the groups
-                group["lr"] = peak * factor
+        for _, optimizer, peak in self._named:
+            optimizer.learning_rate = peak * factor
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        self.muon.zero_grad(set_to_none=True)
-        self.adamw.zero_grad(set_to_none=True)
+        for parameter in (*self.muon.parameters, *self.adamw.parameters):
+            parameter.grad = None
 
     def step(self) -> None:
         """Move the weights by their gradients."""
@@ -128,25 +210,22 @@ class HybridOptimizer:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all state, named so that `load_tensors` puts it back."""
-        return {f"{name}.{index}.{key}": value for name, index, key, value in self._entries()}
-
-    def _entries(self) -> Iterator[tuple[str, int, str, Tensor]]:
-        for name, optimizer in (("muon", self.muon), ("adamw", self.adamw)):
-            for index, values in optimizer.state_dict()["state"].items():
-                for key, value in values.items():
-                    yield name, index, key, value
+        return {
+            f"{name}.{index}.{key}": value
+            for name, optimizer, _ in self._named
+            for index, state in enumerate(optimizer.states)
+            for key, value in state.items()
+        }
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Put back what `tensors` returned."""
-        for name, optimizer in (("muon", self.muon), ("adamw", self.adamw)):
-            state: dict[int, dict[str, Tensor]] = {}
+        for name, optimizer, _ in self._named:
+            states: list[State] = [{} for _ in optimizer.parameters]
             for key, value in tensors.items():
                 owner, index, entry = key.split(".")
                 if owner == name:
-                    state.setdefault(int(index), {})[entry] = value
-            optimizer.load_state_dict(
-                {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-            )
+                    states[int(index)][entry] = value.clone()
+            optimizer.states = states
 
 
 def split_parameters(model: Module) -> tuple[list[Parameter], list[Parameter]]:

@@ -110,8 +110,7 @@ def die_deleting(audited: str, nth: int, settings: Settings, data_dir: Path) -> 
 def killed() -> Callable[..., None]:
     """Call a function in a process of its own, which it kills."""
     context = multiprocessing.get_context("forkserver")
-    # torch imports its compiler, for a second, when a process makes its first optimizer.
-    context.set_forkserver_preload(["bitlm.session", "torch._dynamo", __name__])
+    context.set_forkserver_preload(["bitlm.session", __name__])
 
     def run(function: Callable[..., None], *arguments: object) -> None:
         process = context.Process(target=function, args=arguments)

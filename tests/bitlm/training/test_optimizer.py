@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.training import HybridOptimizer, Muon
-from bitlm.training.optimizer import orthogonalize, split_parameters
+from bitlm.training.optimizer import AdamW, orthogonalize, split_parameters
 
 
 @given(rows=st.integers(2, 24), columns=st.integers(2, 24), seed=st.integers(0, 1000))
@@ -58,10 +60,45 @@ def test_muon_moves_a_matrix_by_the_same_amount_whatever_the_gradients_size() ->
     for scale in (1.0, 1000.0):
         weight = torch.nn.Parameter(torch.zeros(4, 4))
         weight.grad = scale * torch.eye(4)
-        Muon([weight], lr=0.1).step()
+        Muon([weight], learning_rate=0.1).step()
         moved.append(weight.detach().clone())
     assert torch.allclose(moved[0], moved[1], atol=1e-6)
     assert torch.all(moved[0].diag() < -0.05)
+
+
+def test_adamw_is_torchs_fused_one_to_the_last_bit() -> None:
+    def weights() -> list[torch.nn.Parameter]:
+        draw = torch.Generator().manual_seed(0)
+        shapes = ((7, 5), (33,), (), (2, 3, 4))
+        return [torch.nn.Parameter(torch.randn(shape, generator=draw)) for shape in shapes]
+
+    ours, theirs = weights(), weights()
+    optimizer = AdamW(ours, learning_rate=0.03, weight_decay=0.1)
+    other = torch.optim.AdamW(theirs, lr=0.03, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    for step in range(1, 9):
+        draw = torch.Generator().manual_seed(step)
+        for index, (one, twin) in enumerate(zip(ours, theirs, strict=True)):
+            has_gradient = step % 3 != index  # each is left out of some steps, as what nothing denoised is
+            one.grad = torch.randn(one.shape, generator=draw) if has_gradient else None
+            twin.grad = None if one.grad is None else one.grad.clone()
+        optimizer.learning_rate = other.param_groups[0]["lr"] = 0.03 / step
+        optimizer.step()
+        other.step()
+        assert all(torch.equal(one, twin) for one, twin in zip(ours, theirs, strict=True))
+
+
+def test_training_starts_without_torchs_compiler() -> None:
+    program = """
+import sys
+from bitlm.model import BitTransformer, ModelConfig
+from bitlm.training import Trainer, TrainingConfig
+import torch
+trainer = Trainer(BitTransformer(ModelConfig(num_layers=1)), TrainingConfig())
+trainer.update(torch.zeros(1, 64, dtype=torch.uint8), rate_factor=1.0, dropout_seed=0)
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize("use_act", [False, True])
