@@ -16,6 +16,7 @@ from bitlm.model import (
     reversibility,
 )
 from bitlm.reference import ReferenceModel
+from bitlm.run_length import RunLengths, batch_rle_decode, batch_rle_encode
 from bitlm.safety import hil_safe_inference, safe_sample_with_retry
 from bitlm.session import RunStore, Session, preset
 from bitlm.streaming_gate import StreamingGate
@@ -41,12 +42,15 @@ __all__ = [
     "ModelOutput",
     "ReferenceModel",
     "Reversibility",
+    "RunLengths",
     "RunStore",
     "SafetyGate",
     "SafetyGateError",
     "Session",
     "StreamingGate",
     "TrainingConfig",
+    "batch_rle_decode",
+    "batch_rle_encode",
     "bits_to_text",
     "choose_memory",
     "cpu_autocast",

@@ -12,6 +12,8 @@ BitLMError
 ├── RunBusyError           another process is writing this run
 ├── CheckpointError        a checkpoint is damaged, or needed where it is
 │   └── CheckpointNotFoundError  there is none of that step
+├── CompressionError       a compressed file is damaged, or none of ours
+│   └── OtherModelError    it was made with another model, or this machine computes otherwise
 ├── StorageFullError       the disk is full
 ├── StoreVersionError      the data folder was written by a newer BitLM
 ├── JournalError           a run's journal cannot be followed, or not as asked
@@ -133,6 +135,14 @@ class CheckpointError(BitLMError):
 
 class CheckpointNotFoundError(CheckpointError, LookupError):
     """A run has no checkpoint of that step."""
+
+
+class CompressionError(BitLMError, ValueError):
+    """A compressed file does not give back what went into it; nothing is written in its place."""
+
+
+class OtherModelError(CompressionError):
+    """A compressed file was made with another model, or on a machine that computes otherwise."""
 
 
 class StorageFullError(BitLMError, OSError):

@@ -185,7 +185,7 @@ def generate(
     Source: top-p, Holtzman et al., "The Curious Case of Neural Text Degeneration", ICLR 2020.
     """
     _check_settings(max_new_bytes, temperature, top_p, stop)
-    reader = _Reader(model, [bits_to_bytes(prompt, parity=model.config.parity)])
+    reader = Reader(model, [bits_to_bytes(prompt, parity=model.config.parity)])
     steps = _emit(reader, Sampling(temperature, top_p, [seed]), max_new_bytes, alternatives)
     return _until_end(steps, _Ending(stop))
 
@@ -227,16 +227,21 @@ def generate_batch(
     for length in sorted({len(history) for history in histories}):
         rows = [row for row, history in enumerate(histories) if len(history) == length]
         sampling = Sampling(temperature, top_p, [seeds[row] for row in rows])
-        reader = _Reader(model, [histories[row] for row in rows])
+        reader = Reader(model, [histories[row] for row in rows])
         texts = _until_all_end(_emit(reader, sampling, max_new_bytes), [_Ending(stop) for _ in rows])
         samples |= {row: collect(text, model.config.parity) for row, text in zip(rows, texts, strict=True)}
     return [samples[row] for row in range(len(prompts))]
 
 
-class _Reader:
+class Reader:
     """Feeds decided patches to a model, for texts of equal length side by side.
 
-    Past the window, it starts again from the window's last half.
+    Past the window, it starts again from the window's last half. What it predicts for a text is the same to
+    the last bit whatever stands beside it, which is what `bitlm.compression` rests on.
+
+    Args:
+        model: Never in dropout here, whatever its mode.
+        histories: What each text begins with, all of one length; may be empty.
     """
 
     def __init__(self, model: BitTransformer, histories: Sequence[bytes]) -> None:
@@ -295,7 +300,7 @@ class _Ending:
 
 
 def _emit(
-    reader: _Reader, sampling: Sampling, max_new_bytes: int, alternatives: int = 0
+    reader: Reader, sampling: Sampling, max_new_bytes: int, alternatives: int = 0
 ) -> Iterator[list[GeneratedByte]]:
     """Yield the next byte of every text, whether or not a text has ended."""
     for index in range(max_new_bytes):
@@ -326,7 +331,7 @@ def _until_all_end(
     return texts
 
 
-def _next_bytes(reader: _Reader, sampling: Sampling, index: int, alternatives: int) -> list[GeneratedByte]:
+def _next_bytes(reader: Reader, sampling: Sampling, index: int, alternatives: int) -> list[GeneratedByte]:
     patch_bits = reader.config.patch_bits
     uniforms = sampling.uniforms(index, PAYLOAD_BITS // patch_bits)
     values = np.zeros(len(uniforms), dtype=np.int64)
