@@ -1,17 +1,29 @@
 """What well-known compressors and the reference model need for the same text."""
 
 import bz2
-import gzip
 import lzma
+import zlib
 from collections.abc import Callable
+from typing import BinaryIO, Protocol
 
 from bitlm.data import Corpus
 from bitlm.reference import ReferenceModel
 
-_COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda data: gzip.compress(data, compresslevel=9, mtime=0),
-    "bzip2": lambda data: bz2.compress(data, compresslevel=9),
-    "xz": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
+_PIECE_BYTES = 1 << 20
+
+
+class _Compressor(Protocol):
+    """What the standard library's compressors have in common."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+_COMPRESSORS: dict[str, Callable[[], _Compressor]] = {
+    "gzip": lambda: zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16),  # with gzip's header
+    "bzip2": lambda: bz2.BZ2Compressor(9),
+    "xz": lambda: lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME),
 }
 
 
@@ -26,11 +38,25 @@ def baselines(corpus: Corpus, reference: ReferenceModel) -> dict[str, float]:
         corpus: The text; its held-out tenth is what is measured.
         reference: Fitted on the corpus's training part.
     """
-    added = {name: _added_bits_per_byte(corpus, compress) for name, compress in _COMPRESSORS.items()}
+    added = {name: _added_bits_per_byte(corpus, make) for name, make in _COMPRESSORS.items()}
     orders = reference.bits_per_byte_of_orders(corpus.held_out, history=corpus.train)
     return added | {f"order-{k}": bits_per_byte for k, bits_per_byte in enumerate(orders)}
 
 
-def _added_bits_per_byte(corpus: Corpus, compress: Callable[[bytes], bytes]) -> float:
-    added_bytes = len(compress(corpus.data)) - len(compress(corpus.train))
-    return 8 * added_bytes / len(corpus.held_out)
+def compressed_bytes(source: BinaryIO) -> dict[str, int]:
+    """Return how many bytes each compressor makes of a file alone, at its best level; read to its end."""
+    compressors = {name: make() for name, make in _COMPRESSORS.items()}
+    sizes = dict.fromkeys(compressors, 0)
+    while piece := source.read(_PIECE_BYTES):
+        for name, compressor in compressors.items():
+            sizes[name] += len(compressor.compress(piece))
+    return {name: sizes[name] + len(compressor.flush()) for name, compressor in compressors.items()}
+
+
+def _added_bits_per_byte(corpus: Corpus, make: Callable[[], _Compressor]) -> float:
+    with_held_out, without = (_length(make(), data) for data in (corpus.data, corpus.train))
+    return 8 * (with_held_out - without) / len(corpus.held_out)
+
+
+def _length(compressor: _Compressor, data: bytes) -> int:
+    return len(compressor.compress(data)) + len(compressor.flush())

@@ -75,7 +75,9 @@ def _check_runs(runs: RunLengths) -> None:
     begins, batch = runs.begins, len(runs.first_bits)
     whole = len(begins) == batch + 1 and begins[0] == 0 and begins[-1] == len(runs.lengths)
     if not whole or bool((np.diff(begins) < 0).any()) or bool((runs.lengths < 1).any()):
-        raise BitFormatError("the runs are not cut into rows, or one is empty; give what batch_rle_encode gave.")
+        raise BitFormatError(
+            "the runs are not cut into rows, or one is empty; give what batch_rle_encode gave."
+        )
     ends = np.concatenate([[0], np.cumsum(runs.lengths)])[begins]
     is_whole: Bool[np.ndarray, " row"] = np.diff(ends) == runs.row_bits
     if not bool(is_whole.all()):

@@ -2,11 +2,13 @@
 
 import time
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import typer
 
 from bitlm.bits import PAYLOAD_BITS, bytes_to_bits
+from bitlm.compression import compress, decompress
 from bitlm.earlier_counts import EarlierCounts
 from bitlm.gate import SafetyGate
 from bitlm.generation import collect, generate
@@ -43,3 +45,7 @@ def _run_everything(patch_bits: int) -> None:
     model(bytes_to_bits(TEXT[:2])[None], counts=counts).logits.sum().backward()
     sample = collect(generate(model, bytes_to_bits(TEXT[:2]), max_new_bytes=1, top_p=0.9), parity=False)
     SafetyGate().judge(sample, model.reference)
+    small = BytesIO()
+    compress(model, BytesIO(TEXT), small)
+    small.seek(0)
+    decompress(model, small, BytesIO())

@@ -12,6 +12,7 @@ from bitlm.cli.calibrate import calibrate
 from bitlm.cli.capsule import capsule, verify
 from bitlm.cli.checkpoints import checkpoints
 from bitlm.cli.compile import compile_functions
+from bitlm.cli.compress import compress, decompress
 from bitlm.cli.denoise import denoise
 from bitlm.cli.effect import effect
 from bitlm.cli.evaluate import evaluate
@@ -63,6 +64,8 @@ app.command()(generate)
 app.command()(denoise)
 app.command()(samples)
 app.command()(evaluate)
+app.command()(compress)
+app.command()(decompress)
 app.command()(calibrate)
 app.command()(journal)
 app.command()(effect)

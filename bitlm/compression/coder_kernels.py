@@ -81,7 +81,17 @@ def probability_of_one(logit: float) -> np.uint64:
     small = exponential(-abs(value))
     rarer = np.uint64(np.int64(to_whole(small / (ONE + small) * SCALE)))
     rarer = max(rarer, UNIT)
-    return CERTAIN - rarer if value >= 0 else rarer  # type: ignore[no-any-return]
+    return CERTAIN - rarer if value >= 0 else rarer
+
+
+@compiled
+def probabilities_of_ones(logits: Logits) -> Words:
+    """Return `probability_of_one` of each node: [lane, node]."""
+    found = np.empty(logits.shape, np.uint64)
+    for lane in range(logits.shape[0]):
+        for node in range(logits.shape[1]):
+            found[lane, node] = probability_of_one(logits[lane, node])
+    return found
 
 
 @compiled
@@ -133,7 +143,7 @@ def encode(logits: Logits, leaves: Indices, patch_bits: int, going: Flags, writi
 @compiled
 def finish(writing: Writing) -> None:
     """Write what still tells each lane's interval: one byte at most, as zeros are read after the end."""
-    low, width, lengths, out = writing
+    low, _, lengths, out = writing
     for lane in range(len(low)):
         begin = low[lane]
         if begin == NOTHING:

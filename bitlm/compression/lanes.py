@@ -16,27 +16,36 @@ from bitlm.generation import Reader
 from bitlm.model import BitTransformer
 from bitlm.parallel import share
 
-BLOCK_BYTES = 1 << 20
-"""Bytes that are cut into lanes together; so much is held in memory."""
+BLOCK_LOG2 = 20
+"""Binary logarithm of the bytes that are cut into lanes together and held in memory."""
 
 MOST_LANES = 32
-LEAST_LANE_BYTES = 1 << 12
+LEAST_LANE_BYTES = 1 << 13
 """A shorter lane would cost more for its beginning than 1 % of what it takes."""
 
 HOPELESS_BYTES = 128
 """A lane that is so much longer than its bytes so far is given up."""
 
 Progress = Callable[[int], None]
-"""Told how many more bytes are done."""
+"""Told how many more bytes are done; from any of the threads that share the lanes."""
 
 
-def lane_lengths(length: int) -> Int64[np.ndarray, "lane"]:
+def untold(_more: int) -> None:
+    """Let progress pass without telling anyone."""
+
+
+def lane_count(length: int) -> int:
+    """Return how many lanes a block of this length is cut into."""
+    return min(MOST_LANES, max(1, length // LEAST_LANE_BYTES))
+
+
+def lane_lengths(length: int, lanes: int) -> Int64[np.ndarray, "lane"]:
     """Return how long the lanes of a block are; they differ by one at most, and longer ones come first.
 
     Args:
-        length: Of the block, at least 1.
+        length: Of the block.
+        lanes: How many, at most a lane a byte.
     """
-    lanes = min(MOST_LANES, max(1, length // LEAST_LANE_BYTES))
     return length // lanes + (np.arange(lanes) < length % lanes)
 
 
@@ -51,7 +60,7 @@ def encode_block(model: BitTransformer, block: bytes, progress: Progress) -> lis
     Raises:
         GridOverflowError: The model's weights are not finite.
     """
-    lengths = lane_lengths(len(block))
+    lengths = lane_lengths(len(block), lane_count(len(block)))
     rows = _rows(block, lengths)
     coded: list[bytes] = [b""] * len(lengths)
 
@@ -74,7 +83,7 @@ def decode_block(model: BitTransformer, lanes: Sequence[bytes], length: int, pro
     Raises:
         GridOverflowError: The model's weights are not finite.
     """
-    lengths = lane_lengths(length)
+    lengths = lane_lengths(length, len(lanes))
     decoded = list(lanes)
     coded = [lane for lane, size in enumerate(lengths) if len(lanes[lane]) < size]
     progress(length - int(lengths[coded].sum()))

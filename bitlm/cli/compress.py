@@ -1,0 +1,172 @@
+"""`bitlm compress` and `bitlm decompress`: a file as a run's model codes it, and back to the last byte."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from bitlm import compression
+from bitlm.baselines import compressed_bytes
+from bitlm.cli.export import Force, refuse_to_overwrite
+from bitlm.cli.opening import open_run
+from bitlm.cli.options import (
+    DEFAULT_DATA_DIR,
+    WHICH_RUN,
+    Checkpoint,
+    DataDir,
+    Json,
+    Run,
+    default_threads,
+)
+from bitlm.cli.printing import text_console
+from bitlm.compression import Progress
+from bitlm.errors import ConfigError
+from bitlm.history.aside import written_aside
+from bitlm.session import Session
+
+SUFFIX = ".bitlm"
+
+File = Annotated[Path, typer.Argument(help="What is read.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads (default: cores - 1); no bit depends on it.")
+]
+
+
+def compress(
+    file: File,
+    run: Run = "latest",
+    checkpoint: Checkpoint = None,
+    output: Annotated[Path | None, typer.Option(help="What is written (default: FILE.bitlm).")] = None,
+    force: Force = False,
+    threads: Threads = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Write a file as a run's model codes it: in as many bits as `evaluate` says, within 1 %.
+
+    Only the same checkpoint gives it back, which the file names: give that checkpoint a name of yours, and
+    it is kept. Any bytes will do; what the model would make longer is kept as it is.
+
+    Examples:
+      python -m bitlm compress letter.txt
+
+      python -m bitlm compress letter.txt --run 20261122-120000-ab12 --checkpoint 400 --output letter.bitlm
+
+      python -m bitlm checkpoints name 20261122-120000-ab12 400 "compresses my letters"
+    """
+    place = output or file.with_name(file.name + SUFFIX)
+    refuse_to_overwrite(place, force=force)
+    with file.open("rb") as source:
+        session = open_run(data_dir, run, checkpoint)
+        if session.telemetry.causal_share == 0.0:
+            raise ConfigError(
+                "run", session.run_id, "it only denoises: compress with one that reads on as well."
+            )
+        name = f"{session.run_id}@{session.step_count}"
+        length = file.stat().st_size
+        began = _begin(threads)
+        with written_aside(place) as target, _bar("compressing", length) as progress:
+            compression.compress(session.model, source, target, name=name, progress=progress)
+        seconds = time.perf_counter() - began
+        source.seek(0)
+        alone = compressed_bytes(source)
+    coded = place.stat().st_size
+    result = _result(file, place, session, length, coded, seconds)
+    if as_json:
+        typer.echo(json.dumps({**result, "alone_bytes": alone}))
+        return
+    beside = " · ".join(f"{other} {size:,}" for other, size in alone.items())
+    typer.echo(f"{place}: {length:,} → {coded:,} bytes, {_told(length, coded, seconds)}; alone {beside}")
+
+
+def decompress(
+    file: File,
+    run: Annotated[str | None, typer.Option(help=f"{WHICH_RUN} (default: what the file names)")] = None,
+    checkpoint: Checkpoint = None,
+    output: Annotated[
+        Path | None, typer.Option(help="What is written (default: FILE without .bitlm).")
+    ] = None,
+    force: Force = False,
+    threads: Threads = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Give back what `compress` made small, with the run and the checkpoint that the file names.
+
+    The output is there once its checksum is right, and not before: a damaged file or another model is an
+    error, and never other bytes.
+
+    Examples:
+      python -m bitlm decompress letter.txt.bitlm
+
+      python -m bitlm decompress letter.txt.bitlm --output again.txt --force
+    """
+    place = output or _without_suffix(file)
+    refuse_to_overwrite(place, force=force)
+    with file.open("rb") as source:
+        header = compression.read_header(source)
+        source.seek(0)
+        named, _, step = header.name.rpartition("@")
+        if run is None:
+            if not named or not step.isdecimal():
+                raise ConfigError("run", None, "the file names none: say with --run which made it.")
+            run, checkpoint = named, checkpoint if checkpoint is not None else int(step)
+        session = open_run(data_dir, run, checkpoint)
+        began = _begin(threads)
+        with written_aside(place) as target, _bar("giving back", header.length) as progress:
+            compression.decompress(session.model, source, target, progress=progress)
+        seconds = time.perf_counter() - began
+    coded = file.stat().st_size
+    if as_json:
+        typer.echo(json.dumps(_result(file, place, session, header.length, coded, seconds)))
+        return
+    told = _told(header.length, coded, seconds)
+    typer.echo(f"{place}: {coded:,} → {header.length:,} bytes, {told}; every byte is as it was.")
+
+
+def _begin(threads: int | None) -> float:
+    torch.set_num_threads(threads or default_threads())
+    return time.perf_counter()
+
+
+def _without_suffix(file: Path) -> Path:
+    if file.suffix != SUFFIX:
+        raise ConfigError(
+            "output", None, f"{file.name} does not end with {SUFFIX}: say with --output where to."
+        )
+    return file.with_suffix("")
+
+
+@contextmanager
+def _bar(what: str, length: int) -> Iterator[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=text_console(stderr=True)) as shown:
+        task = shown.add_task(what, total=length)
+        yield lambda more: shown.advance(task, more)
+
+
+def _told(length: int, coded: int, seconds: float) -> str:
+    share = f"{8 * coded / length:.3f} bits per byte, " if length else ""
+    return f"{share}{length / seconds / 1000:.1f} kB/s"
+
+
+def _result(
+    file: Path, place: Path, session: Session, length: int, coded: int, seconds: float
+) -> dict[str, object]:
+    return {
+        "run_id": session.run_id,
+        "step": session.step_count,
+        "file": str(file),
+        "output": str(place),
+        "bytes": length,
+        "compressed_bytes": coded,
+        "bits_per_byte": 8 * coded / length if length else None,
+        "seconds": round(seconds, 3),
+    }

@@ -1,0 +1,47 @@
+"""What tells one model from another, and a machine that computes as another does from one that does not."""
+
+import json
+from dataclasses import asdict
+from hashlib import blake2b
+
+from bitlm.compression.coder_kernels import probabilities_of_ones
+from bitlm.errors import MissingReferenceError
+from bitlm.generation import Reader
+from bitlm.model import BitTransformer
+from bitlm.model.context_reader import plain_array
+
+MODEL_HASH_BYTES = 8
+PROBE_HASH_BYTES = 4
+
+PROBE = bytes(range(256))
+"""Histories of the probe are stretches of it: every byte is in one."""
+PROBE_ROWS = 8
+PROBE_LENGTHS = (0, 1, 32)
+
+
+def model_hash(model: BitTransformer) -> bytes:
+    """Return a hash of all that decides the predictions: configuration, weights, and the counts mixed in.
+
+    Raises:
+        MissingReferenceError: Counts are to be mixed in, and there are none.
+    """
+    digest = blake2b(json.dumps(asdict(model.config), sort_keys=True).encode(), digest_size=MODEL_HASH_BYTES)
+    for name, weight in sorted(model.named_parameters()):
+        digest.update(f"{name} {tuple(weight.shape)}".encode())
+        digest.update(plain_array(weight).tobytes())
+    if model.mixer is not None:
+        if model.reference is None:
+            raise MissingReferenceError
+        index = model.reference.index
+        digest.update(index.length.to_bytes(8, "little") + index.matrix.words.tobytes())
+    return digest.digest()
+
+
+def probe_hash(model: BitTransformer) -> bytes:
+    """Return a hash of what the model predicts, on this machine, after some fixed histories."""
+    digest = blake2b(digest_size=PROBE_HASH_BYTES)
+    for length in PROBE_LENGTHS:
+        begins = range(0, len(PROBE), len(PROBE) // PROBE_ROWS)
+        reader = Reader(model, [PROBE[begin : begin + length] for begin in begins])
+        digest.update(probabilities_of_ones(reader.trees()).tobytes())
+    return digest.digest()
