@@ -4,7 +4,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable
-from typing import BinaryIO, Protocol
+from typing import Protocol, runtime_checkable
 
 from bitlm.data import Corpus
 from bitlm.reference import ReferenceModel
@@ -12,15 +12,26 @@ from bitlm.reference import ReferenceModel
 _PIECE_BYTES = 1 << 20
 
 
-class _Compressor(Protocol):
+@runtime_checkable
+class Compressor(Protocol):
     """What the standard library's compressors have in common."""
 
-    def compress(self, data: bytes, /) -> bytes: ...
+    def compress(self, data: bytes, /) -> bytes:
+        """Return what can be said already."""
 
-    def flush(self) -> bytes: ...
+    def flush(self) -> bytes:
+        """Return the rest."""
 
 
-_COMPRESSORS: dict[str, Callable[[], _Compressor]] = {
+@runtime_checkable
+class Readable(Protocol):
+    """A file, or `io.BytesIO`."""
+
+    def read(self, count: int, /) -> bytes:
+        """Return so many bytes, or fewer at the end."""
+
+
+_COMPRESSORS: dict[str, Callable[[], Compressor]] = {
     "gzip": lambda: zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16),  # with gzip's header
     "bzip2": lambda: bz2.BZ2Compressor(9),
     "xz": lambda: lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME),
@@ -43,7 +54,7 @@ def baselines(corpus: Corpus, reference: ReferenceModel) -> dict[str, float]:
     return added | {f"order-{k}": bits_per_byte for k, bits_per_byte in enumerate(orders)}
 
 
-def compressed_bytes(source: BinaryIO) -> dict[str, int]:
+def compressed_bytes(source: Readable) -> dict[str, int]:
     """Return how many bytes each compressor makes of a file alone, at its best level; read to its end."""
     compressors = {name: make() for name, make in _COMPRESSORS.items()}
     sizes = dict.fromkeys(compressors, 0)
@@ -53,10 +64,10 @@ def compressed_bytes(source: BinaryIO) -> dict[str, int]:
     return {name: sizes[name] + len(compressor.flush()) for name, compressor in compressors.items()}
 
 
-def _added_bits_per_byte(corpus: Corpus, make: Callable[[], _Compressor]) -> float:
+def _added_bits_per_byte(corpus: Corpus, make: Callable[[], Compressor]) -> float:
     with_held_out, without = (_length(make(), data) for data in (corpus.data, corpus.train))
     return 8 * (with_held_out - without) / len(corpus.held_out)
 
 
-def _length(compressor: _Compressor, data: bytes) -> int:
+def _length(compressor: Compressor, data: bytes) -> int:
     return len(compressor.compress(data)) + len(compressor.flush())

@@ -12,21 +12,40 @@ model before the first. What decides that the right bytes came out is the hash a
 import struct
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import BinaryIO
+from typing import Protocol, runtime_checkable
 
 from bitlm.compression.lanes import lane_lengths
 from bitlm.errors import CompressionError
 
 MAGIC = b"BLM\x1a"
 VERSION = 1
-HASH_BYTES = 16
+HASH_BYTES = 8
 CHECK_BYTES = 4
 MOST_BLOCK_LOG2 = 26
 LONGEST_NAME = 255
 
-_FIXED = struct.Struct("<4sBQ8s4sBB")
+_FIXED = struct.Struct("<4sBQ6s4sBB")
 _LANES = struct.Struct("<B")
 _SIZE_BYTES = 2
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Bytes that can be read, and read again: a file, or `io.BytesIO`."""
+
+    def read(self, count: int, /) -> bytes:
+        """Return so many bytes, or fewer at the end."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go there, and return where that is from the beginning."""
+
+
+@runtime_checkable
+class Target(Protocol):
+    """Where bytes can be written: a file, or `io.BytesIO`."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write all of them."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,7 @@ class Header:
         most = 1 << self.block_log2
         return [min(most, self.length - begin) for begin in range(0, self.length, most)]
 
-    def write(self, target: BinaryIO) -> None:
+    def write(self, target: Target) -> None:
         """Write it with its hash."""
         name = self.name.encode()[:LONGEST_NAME]
         fixed = _FIXED.pack(
@@ -61,7 +80,7 @@ class Header:
         target.write(fixed + name + _check(fixed + name))
 
 
-def read_header(source: BinaryIO) -> Header:
+def read_header(source: Source) -> Header:
     """Return the header that a file begins with.
 
     Raises:
@@ -83,14 +102,13 @@ def read_header(source: BinaryIO) -> Header:
     return Header(length, model, probe, block_log2, name.decode(errors="replace"))
 
 
-def write_block(target: BinaryIO, lanes: list[bytes]) -> None:
+def write_block(target: Target, lanes: list[bytes]) -> None:
     """Write a block's lanes."""
     head = _LANES.pack(len(lanes)) + struct.pack(f"<{len(lanes)}H", *map(len, lanes))
-    target.write(head + _check(head, *lanes))
-    target.writelines(lanes)
+    target.write(b"".join([head, _check(head, *lanes), *lanes]))
 
 
-def read_block(source: BinaryIO, length: int, what: str) -> list[bytes]:
+def read_block(source: Source, length: int, what: str) -> list[bytes]:
     """Return the lanes of a block of so many bytes of the original.
 
     Args:
@@ -116,7 +134,7 @@ def read_block(source: BinaryIO, length: int, what: str) -> list[bytes]:
     return lanes
 
 
-def read_end(source: BinaryIO) -> bytes:
+def read_end(source: Source) -> bytes:
     """Return the hash of the original.
 
     Raises:
@@ -135,7 +153,7 @@ def _check(*parts: bytes) -> bytes:
     return digest.digest()
 
 
-def _take(source: BinaryIO, count: int, what: str) -> bytes:
+def _take(source: Source, count: int, what: str) -> bytes:
     data = source.read(count)
     if len(data) < count:
         raise _ends_early(what)

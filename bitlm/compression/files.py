@@ -3,11 +3,12 @@
 import io
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import BinaryIO
 
 from bitlm.compression.container import (
     HASH_BYTES,
     Header,
+    Source,
+    Target,
     read_block,
     read_end,
     read_header,
@@ -20,7 +21,7 @@ from bitlm.model import BitTransformer
 
 
 def compress(
-    model: BitTransformer, source: BinaryIO, target: BinaryIO, *, name: str = "", progress: Progress = untold
+    model: BitTransformer, source: Source, target: Target, *, name: str = "", progress: Progress = untold
 ) -> None:
     """Write the bytes of a file as the model codes them.
 
@@ -55,9 +56,7 @@ def compress(
     target.write(digest.digest())
 
 
-def decompress(
-    model: BitTransformer, source: BinaryIO, target: BinaryIO, *, progress: Progress = untold
-) -> None:
+def decompress(model: BitTransformer, source: Source, target: Target, *, progress: Progress = untold) -> None:
     """Undo `compress`; what is in the target counts only once this has returned.
 
     Args:
@@ -81,7 +80,7 @@ def decompress(
         )
 
 
-def _blocks(model: BitTransformer, source: BinaryIO, progress: Progress) -> Iterator[bytes]:
+def _blocks(model: BitTransformer, source: Source, progress: Progress) -> Iterator[bytes]:
     header = read_header(source)
     require_model(header, model)
     lengths = header.block_lengths()

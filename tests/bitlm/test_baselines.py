@@ -1,8 +1,11 @@
+import bz2
 import gzip
+import lzma
+from io import BytesIO
 
 import pytest
 
-from bitlm.baselines import baselines
+from bitlm.baselines import baselines, compressed_bytes
 from bitlm.data import Corpus
 from bitlm.reference import ReferenceModel
 
@@ -41,3 +44,14 @@ def test_on_english_the_lines_stand_where_they_are_known_to(
 def test_a_reference_of_lower_order_has_fewer_lines() -> None:
     corpus = Corpus("text", b"to be or not to be, that is the question. " * 30)
     assert list(baselines(corpus, ReferenceModel.fit(corpus.train, order=1)))[3:] == ["order-0", "order-1"]
+
+
+def test_a_file_alone_takes_what_each_compressor_makes_of_it() -> None:
+    data = Corpus.embedded().data * 3
+    alone = compressed_bytes(BytesIO(data))
+    assert len(data) > 1 << 20
+    assert alone == {
+        "gzip": len(gzip.compress(data, 9)),
+        "bzip2": len(bz2.compress(data, 9)),
+        "xz": len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)),
+    }
