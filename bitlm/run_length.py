@@ -10,11 +10,13 @@ Source: Golomb, "Run-length encodings", IEEE Transactions on Information Theory 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Int64, UInt8
 
 from bitlm.errors import BitFormatError
 
 Bits = UInt8[np.ndarray, "batch bit"]
+
+WORD_BITS = 64
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,11 @@ def batch_rle_encode(bits: Bits) -> RunLengths:
     batch, row_bits = bits.shape
     begins_run = np.ones(bits.shape, dtype=np.bool_)
     np.not_equal(bits[:, 1:], bits[:, :-1], out=begins_run[:, 1:])
-    lengths = np.diff(np.flatnonzero(begins_run), append=bits.size)
-    begins = np.zeros(batch + 1, dtype=np.int64)
-    np.cumsum(np.count_nonzero(begins_run, axis=1), out=begins[1:])
+    places = np.flatnonzero(begins_run)
+    lengths = np.empty_like(places)
+    np.subtract(places[1:], places[:-1], out=lengths[:-1])
+    lengths[-1:] = bits.size - places[-1:]
+    begins = np.searchsorted(places, np.arange(batch + 1) * row_bits)
     first_bits = bits[:, 0].copy() if row_bits else np.zeros(batch, dtype=np.uint8)
     return RunLengths(row_bits, first_bits, lengths, begins)
 
@@ -57,11 +61,27 @@ def batch_rle_decode(runs: RunLengths) -> Bits:
     Raises:
         BitFormatError: The lengths are not those of rows of so many bits, or a first bit is neither 0 nor 1.
     """
-    _check_runs(runs)
-    counts = np.diff(runs.begins)
-    is_odd = (np.arange(len(runs.lengths)) - np.repeat(runs.begins[:-1], counts)) & 1
-    values = np.repeat(runs.first_bits, counts) ^ is_odd.astype(np.uint8)
-    return np.repeat(values, runs.lengths).reshape(len(counts), runs.row_bits)
+    ends = _checked_ends(runs)
+    batch, row_bits = len(runs.first_bits), runs.row_bits
+    changes = np.zeros(batch * row_bits, dtype=np.uint8)
+    changes[ends[:-1]] = 1
+    if row_bits and batch:
+        before_rows = runs.first_bits ^ ((np.diff(runs.begins) - 1) & 1).astype(np.uint8)
+        changes[::row_bits] = runs.first_bits
+        changes[row_bits::row_bits] ^= before_rows[:-1]
+    return _parities(changes).reshape(batch, row_bits)
+
+
+def _parities(bits: UInt8[np.ndarray, " bit"]) -> UInt8[np.ndarray, " bit"]:
+    """Return for each bit whether it and all before it have an odd number of ones; 64 of them at a time."""
+    packed = np.zeros(-(-len(bits) // WORD_BITS) * WORD_BITS // 8, dtype=np.uint8)
+    packed[: -(-len(bits) // 8)] = np.packbits(bits)
+    words = packed.view(">u8").astype(np.uint64)
+    for distance in (1, 2, 4, 8, 16, 32):
+        words ^= words >> np.uint64(distance)
+    odd = np.bitwise_xor.accumulate(words & np.uint64(1))
+    words[1:] ^= np.where(odd[:-1], np.uint64(2**WORD_BITS - 1), np.uint64(0))
+    return np.unpackbits(words.astype(">u8").view(np.uint8), count=len(bits))
 
 
 def _check_bits(bits: Bits) -> None:
@@ -71,17 +91,19 @@ def _check_bits(bits: Bits) -> None:
         raise BitFormatError(f"a bit is {bits.max()}; give 0 and 1 only.")
 
 
-def _check_runs(runs: RunLengths) -> None:
+def _checked_ends(runs: RunLengths) -> Int64[np.ndarray, " run"]:
+    """Return where each run ends, all rows one after the other."""
     begins, batch = runs.begins, len(runs.first_bits)
     whole = len(begins) == batch + 1 and begins[0] == 0 and begins[-1] == len(runs.lengths)
-    if not whole or bool((np.diff(begins) < 0).any()) or bool((runs.lengths < 1).any()):
+    if not whole or bool((np.diff(begins) < 0).any()) or runs.lengths.min(initial=1) < 1:
+        raise BitFormatError("runs are not cut into rows, or one is empty; give what batch_rle_encode gave.")
+    ends = np.cumsum(runs.lengths)
+    row_ends = np.where(begins > 0, ends[begins - 1], 0) if len(ends) else np.zeros_like(begins)
+    is_wrong = np.flatnonzero(np.diff(row_ends) != runs.row_bits)
+    if len(is_wrong):
         raise BitFormatError(
-            "the runs are not cut into rows, or one is empty; give what batch_rle_encode gave."
+            f"the runs of row {is_wrong[0]} are not {runs.row_bits} bits in all; one was changed."
         )
-    ends = np.concatenate([[0], np.cumsum(runs.lengths)])[begins]
-    is_whole: Bool[np.ndarray, " row"] = np.diff(ends) == runs.row_bits
-    if not bool(is_whole.all()):
-        row = int(np.flatnonzero(~is_whole)[0])
-        raise BitFormatError(f"the runs of row {row} are not {runs.row_bits} bits in all; one was changed.")
-    if batch and runs.first_bits.max() > 1:
+    if runs.first_bits.max(initial=0) > 1:
         raise BitFormatError(f"a first bit is {runs.first_bits.max()}; it can be 0 or 1.")
+    return ends
