@@ -126,7 +126,7 @@ def _encode_rows(
         progress(int((place < lengths).sum()))
         hopeful &= encoder.lengths <= place + HOPELESS_BYTES
         if not hopeful.any():
-            progress(int((lengths - place - 1).sum()))
+            progress(int(np.maximum(lengths - place - 1, 0).sum()))
             break
     return _shorter(encoder.finish(), rows, lengths, hopeful)
 
