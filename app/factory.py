@@ -11,6 +11,7 @@ from app.service.webhook import Webhook
 from app.settings import Settings
 from app.web.branches import BranchRoutes
 from app.web.checkpoints import CheckpointRoutes
+from app.web.coding import CodingRoutes
 from app.web.compression import compress
 from app.web.exports import Exports
 from app.web.gate import Gate
@@ -92,6 +93,7 @@ def create_app(settings: Settings) -> Flask:
         ReplayRoutes(manager),
         BranchRoutes(manager),
         CheckpointRoutes(manager, store),
+        CodingRoutes(manager),
         HealthRoutes(manager),
     )
     routes = tuple(route for concept in concepts for route in concept.table())

@@ -3,6 +3,7 @@
 BitLMError
 ├── StateConflictError     not in this state
 │   └── NoRunError         there is no run yet
+├── FileCodingError        a file cannot be coded, or not be given back
 ├── KeyReusedError         an idempotency key came with another request before
 ├── NotReadyError          no requests can be taken now
 └── ServiceStoppingError   the service is shutting down
@@ -20,6 +21,10 @@ class NoRunError(StateConflictError):
 
     def __init__(self) -> None:
         super().__init__("there is no model yet; make one with POST /init, then repeat this request.")
+
+
+class FileCodingError(BitLMError):
+    """A file cannot be made small, or not be given back."""
 
 
 class KeyReusedError(BitLMError):

@@ -5,11 +5,12 @@ from typing import TypeVar
 
 from app.service.answers import Status
 from app.service.calibration import CalibrationAnswer, Calibrator
+from app.service.coding import Coder, Coding
 from app.service.disk import DEFAULT_LIMITS, DiskGuard, DiskLimits, DiskReport
-from app.service.errors import NotReadyError, StateConflictError
+from app.service.errors import NoRunError, NotReadyError, StateConflictError
 from app.service.estimate import Estimate, Estimator
 from app.service.replays import ReplayReport, Replays
-from app.service.requests import ReadText, Request
+from app.service.requests import ReadText, Request, SaveCheckpoint
 from app.service.worker import Worker
 from bitlm.data import length_at, require_window
 from bitlm.model import ModelConfig
@@ -38,6 +39,7 @@ class ModelManager:
         self._calibrator = Calibrator()
         self._estimator = Estimator(torch_threads)
         self._replays = Replays(store.data_dir)
+        self._coder = Coder(store.data_dir)
         self._worker = Worker(
             store,
             torch_threads=torch_threads,
@@ -70,6 +72,7 @@ class ModelManager:
         """Stop, and wait for the last checkpoint."""
         self._worker.request_stop()
         self._replays.close()
+        self._coder.close()
         self._worker.join()
 
     @property
@@ -120,6 +123,32 @@ class ModelManager:
             require_window(text if isinstance(text, str) else "text", length, model.window_bytes)
         is_busy = self.status().state in {"training", "initializing", "resuming"}
         return self._estimator.estimate(model, training, text_bytes=length, is_busy=is_busy)
+
+    def compress(self, name: str, data: bytes, source: Source) -> Coding:
+        """Begin to make a file small with the live model, which is saved for good: the file depends on it.
+
+        Raises:
+            NoRunError: There is none.
+            StateConflictError: Another file is being coded.
+        """
+        self._coder.require_idle()
+        run_id = self.status().run_id
+        if run_id is None:
+            raise NoRunError
+        step = self.ask(SaveCheckpoint(run_id), source)
+        return self._coder.compress(run_id, step, name, data)
+
+    def decompress(self, name: str, data: bytes) -> Coding:
+        """Begin to give a file back with the model that it names, whichever run is live.
+
+        Raises:
+            StateConflictError: Another file is being coded.
+        """
+        return self._coder.decompress(name, data)
+
+    def end_coding(self, coding: Coding) -> None:
+        """Let go of a file, whether it is done or not."""
+        self._coder.end(coding)
 
     def status(self) -> Status:
         """Return the newest status; never waits for the model."""

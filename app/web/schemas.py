@@ -1,5 +1,6 @@
 """What requests may say."""
 
+from base64 import b64decode
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -22,6 +23,9 @@ PASTED = "pasted text"
 
 LONGEST_PROMPT = 65_536
 """Characters of a prompt; the model sees the last window of them."""
+
+MOST_FILE_BYTES = 2**22
+"""Bytes of a file to be coded over REST, which takes some minutes."""
 
 MOST_BITS = 2**20
 """Bits a request may spell out; longer data goes as text or as a corpus."""
@@ -285,6 +289,34 @@ class CheckpointRequest(Body):
     """What a checkpoint is called; a named one is kept until it is deleted."""
 
     name: Name | None = None
+
+
+class FileRequest(Body):
+    """A file.
+
+    Attributes:
+        name: What it is called; what comes is called after it.
+        data: Its bytes in base64.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    data: Annotated[str, Field(max_length=4 * MOST_FILE_BYTES // 3 + 4)]
+
+    @field_validator("data")
+    @classmethod
+    def _is_base64(cls, data: str) -> str:
+        try:
+            size = len(b64decode(data, validate=True))
+        except ValueError as error:
+            raise ValueError("send the file's bytes in base64.") from error
+        if size > MOST_FILE_BYTES:
+            raise ValueError(f"send at most {MOST_FILE_BYTES} bytes; `bitlm compress` takes longer files.")
+        return data
+
+    @property
+    def content(self) -> bytes:
+        """The file's bytes."""
+        return b64decode(self.data)
 
 
 class Query(BaseModel):

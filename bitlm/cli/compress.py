@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Annotated
 
 import torch
@@ -38,6 +39,12 @@ Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads (default: cores - 1); no bit depends on it.")
 ]
 
+ProgressLines = Annotated[
+    bool, typer.Option("--progress", help="Bytes done as lines of JSON on the error stream.")
+]
+
+LINE_INTERVAL_S = 0.2
+
 
 def compress(
     file: File,
@@ -46,6 +53,7 @@ def compress(
     output: Annotated[Path | None, typer.Option(help="What is written (default: FILE.bitlm).")] = None,
     force: Force = False,
     threads: Threads = None,
+    progress_lines: ProgressLines = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +80,10 @@ def compress(
         name = f"{session.run_id}@{session.step_count}"
         length = file.stat().st_size
         began = _begin(threads)
-        with written_aside(place) as target, _bar("compressing", length) as progress:
+        with (
+            written_aside(place) as target,
+            _told_of("compressing", length, lines=progress_lines) as progress,
+        ):
             compression.compress(session.model, source, target, name=name, progress=progress)
         seconds = time.perf_counter() - began
         source.seek(0)
@@ -95,6 +106,7 @@ def decompress(
     ] = None,
     force: Force = False,
     threads: Threads = None,
+    progress_lines: ProgressLines = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -120,7 +132,10 @@ def decompress(
             run, checkpoint = named, checkpoint if checkpoint is not None else int(step)
         session = open_run(data_dir, run, checkpoint)
         began = _begin(threads)
-        with written_aside(place) as target, _bar("giving back", header.length) as progress:
+        with (
+            written_aside(place) as target,
+            _told_of("giving back", header.length, lines=progress_lines) as progress,
+        ):
             compression.decompress(session.model, source, target, progress=progress)
         seconds = time.perf_counter() - began
     coded = file.stat().st_size
@@ -142,6 +157,27 @@ def _without_suffix(file: Path) -> Path:
             "output", None, f"{file.name} does not end with {SUFFIX}: say with --output where to."
         )
     return file.with_suffix("")
+
+
+@contextmanager
+def _told_of(what: str, length: int, *, lines: bool) -> Iterator[Progress]:
+    """Yield what says how far it is: a bar for people, or lines for programs, some in a second at most."""
+    if not lines:
+        with _bar(what, length) as advance:
+            yield advance
+        return
+    done, said, lock = 0, 0.0, Lock()
+
+    def note(more: int) -> None:
+        nonlocal done, said
+        with lock:
+            done += more
+            now = time.monotonic()
+            if now - said >= LINE_INTERVAL_S or done == length:
+                said = now
+                typer.echo(json.dumps({"done": done, "total": length}), err=True)
+
+    yield note
 
 
 @contextmanager
