@@ -157,4 +157,8 @@ export const api = {
   samples: (runId, since) => get(`${run(runId)}/samples?since=${since}`),
   /** @param {object} question @param {AbortSignal} signal @returns {AsyncGenerator<object>} Lines; the answer is the last. */
   infer: (question, signal) => lines("/infer", { ...question, stream: true }, signal),
+  /** @param {{name: string, data: string}} file @param {AbortSignal} signal @returns {AsyncGenerator<object>} As `infer`. */
+  compress: (file, signal) => lines("/compress", file, signal),
+  /** @param {{name: string, data: string}} file @param {AbortSignal} signal @returns {AsyncGenerator<object>} As `infer`. */
+  decompress: (file, signal) => lines("/decompress", file, signal),
 };

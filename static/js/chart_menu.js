@@ -2,6 +2,7 @@
 
 import { CHARTS } from "./chart_table.js";
 import { differenceTable, fileName, fileTitle, joinTables, picture, PLACE_COLUMNS } from "./chart_files.js";
+import { bytesOf, download } from "./download.js";
 import { whole } from "./format.js";
 import { lastStep } from "./metrics.js";
 import { placeBeside } from "./popover.js";
@@ -11,16 +12,6 @@ import { X_AXES } from "./x_axis.js";
 const PICTURE_SIZE = { width: 960, height: 420 };
 const PNG_SCALE = 2;
 const NOTHING = "There is nothing to save yet";
-
-function download(content, type, name) {
-  const address = URL.createObjectURL(new Blob([content], { type }));
-  const link = document.createElement("a");
-  Object.assign(link, { href: address, download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address));
-}
-
-const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 
 /** One popover for all charts; the button that opens it says which chart is meant. */
 export class ChartMenu {

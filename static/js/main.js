@@ -12,6 +12,7 @@ import { CheckpointList, connectTabs } from "./checkpoints.js";
 import { connectConfirmation, ForkDialog } from "./dialogs.js";
 import { Effects } from "./effects.js";
 import { connectEventList } from "./event_list.js";
+import { FileCoding } from "./file_coding.js";
 import { connectGeneration } from "./generation.js";
 import { connectHeader } from "./header.js";
 import { connectHelp } from "./help.js";
@@ -79,6 +80,7 @@ connectGeneration(page, context);
 connectEventList(record.querySelector("[data-events]"), record.querySelector("[data-no-events]"), store, (event, anchor) =>
   changeMenu.open({ events: [event] }, anchor));
 connectTabs(record);
+new FileCoding(record.querySelector("#files-panel"), context);
 connectMilestones(page.querySelector(".chart-loss"), page.querySelector("[data-milestones]"), context);
 connectOverlayChips(page.querySelector("[data-overlays]"), page.querySelector(".chart-difference"), store, branching, overlays);
 for (const opener of page.querySelectorAll('[data-action="runs"], [data-open-runs]')) opener.addEventListener("click", () => runsDialog.open());
