@@ -63,6 +63,7 @@ class InitRequest(Body):
     num_layers: int | None = None
     dim_feedforward: int | None = None
     max_seq_len: int | None = None
+    sinusoid_width: int | None = None
     patch_bits: int | None = None
     parity: bool | None = None
     chunk_size: int | None = None

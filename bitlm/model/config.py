@@ -39,6 +39,7 @@ _WHOLE_NUMBER_BOUNDS = {
     "num_layers": (1, 1024),
     "dim_feedforward": (1, 16384),
     "max_seq_len": (PAYLOAD_BITS, 2**18),
+    "sinusoid_width": (0, 4096),
     "patch_bits": (1, PAYLOAD_BITS),
     "ngram_order": (1, 8),
     "ngram_slots": (2, 2**22),
@@ -67,6 +68,8 @@ class ModelConfig:
         num_layers: Reversible blocks.
         dim_feedforward: Width inside the MLP.
         max_seq_len: Window in bits, parity bits included.
+        sinusoid_width: Width of the sinusoids that tell a position where it is, repeated to fill d_model: an
+            even divisor of it. 0 is d_model. A model that was made wider keeps those it had (bitlm.growth).
         patch_bits: Payload bits one position carries: 8 (one byte) or 1 (the plain bit sequence).
         ngram_order: The most bytes that have a vector of their own at the input when taken together: with 3,
             the last byte, the last two and the last three do. 1 with patch_bits=1.
@@ -107,6 +110,7 @@ class ModelConfig:
     num_layers: int = 4
     dim_feedforward: int = 512
     max_seq_len: int = 2048
+    sinusoid_width: int = 0
     patch_bits: int = 8
     ngram_order: int = 1
     ngram_slots: int = 4096
@@ -169,6 +173,12 @@ class ModelConfig:
                 "d_model",
                 self.d_model,
                 f"use an even multiple of nhead={self.nhead}: rotary positions turn pairs of channels.",
+            )
+        if self.sinusoid_width and (self.sinusoid_width % 2 or self.d_model % self.sinusoid_width):
+            raise ConfigError(
+                "sinusoid_width",
+                self.sinusoid_width,
+                f"use an even number that divides d_model={self.d_model} without remainder, or 0 for all of it.",
             )
 
     def _check_lookups(self) -> None:

@@ -36,8 +36,9 @@ class PatchEmbedding(nn.Module):
         self.start = nn.Parameter(torch.zeros(config.d_model))
         self.ngrams, self.recall = lookups_of(config)
         self.phases = embedding(config.frame_bits, config.d_model) if config.patch_bits == 1 else None
-        places = sinusoids(config.positions, config.d_model) * SINUSOID_SCALE
-        self.register_buffer("places", places, persistent=False)
+        width = config.sinusoid_width or config.d_model
+        places = sinusoids(config.positions, width).repeat(1, config.d_model // width)
+        self.register_buffer("places", places * SINUSOID_SCALE, persistent=False)
         self.register_buffer("all_patches", leaf_bits(config.patch_bits), persistent=False)
 
     def forward(self, values: Integer[Tensor, "batch patch"]) -> Float[Tensor, "batch patch width"]:

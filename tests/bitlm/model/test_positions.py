@@ -45,6 +45,14 @@ def test_a_position_has_the_same_waves_and_turns_however_long_the_window(length:
     assert torch.equal(rotations(2 * length, 12)[:length], rotations(length, 12))
 
 
+def test_narrower_sinusoids_are_repeated_over_the_width() -> None:
+    whole, repeated = (
+        BitTransformer(ModelConfig(d_model=width, nhead=2, max_seq_len=128, sinusoid_width=narrow))
+        for width, narrow in ((8, 0), (16, 8))
+    )
+    assert torch.equal(repeated.embedding.places, whole.embedding.places.repeat(1, 2))
+
+
 @pytest.mark.parametrize("chunk_frames", [0, 9])
 @pytest.mark.parametrize(("patch_bits", "parity"), [(1, False), (1, True), (8, False), (8, True)])
 def test_twice_the_window_changes_no_prediction_inside_the_old_one(
