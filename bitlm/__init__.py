@@ -27,7 +27,7 @@ from bitlm.telemetry import (
     symbiosis_kl,
     symbiosis_score,
 )
-from bitlm.training import TrainingConfig
+from bitlm.training import TrainingConfig, adjust_learning_rate
 from bitlm.version import VERSION
 
 __version__ = VERSION
@@ -49,6 +49,7 @@ __all__ = [
     "Session",
     "StreamingGate",
     "TrainingConfig",
+    "adjust_learning_rate",
     "batch_rle_decode",
     "batch_rle_encode",
     "bits_to_text",

@@ -178,7 +178,7 @@ class ModelConfig:
             raise ConfigError(
                 "sinusoid_width",
                 self.sinusoid_width,
-                f"use an even number that divides d_model={self.d_model} without remainder, or 0 for all of it.",
+                f"use an even number that divides d_model={self.d_model} without remainder, or 0.",
             )
 
     def _check_lookups(self) -> None:

@@ -6,7 +6,7 @@ from bitlm.training.denoising import MaskedBatch, masked_batch
 from bitlm.training.estimate import HeldOutEstimate
 from bitlm.training.evaluation import held_out_bits_per_byte
 from bitlm.training.objective import NO_LAMBDAS, Lambdas, bits_per_byte
-from bitlm.training.optimizer import HybridOptimizer, Muon
+from bitlm.training.optimizer import HybridOptimizer, Muon, adjust_learning_rate
 from bitlm.training.schedule import Annealing, learning_rate_factor
 from bitlm.training.trainer import StepResult, Trainer
 
@@ -22,6 +22,7 @@ __all__ = [
     "StepResult",
     "Trainer",
     "TrainingConfig",
+    "adjust_learning_rate",
     "bits_per_byte",
     "bound_of_steps",
     "denoising_bound",

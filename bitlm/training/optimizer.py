@@ -1,11 +1,15 @@
 """How the weights move: Muon for the trunk's matrices, AdamW for everything else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from math import inf
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Module, Parameter
+from torch.optim import Optimizer
+
+from bitlm.errors import ConfigError
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic that drives singular values towards 1 fastest (Jordan 2024)."""
@@ -69,7 +73,7 @@ class Muon:
         momentum: Decay of the (Nesterov) momentum.
 
     Attributes:
-        states: For each parameter what is remembered of its gradients; empty before its first.
+        state: What is remembered of the gradients of each parameter that has had one.
     """
 
     def __init__(
@@ -82,29 +86,27 @@ class Muon:
     ) -> None:
         self.parameters = list(parameters)
         self.learning_rate = learning_rate
-        self.states: list[State] = [{} for _ in self.parameters]
+        self.state: dict[Parameter, State] = {}
         self._momentum_decay = momentum
         self._weight_decay = weight_decay
 
     @torch.no_grad()
     def step(self) -> None:
         """Update every matrix that has a gradient."""
-        of_side: dict[int, list[int]] = {}
-        for index, parameter in enumerate(self.parameters):
+        of_side: dict[int, list[Parameter]] = {}
+        for parameter in self.parameters:
             if parameter.grad is not None:
-                of_side.setdefault(min(parameter.shape), []).append(index)
-        for indices in of_side.values():
-            directions = orthogonalize([self._momentum(index) for index in indices])
-            for index, direction in zip(indices, directions, strict=True):
-                parameter = self.parameters[index]
+                of_side.setdefault(min(parameter.shape), []).append(parameter)
+        for parameters in of_side.values():
+            directions = orthogonalize([self._momentum(parameter) for parameter in parameters])
+            for parameter, direction in zip(parameters, directions, strict=True):
                 scale = max(1.0, parameter.size(0) / parameter.size(1)) ** 0.5
                 parameter.mul_(1 - self.learning_rate * self._weight_decay)
                 parameter.add_(direction, alpha=-self.learning_rate * scale)
 
-    def _momentum(self, index: int) -> Tensor:
+    def _momentum(self, parameter: Parameter) -> Tensor:
         """Take in a parameter's gradient; return the Nesterov momentum."""
-        parameter, state = self.parameters[index], self.states[index]
-        gradient = parameter.grad
+        gradient, state = parameter.grad, self.state.setdefault(parameter, {})
         assert gradient is not None, "a parameter without a gradient does not move"
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
@@ -124,7 +126,7 @@ class AdamW:
         betas: Decay of the gradient's mean and of its square's.
 
     Attributes:
-        states: For each parameter what is remembered of its gradients; empty before its first.
+        state: What is remembered of the gradients of each parameter that has had one.
 
     Source: Loshchilov & Hutter, "Decoupled weight decay regularization", 2019.
     """
@@ -139,7 +141,7 @@ class AdamW:
     ) -> None:
         self.parameters = list(parameters)
         self.learning_rate = learning_rate
-        self.states: list[State] = [{} for _ in self.parameters]
+        self.state: dict[Parameter, State] = {}
         self._weight_decay = weight_decay
         self._betas = betas
 
@@ -149,11 +151,11 @@ class AdamW:
         parameters: list[Tensor] = []
         gradients: list[Tensor] = []
         states: list[State] = []
-        for parameter, state in zip(self.parameters, self.states, strict=True):
+        for parameter in self.parameters:
             if parameter.grad is not None:
                 parameters.append(parameter)
                 gradients.append(parameter.grad)
-                states.append(state or self._begin(parameter, state))
+                states.append(self.state.get(parameter) or self._begin(parameter))
         if not parameters:
             return
         steps, means, squares = (
@@ -176,56 +178,92 @@ class AdamW:
             maximize=False,
         )
 
-    def _begin(self, parameter: Parameter, state: State) -> State:
+    def _begin(self, parameter: Parameter) -> State:
         mean, square = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        state.update(step=torch.zeros(()), exp_avg=mean, exp_avg_sq=square)
-        return state
+        self.state[parameter] = {"step": torch.zeros(()), "exp_avg": mean, "exp_avg_sq": square}
+        return self.state[parameter]
 
 
 class HybridOptimizer:
-    """Muon on the trunk's matrices and AdamW on the rest, moved by one dial."""
+    """Muon on the trunk's matrices and AdamW on the rest, moved by one dial.
+
+    Attributes:
+        parts: Both, by name, in the order in which they move weights.
+        peaks: The peak learning rate of each.
+        after_step: Called once the weights have moved, if there is something to call.
+    """
 
     def __init__(
         self, model: Module, *, learning_rate: float, matrix_learning_rate: float, weight_decay: float
     ) -> None:
         matrices, others = split_parameters(model)
-        self.muon = Muon(matrices, learning_rate=matrix_learning_rate, weight_decay=weight_decay)
-        self.adamw = AdamW(others, learning_rate=learning_rate, weight_decay=weight_decay)
-        self._named = (("muon", self.muon, matrix_learning_rate), ("adamw", self.adamw, learning_rate))
+        self.parts: dict[str, Muon | AdamW] = {
+            "muon": Muon(matrices, learning_rate=matrix_learning_rate, weight_decay=weight_decay),
+            "adamw": AdamW(others, learning_rate=learning_rate, weight_decay=weight_decay),
+        }
+        self.peaks = {"muon": matrix_learning_rate, "adamw": learning_rate}
+        self.after_step: Callable[[], None] | None = None
 
     def set_learning_rate_factor(self, factor: float) -> None:
         """Use `factor` of each peak learning rate from the next step on."""
-        for _, optimizer, peak in self._named:
-            optimizer.learning_rate = peak * factor
+        for name, part in self.parts.items():
+            part.learning_rate = self.peaks[name] * factor
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for parameter in (*self.muon.parameters, *self.adamw.parameters):
-            parameter.grad = None
+        for part in self.parts.values():
+            for parameter in part.parameters:
+                parameter.grad = None
 
     def step(self) -> None:
         """Move the weights by their gradients."""
-        self.muon.step()
-        self.adamw.step()
+        for part in self.parts.values():
+            part.step()
+        if self.after_step is not None:
+            self.after_step()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all state, named so that `load_tensors` puts it back."""
         return {
             f"{name}.{index}.{key}": value
-            for name, optimizer, _ in self._named
-            for index, state in enumerate(optimizer.states)
-            for key, value in state.items()
+            for name, part in self.parts.items()
+            for index, parameter in enumerate(part.parameters)
+            for key, value in part.state.get(parameter, {}).items()
         }
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Put back what `tensors` returned."""
-        for name, optimizer, _ in self._named:
-            states: list[State] = [{} for _ in optimizer.parameters]
-            for key, value in tensors.items():
-                owner, index, entry = key.split(".")
-                if owner == name:
-                    states[int(index)][entry] = value.clone()
-            optimizer.states = states
+        for part in self.parts.values():
+            part.state = {}
+        for key, value in tensors.items():
+            name, index, entry = key.split(".")
+            part = self.parts[name]
+            part.state.setdefault(part.parameters[int(index)], {})[entry] = value.clone()
+
+
+def adjust_learning_rate(optimizer: HybridOptimizer | Optimizer, factor: float) -> float:
+    """Multiply the learning rates by a factor, for good, and return the one that is then in force.
+
+    Args:
+        optimizer: A trainer's, whose peak rates are multiplied, so that warm-up and annealing are as before
+            to the new peaks; or one of torch's, whose groups' rates are.
+        factor: Above 0; after a growth 1/√2.
+
+    Returns:
+        AdamW's peak of a trainer's optimizer, the first group's rate of one of torch's.
+
+    Raises:
+        ConfigError: The factor is not a number above 0.
+    """
+    if not 0 < factor < inf:
+        raise ConfigError("factor", factor, "use a number above 0, such as 0.7 for slower.")
+    if isinstance(optimizer, HybridOptimizer):
+        optimizer.peaks = {name: peak * factor for name, peak in optimizer.peaks.items()}
+        return optimizer.peaks["adamw"]
+    for group in optimizer.param_groups:
+        group["lr"] *= factor
+    rate: float = optimizer.param_groups[0]["lr"]
+    return rate
 
 
 def split_parameters(model: Module) -> tuple[list[Parameter], list[Parameter]]:
