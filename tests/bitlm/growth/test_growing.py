@@ -205,6 +205,7 @@ def test_the_halting_unit_of_the_former_last_layer_halts_no_old_layer() -> None:
     )
 
 
+@torch.no_grad()
 def test_a_wider_models_units_halt_as_before() -> None:
     model = tiny(use_act=True, num_layers=3).train()
     depths = [one(bits_for(model), dropout_seed=4).depth_mean for one in (model, double_width(model))]
