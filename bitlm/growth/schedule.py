@@ -43,7 +43,9 @@ class GrowthSchedule:
             raise ConfigError("improve_thresh", self.improve_thresh, "use a number of at least 0.")
         for field in ("validations", "most_bytes"):
             value = getattr(self, field)
-            if value is not None and value < 1:
+            if field == "most_bytes" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(field, value, "use a whole number of at least 1.")
 
     def is_due(self, figures: Sequence[float]) -> bool:

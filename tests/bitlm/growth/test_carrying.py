@@ -12,11 +12,11 @@ from bitlm.data import Corpus, windows
 from bitlm.errors import ConfigError
 from bitlm.growth import Growth, add_layer, carry_over, double_length, double_width, grow, only_new_weights
 from bitlm.growth.carrying import new_weights
-from bitlm.growth.widening import widening_of
+from bitlm.growth.widening import Widening, widening_of
 from bitlm.model import BitTransformer
 from bitlm.randomness import generator
 from bitlm.training import Trainer, TrainingConfig, masked_batch
-from tests.bitlm.growth.test_growing import bits_for, tiny
+from tests.bitlm.growth.test_growing import bits_for, gradient_of, tiny
 
 UNCLIPPED = TrainingConfig(gradient_clip=1e6)
 FEATURES: dict[str, Any] = {
@@ -55,7 +55,7 @@ def weights(model: BitTransformer) -> dict[str, Tensor]:
 
 def moments(trainer: Trainer) -> dict[str, dict[str, Tensor]]:
     """What the optimizers keep, by the weight's name."""
-    names = {parameter: name for name, parameter in trainer.model.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in trainer.model.named_parameters()}
     parts = trainer.optimizer.parts.values()
     return {names[one]: dict(kept) for part in parts for one, kept in part.state.items()}
 
@@ -89,6 +89,11 @@ def test_new_weights_begin_without_moments() -> None:
     assert not new & moments(carried).keys()
 
 
+def in_parts(weight: Tensor, how: Widening) -> Tensor:
+    """The weight with a dimension for its parts, if it has several."""
+    return weight.reshape(how.parts, -1, *weight.shape[1:]) if how.parts > 1 else weight
+
+
 def evenly_split(model: BitTransformer) -> BitTransformer:
     """The wider model with every weight split in halves."""
     wider = double_width(model)
@@ -96,7 +101,7 @@ def evenly_split(model: BitTransformer) -> BitTransformer:
         for name, parameter in wider.named_parameters():
             how = widening_of(name)
             if how.split is not None:
-                apart = parameter.unflatten(0, (how.parts, -1)) if how.parts > 1 else parameter
+                apart = in_parts(parameter, how)
                 other = apart.roll(apart.shape[how.split] // 2, how.split)
                 parameter.copy_(((apart + other) / 2).reshape(parameter.shape))
     return wider
@@ -111,7 +116,7 @@ def test_moments_of_a_wider_weight_are_those_of_its_gradients() -> None:
         output = one(bits, dropout_seed=7)
         loss = binary_cross_entropy_with_logits(output.logits, bits.float()) + 0.1 * output.depth_mean
         (loss + one.denoise(states, dropout_seed=7).sigmoid().mean()).backward()
-        found.append({name: parameter.grad for name, parameter in one.named_parameters()})
+        found.append({name: gradient_of(parameter) for name, parameter in one.named_parameters()})
     assert found[0].keys() == found[1].keys()
     for name, gradient in found[0].items():
         expected = widening_of(name).moment(gradient, 1)
@@ -152,7 +157,7 @@ def between_copies(model: BitTransformer) -> dict[str, float]:
     for name, parameter in weights(model).items():
         how = widening_of(name)
         if how.copied is not None:
-            read = parameter.unflatten(0, (how.parts, -1)) if how.parts > 1 else parameter
+            read = in_parts(parameter, how)
             if how.split is not None:
                 read = torch.stack(read.chunk(2, dim=how.split)).sum(0)
             one, other = read.chunk(2, dim=how.copied)

@@ -70,6 +70,7 @@ def test_beyond_a_settings_range_there_is_no_growth(previous: Growth | None) -> 
         ({"improve_thresh": -0.1}, "improve_thresh=-0.1: use a number of at least 0"),
         ({"improve_thresh": math.nan}, "improve_thresh=nan: use a number"),
         ({"validations": 0}, "validations=0: use a whole number of at least 1"),
+        ({"validations": True}, "validations=True: use a whole number"),
         ({"most_bytes": 0}, "most_bytes=0: use a whole number of at least 1"),
     ],
 )

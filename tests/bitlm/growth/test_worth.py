@@ -9,7 +9,7 @@ from tests.bitlm.growth.test_growing import SHAPE
 
 
 def test_a_model_that_grew_is_better_200_updates_later_than_the_same_model_without() -> None:
-    config = ModelConfig(**SHAPE | {"d_model": 16, "dim_feedforward": 32, "max_seq_len": 512})
+    config = ModelConfig(**SHAPE | {"d_model": 16, "dim_feedforward": 32, "max_seq_len": 256})
     small = Trainer(BitTransformer(config, seed=1), TrainingConfig())
     train(small, range(150))
     grown = carry_over(small, double_width(small.model))
