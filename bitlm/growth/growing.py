@@ -91,8 +91,9 @@ def double_width(model: BitTransformer, *, seed: int = 0) -> BitTransformer:
 
     Streams, heads and hidden units are there twice, heads as wide as before; `bitlm.growth.widening` says
     how, and why the copies part. Sums have another order, so what they give may fall on the next step of the
-    activation grid: logits differ by less than a thousandth. With ACT a position whose accumulated halting is
-    within such a step of its threshold may halt a layer sooner or later, which is more.
+    activation grid: logits differ by less than a thousandth, or, where they are great, by less than a
+    ten-thousandth of the greatest, as they do between `forward` and decoding. With ACT a position whose
+    accumulated halting is that near to its threshold may halt a layer sooner or later, which is more.
 
     Args:
         model: Stays as it is; the new one has its reference, memory mode and mode.
