@@ -229,10 +229,11 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", type=changed, default=[], metavar="NAME=VALUE")
     parser.add_argument("--cache", type=Path, default=Path(".bitlm/corpora"))
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--name", default="diffusion", help="of the file in results/")
     arguments = parser.parse_args()
     compile_functions()
     corpus = corpus_of(arguments.corpus, arguments.cache)
-    path = arguments.output / f"{datetime.now(UTC):%Y-%m-%d}-diffusion.json"
+    path = arguments.output / f"{datetime.now(UTC):%Y-%m-%d}-{arguments.name}.json"
     for side in arguments.only:
         row = measure(side, corpus, arguments)
         print(json.dumps({name: value for name, value in row.items() if name != "texts"}), flush=True)
@@ -240,7 +241,7 @@ def main() -> None:
             *figures, shown = text.values()
             print(" ", *figures, repr(shown[:60]))
         rows = json.loads(path.read_text())["rows"] if path.exists() else []
-        keep(arguments.output, "diffusion", by=__file__, rows=[*rows, row])
+        keep(arguments.output, arguments.name, by=__file__, rows=[*rows, row])
 
 
 if __name__ == "__main__":

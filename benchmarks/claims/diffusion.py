@@ -10,6 +10,11 @@ DIFFUSION = Benchmark(
     "python -m benchmarks.diffusion --minutes 15 --only causal diffusion-block4 mixed-block4",
     75,
 )
+UNITS = Benchmark(
+    "diffusion_units",
+    "python -m benchmarks.diffusion --minutes 5 --only diffusion-byte diffusion-bit --name diffusion_units",
+    60,
+)
 SOME_WORDS = 60
 
 
@@ -39,6 +44,12 @@ def mixed_costs(kept: Mapping[str, Any], name: str) -> Sequence[float]:
     """Return what a mixed model's causal code is, and in percent how far above the twin's."""
     reached, twin = side(kept, name)["bits_per_byte"], side(kept, "causal")["bits_per_byte"]
     return [reached, 100 * (reached / twin - 1)]
+
+
+def units(kept: Mapping[str, Any]) -> Sequence[float]:
+    """Return the bound by count, and its interval's reach, of masking whole bytes and of masking bits."""
+    found = [row(kept["rows"], side=f"diffusion-{unit}", minutes=5.0) for unit in ("byte", "bit")]
+    return [number for one in found for number in one["bound_by_count"]]
 
 
 def words(kept: Mapping[str, Any], name: str, sampler: str, steps: int) -> Sequence[float]:
@@ -85,6 +96,11 @@ THE_DIFFUSION = Topic(
             "… in 8 steps a block, any first, which is what the bound is of",
             DIFFUSION.take(lambda kept: words(kept, "diffusion-block4", "ancestral", 8)),
             "{:.0f} %, {:.2f} bits · {:.0f} %, {:.2f} bits",
+        ),
+        Claim(
+            "King James Bible, `small`, 5 min of one core, whole windows: bound where bytes are masked · bits",
+            UNITS.take(units),
+            "{:.2f} ± {:.2f} · {:.2f} ± {:.2f}",
         ),
         Claim(
             "on three bits of chance the bound is the enumerated one, and samples have the distribution (χ²)",
