@@ -27,7 +27,7 @@ def make_model(corpus: Corpus) -> MakeModel:
         model.reference = reference
         if model.mixer is not None:
             with torch.no_grad():
-                model.mixer.project_out.bias[:-1] = 0.4
+                model.mixer.project_out.bias[:-1] = torch.tensor([1.0, 0.4, 0.4, 0.4, 0.4])
         return model
 
     return make

@@ -22,10 +22,10 @@ OVERHEAD_BYTES = 25 + 4 + HASH_BYTES
 """Of a file without a name and without blocks."""
 
 
-def content(number: int) -> bytes:
+def content(number: int, text: bytes) -> bytes:
     """One of many files: its kind and its length follow from its number."""
-    kind, length = number % 8, number // 4 + 1
-    text, draw = Corpus.embedded().data, random.Random(number)  # noqa: S311 - the same everywhere
+    kind, length = number % 8, number // 8 + 1
+    draw = random.Random(number)  # noqa: S311 - bytes that are the same everywhere
     begin = number * 1999 % (len(text) - 500)
     return [
         text[begin : begin + length],
@@ -46,8 +46,9 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_hundred_files_of_all_kinds_come_back(model: BitTransformer) -> None:
+    text = Corpus.embedded().data
     for number in range(200):
-        data = content(number)
+        data = content(number, text)
         small = compressed(model, data)
         assert given_back(model, small) == data, f"file {number}"
         assert len(small) <= len(data) + OVERHEAD_BYTES + 7, f"file {number}"

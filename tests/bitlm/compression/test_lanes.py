@@ -50,8 +50,8 @@ def test_lanes_are_of_equal_length_but_one_and_cover_the_block(length: int) -> N
 def test_on_real_text_lanes_are_as_long_as_the_evaluation_claims(
     model: BitTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "LEAST_LANE_BYTES", 4000)
-    text = Corpus.embedded().data[100_000:108_000]
+    monkeypatch.setattr(lanes, "LEAST_LANE_BYTES", 2500)
+    text = Corpus.embedded().data[100_000:105_000]
     coded = encode_block(model, text, untold)
     assert len(coded) == 2
     claim = held_out_bits_per_byte(model, text)
@@ -66,18 +66,18 @@ def test_every_kind_of_model_gives_back_what_it_coded_past_its_window(
     *, patch_bits: int, parity: bool, mixing: str, make_model: MakeModel, corpus: Corpus
 ) -> None:
     model = make_model(patch_bits=patch_bits, parity=parity, mixing=mixing, max_seq_len=8 * 40)
-    coded, _ = told(model, corpus.data[:301])
+    coded, _ = told(model, corpus.data[:300])
     assert len(coded) == 2
 
 
 @pytest.mark.usefixtures("short_lanes", "_one_thread_after")
 def test_the_lanes_are_the_same_with_any_number_of_threads(model: BitTransformer, corpus: Corpus) -> None:
-    data = corpus.data[:800]
+    data = corpus.data[:450]
     coded = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         coded.append(told(model, data)[0])
-    assert len(coded[0]) == 5
+    assert len(coded[0]) == 3
     assert coded[0] == coded[1] == coded[2]
 
 
@@ -85,12 +85,12 @@ def test_the_lanes_are_the_same_with_any_number_of_threads(model: BitTransformer
 def test_a_lane_that_would_become_longer_is_kept_as_it_is_beside_others(
     model: BitTransformer, corpus: Corpus
 ) -> None:
-    noise = random.Random(0).randbytes(400)  # noqa: S311 - noise that is the same everywhere
-    coded, done = told(model, corpus.data[:400] + noise)
+    noise = random.Random(0).randbytes(320)  # noqa: S311 - noise that is the same everywhere
+    coded, done = told(model, corpus.data[:480] + noise)
     lengths = lane_lengths(800, 5)
     assert done == 800
     assert np.array_equal([len(lane) for lane in coded] < lengths, [True, True, True, False, False])
-    assert b"".join(coded[3:]) == noise[-320:]
+    assert b"".join(coded[3:]) == noise
 
 
 def test_noise_is_given_up_long_before_its_end(model: BitTransformer) -> None:
