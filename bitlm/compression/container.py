@@ -10,6 +10,7 @@ model before the first. What decides that the right bytes came out is the hash a
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol, runtime_checkable
@@ -66,17 +67,22 @@ class Header:
     block_log2: int
     name: str
 
-    def block_lengths(self) -> list[int]:
-        """Return how many bytes of the original each block has."""
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return -(-self.length // (1 << self.block_log2))
+
+    def block_lengths(self) -> Iterator[int]:
+        """Yield how many bytes of the original each block has."""
         most = 1 << self.block_log2
-        return [min(most, self.length - begin) for begin in range(0, self.length, most)]
+        for begin in range(0, self.length, most):
+            yield min(most, self.length - begin)
 
     def write(self, target: Target) -> None:
         """Write it with its hash."""
         name = self.name.encode()[:LONGEST_NAME]
-        fixed = _FIXED.pack(
-            MAGIC, VERSION, self.length, self.model, self.probe, self.block_log2, len(name)
-        )  # fmt: skip
+        numbers = (self.length, self.model, self.probe, self.block_log2, len(name))
+        fixed = _FIXED.pack(MAGIC, VERSION, *numbers)
         target.write(fixed + name + _check(fixed + name))
 
 
@@ -84,7 +90,7 @@ def read_header(source: Source) -> Header:
     """Return the header that a file begins with.
 
     Raises:
-        CompressionError: It is none, of a newer version, damaged, or not whole.
+        CompressionError: It is none, of another layout, damaged, or not whole.
     """
     fixed = source.read(_FIXED.size)
     if not fixed.startswith(MAGIC):
@@ -92,13 +98,14 @@ def read_header(source: Source) -> Header:
     if len(fixed) < _FIXED.size:
         raise _ends_early("header")
     _, version, length, model, probe, block_log2, name_bytes = _FIXED.unpack(fixed)
-    name = _take(source, name_bytes, "header")
-    if _take(source, CHECK_BYTES, "header") != _check(fixed + name):
-        raise _damaged("header")
-    if version != VERSION or block_log2 > MOST_BLOCK_LOG2:
+    if version != VERSION:
         raise CompressionError(
             f"the file has layout {version} and this BitLM knows {VERSION}; use the BitLM that wrote it."
         )
+    name = _take(source, name_bytes, "header")
+    check = _take(source, CHECK_BYTES, "header")
+    if check != _check(fixed + name) or block_log2 > MOST_BLOCK_LOG2:
+        raise _damaged("header")
     return Header(length, model, probe, block_log2, name.decode(errors="replace"))
 
 

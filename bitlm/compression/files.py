@@ -83,9 +83,8 @@ def decompress(model: BitTransformer, source: Source, target: Target, *, progres
 def _blocks(model: BitTransformer, source: Source, progress: Progress) -> Iterator[bytes]:
     header = read_header(source)
     require_model(header, model)
-    lengths = header.block_lengths()
-    for number, length in enumerate(lengths, start=1):
-        lanes = read_block(source, length, f"block {number} of {len(lengths)}")
+    for number, length in enumerate(header.block_lengths(), start=1):
+        lanes = read_block(source, length, f"block {number} of {header.blocks}")
         yield decode_block(model, lanes, length, progress)
 
 
