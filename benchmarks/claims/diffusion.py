@@ -98,7 +98,7 @@ THE_DIFFUSION = Topic(
             "{:.0f} %, {:.2f} bits · {:.0f} %, {:.2f} bits",
         ),
         Claim(
-            "King James Bible, `small`, 5 min of one core, whole windows: bound where bytes are masked · bits",
+            "King James Bible, `small`, 5 min of one core, whole windows: bound, bytes masked · bits masked",
             UNITS.take(units),
             "{:.2f} ± {:.2f} · {:.2f} ± {:.2f}",
         ),
