@@ -53,6 +53,7 @@ class Opening:
             step=request.step,
             settings=request.settings,
             telemetry=request.telemetry,
+            growth=request.growth,
             source=source,
         )
         return self.take_up(run_id)

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 from app.service.answers import InferAnswer, RunCreated, StepAnswer
 from app.service.stream import TextStream
 from bitlm.data import Corpus
+from bitlm.growth import Growth
 from bitlm.model import ModelConfig
 from bitlm.reference import ReferenceModel
 from bitlm.session import Command, SetTelemetry, TelemetrySettings
@@ -73,12 +74,14 @@ class Fork(Request[RunCreated]):
         step: Of the checkpoint; None for the newest.
         settings: Settings of training that differ from here on.
         telemetry: λ and floors to begin with; None for those of the checkpoint.
+        growth: Which way the model shall be larger, if any.
     """
 
     run_id: str
     step: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     telemetry: SetTelemetry | None = None
+    growth: Growth | None = None
 
 
 @dataclass(frozen=True)

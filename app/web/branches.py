@@ -37,7 +37,7 @@ class BranchRoutes:
         """Branch off at a checkpoint."""
         told = body.telemetry.model_dump(exclude_none=True) if body.telemetry else {}
         telemetry = SetTelemetry(**told) if told else None
-        return self._manager.ask(Fork(run_id, body.step, body.settings, telemetry), asked_by())
+        return self._manager.ask(Fork(run_id, body.step, body.settings, telemetry, body.grow), asked_by())
 
     def roll_back(self, run_id: str, body: Empty) -> RunCreated:  # noqa: ARG002 - checked to be empty
         """Branch off the last good state, at half the learning rate."""

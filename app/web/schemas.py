@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from app.service.requests import Denoise
 from bitlm.calibration.floors import FALSE_REJECT_RATE, HIGHEST_RATE
 from bitlm.diffusion import MOST_STEPS
+from bitlm.growth import Growth
 from bitlm.session import AlertAction, SampleSchedule
 from bitlm.session.presets import DEFAULT_SIZE
 
@@ -265,11 +266,13 @@ class ForkRequest(Body):
         step: Of a checkpoint; None for the newest.
         settings: Settings of training, dropout, act_threshold, memory or seed, by the names POST /init takes.
         telemetry: λ and floors.
+        grow: Which way the model shall be larger while it predicts the same.
     """
 
     step: Annotated[int, Field(ge=0)] | None = None
     settings: dict[str, Any] = {}
     telemetry: TelemetryRequest | None = None
+    grow: Growth | None = None
 
 
 class TwinRequest(Body):

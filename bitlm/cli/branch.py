@@ -13,6 +13,7 @@ from bitlm.cli.opening import open_folder, open_store, resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, RunArgument, Settings, parsed
 from bitlm.cli.printing import text_console
 from bitlm.errors import ConfigError
+from bitlm.growth import GROWTHS, Growth
 from bitlm.history.branching import fork as make_fork
 from bitlm.history.branching import roll_back
 from bitlm.history.branching import twin as make_twin
@@ -20,37 +21,74 @@ from bitlm.history.comparison import Comparison
 from bitlm.history.comparison import compare as compare_runs
 from bitlm.history.narration import TOLD_KINDS, sentence, source_name
 from bitlm.session import Session, SetTelemetry, TelemetrySettings
+from bitlm.session.records import GrowthReceipt
 
 
 def fork(
     run: RunArgument = "latest",
     step: Annotated[int | None, typer.Option(min=0, help="Of the checkpoint (default: the newest).")] = None,
     settings: Settings = None,
+    growth: Annotated[
+        str | None,
+        typer.Option(
+            "--grow", metavar="layer|width|context", help="Make the model larger; it predicts the same."
+        ),
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Make a run that begins at a checkpoint of another, with other settings if you like.
+    """Make a run that begins at a checkpoint of another, with other settings or a larger model if you like.
 
-    Settings are those of training, dropout, act_threshold, memory, seed, the λ and the floors. The model's
-    shape stays.
+    Settings are those of training, dropout, act_threshold, memory, seed, the λ and the floors. With --grow
+    the model has a layer more, twice the width or twice the window, and a receipt says what that changed.
 
     Examples:
       python -m bitlm fork latest --step 400 --set learning_rate=0.001
 
       python -m bitlm fork 20261122-120000-ab12 --set lambda_K=0.1
+
+      python -m bitlm fork latest --grow layer
     """
     chosen = parsed(settings)
     told = {name: chosen.pop(name) for name in list(chosen) if name in TelemetrySettings.model_fields}
     with open_store(data_dir, run) as (store, run_id):
-        branch = make_fork(store, run_id, step=step, settings=chosen, telemetry=_command(told), source="cli")
+        branch = make_fork(
+            store, run_id, step=step, settings=chosen, telemetry=_command(told),
+            growth=_growth(growth), source="cli",
+        )  # fmt: skip
+        origin = store.run(branch).origin
+        assert origin is not None, "a fork has one"
         session = Session.open(store, branch)
         session.close()
         answer = {"run_id": branch, "fork_of": run_id, "step": session.step_count}
+    grown = origin.growth
+    answer |= {"growth": grown.model_dump()} if grown else {}
     _tell(
         answer,
-        f"run {branch} begins at step {session.step_count} of run {run_id}.",
+        f"run {branch} begins at step {session.step_count} of run {run_id}." + _receipt(grown),
         data_dir,
         as_json=as_json,
+    )
+
+
+def _growth(asked: str | None) -> Growth | None:
+    for growth in GROWTHS:
+        if asked == growth:
+            return growth
+    if asked is not None:
+        raise ConfigError("grow", asked, f"use one of {', '.join(GROWTHS)}.")
+    return None
+
+
+def _receipt(grown: GrowthReceipt | None) -> str:
+    """Return what a growth changed, if there was one, in a sentence."""
+    if grown is None:
+        return ""
+    (few, many), (before, after) = grown.parameters, grown.bits_per_byte
+    return (
+        f" {few:,} → {many:,} parameters, greatest change of a logit {grown.logit_difference:.1e}, "
+        f"{before:.4f} → {after:.4f} bits per byte, "
+        f"{grown.ms_per_byte[0]:.3f} → {grown.ms_per_byte[1]:.3f} ms a byte."
     )
 
 

@@ -16,6 +16,8 @@ from safetensors.torch import load
 from bitlm.complaints import did_you_mean
 from bitlm.data import Corpus
 from bitlm.errors import CheckpointError, ConfigError, JournalError
+from bitlm.growth import Growth, grown_config
+from bitlm.history.enlarging import enlarged
 from bitlm.history.naming import branch_name
 from bitlm.history.past import listed
 from bitlm.model import BitTransformer, ModelConfig
@@ -64,6 +66,7 @@ def fork(
     step: int | None = None,
     settings: Mapping[str, Any] | None = None,
     telemetry: SetTelemetry | None = None,
+    growth: Growth | None = None,
     source: Source,
 ) -> str:
     """Make a run that begins at a checkpoint of another, and return its id.
@@ -75,12 +78,15 @@ def fork(
         settings: Training settings, dropout, act_threshold, memory or seed that shall differ from here on. A
             new learning rate also ends an anneal.
         telemetry: λ and floors that shall differ; they are the new run's first command.
+        growth: Which way its model shall be larger, while it predicts the same; its optimizer is carried
+            over, and the origin has the receipt.
         source: Who asks.
 
     Raises:
         RunNotFoundError: There is no such run.
         CheckpointError: There is no whole checkpoint of that step.
-        ConfigError: A setting cannot be changed, or not to that value.
+        ConfigError: A setting cannot be changed, or not to that value; or the model is too large to grow so.
+        CorpusError: The text is too short for a window that has grown.
     """
     parent = store.run(run_id)
     changes = dict(settings or {})
@@ -90,12 +96,26 @@ def fork(
         record = _newest_whole(store, run_id, step=None, event_id=None)
     else:
         record = store.checkpoints.at(run_id, step)
-        store.checkpoints.load(record)
-    origin = Origin(run_id=run_id, step=record.step, after_event=record.event_id, config_changes=changes)
+    files, receipt = store.checkpoints.files(record), None
+    if growth is not None:
+        shape = grown_config(config.model, growth)
+        changes |= {name: value for name, value in vars(shape).items() if value != vars(config.model)[name]}
+        config = config.model_copy(update={"model": shape})
+        files, receipt = enlarged(store, parent, record, growth)
+    origin = Origin(
+        run_id=run_id, step=record.step, after_event=record.event_id, config_changes=changes, growth=receipt
+    )
     first = {"run_id": run_id, "step": record.step, "kind": "telemetry_changed", "source": source}
     plan = [Planned(**first, payload=told)] if told else []
     return _branch(
-        store, parent=parent, record=record, config=config, origin=origin, plan=plan, source=source
+        store,
+        parent=parent,
+        record=record,
+        config=config,
+        origin=origin,
+        plan=plan,
+        files=files,
+        source=source,
     )
 
 
@@ -338,16 +358,17 @@ def _branch(
     config: RunConfig,
     origin: Origin,
     plan: list[Planned],
+    files: dict[str, bytes] | None = None,
     source: Source,
 ) -> str:
-    """Copy the checkpoint and the reference, then record the run and its plan in one transaction.
+    """Copy the checkpoint, or take these files for it, and the reference; then record run and plan at once.
 
     Raises:
         CheckpointError: Its weights are those of a model that another version made.
     """
     created_at = time.time()
     run_id = new_run_id(created_at)
-    files = store.checkpoints.files(record)
+    files = files or store.checkpoints.files(record)
     if RATES & origin.config_changes.keys():
         files[MANIFEST] = _without_annealing(files[MANIFEST])
     require_fitting(load(files[WEIGHTS]), BitTransformer(config.model), parent.config.version)

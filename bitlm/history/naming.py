@@ -17,6 +17,8 @@ LONGEST_NAME = 100
 ID_CHARACTERS = 4
 """Of an id, its last ones, which tell it from others; they stand for a run without a name."""
 
+GROWN = {"layer": "+ a layer", "width": "× 2 wide", "context": "× 2 long"}
+
 SHORT_SETTINGS = {"learning_rate": "lr", "matrix_learning_rate": "matrix lr", "batch_size": "batch"}
 
 
@@ -49,6 +51,8 @@ def _shortened(text: str, longest: int) -> str:
 def _difference(origin: Origin, told: Sequence[Mapping[str, Any]]) -> str:
     if origin.rolled_back:
         return f"back at {origin.step}"
+    if origin.growth is not None:
+        return GROWN[origin.growth.by]
     if origin.change is None:
         settings = [
             f"{SHORT_SETTINGS.get(name, name)} {figure(new)}" for name, new in origin.config_changes.items()

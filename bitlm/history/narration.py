@@ -30,6 +30,9 @@ TOLD_KINDS: tuple[EventKind, ...] = (
 
 Payload = dict[str, Any]
 
+GROWN = {"layer": "a layer more", "width": "twice as wide", "context": "twice the window"}
+"""How a branch's model is larger, in words."""
+
 
 def is_alert(event: Event) -> bool:
     """Whether the event tells of trouble."""
@@ -47,7 +50,8 @@ def branch_of(origin: Origin) -> str:
     change = origin.change
     if change is None:
         made = "rollback" if origin.rolled_back else "fork"
-        return f"{made} of {origin.run_id} at step {origin.step}"
+        larger = f", {GROWN[origin.growth.by]}" if origin.growth else ""
+        return f"{made} of {origin.run_id} at step {origin.step}{larger}"
     told = f"{_SENTENCES[change.kind](change.payload)} (step {change.step})"
     if origin.undo:
         return f"{origin.run_id} before {told}"

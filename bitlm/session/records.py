@@ -1,6 +1,6 @@
 """What the store knows of a run."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,6 +19,28 @@ class ChangeLeftOut(BaseModel):
     payload: dict[str, Any]
 
 
+class GrowthReceipt(BaseModel):
+    """What a branch's model has grown by; of each pair the first is before, the second after.
+
+    Attributes:
+        by: A layer more, twice the width, or twice the window.
+        logit_difference: Greatest |difference| of two logits on the same bits; 0.0 is equal to the last bit.
+        parameters: Weights.
+        weight_bytes: What they take.
+        bits_per_byte: On held-out text, at most 64 KiB of it; with a longer window over longer windows.
+        ms_per_byte: Processor time of predicting it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    by: Literal["layer", "width", "context"]
+    logit_difference: float
+    parameters: tuple[int, int]
+    weight_bytes: tuple[int, int]
+    bits_per_byte: tuple[float, float]
+    ms_per_byte: tuple[float, float]
+
+
 class Origin(BaseModel):
     """Where a branch comes from.
 
@@ -27,6 +49,7 @@ class Origin(BaseModel):
         step: The step of the checkpoint it began at.
         after_event: The last event of that run which is this run's past as well.
         config_changes: Settings that differ from that run's.
+        growth: How the model is larger than that run's; None where it is not.
         change: What that run was told and this one was not; None for a fork.
         instead: What is done in the change's place; None for nothing.
         undo: Whether the plan ends where the change was, instead of going on as the other did.
@@ -40,6 +63,7 @@ class Origin(BaseModel):
     step: int
     after_event: int
     config_changes: dict[str, Any] = {}
+    growth: GrowthReceipt | None = None
     change: ChangeLeftOut | None = None
     instead: dict[str, Any] | None = None
     undo: bool = False

@@ -127,7 +127,7 @@ class RunStore:
         `checkpoint` is the row of the copy that already lies in the new run's folder.
         """
         with self._writing() as writer:
-            self._insert_run(writer, run_id, created_at, parent.parameters, config, origin)
+            self._insert_run(writer, run_id, created_at, config.model.parameter_count, config, origin)
             said = origin.model_dump(exclude_none=True)
             event_id = _insert_event(writer, run_id, origin.step, created_at, "run_forked", source, said)
             self._metrics.copy(writer, parent.run_id, run_id, until=origin.step)

@@ -24,7 +24,7 @@ export function connectConfirmation(dialog) {
 /**
  * The body of POST /runs/<id>/fork: only what was filled in.
  * @param {FormData} filled
- * @returns {{step: number, settings: object, telemetry: ?object}}
+ * @returns {{step: number, settings: object, telemetry: ?object, grow: ?string}}
  */
 export function forkRequest(filled) {
   const chosen = (names) => {
@@ -36,6 +36,7 @@ export function forkRequest(filled) {
     step: Number(filled.get("step")),
     settings: chosen(SETTINGS),
     ...(Object.keys(telemetry).length && { telemetry }),
+    ...(filled.get("grow") && { grow: filled.get("grow") }),
   };
 }
 
@@ -65,7 +66,9 @@ export class ForkDialog {
     this.api = api;
     this.feed = feed;
     this.checkpoints = checkpoints;
+    this.growNote = dialog.querySelector("[data-grow-note]");
     dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
+    this.form.elements.grow.addEventListener("change", ({ target }) => (this.growNote.hidden = target.value === ""));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit(event.submitter?.value === "train");
@@ -82,7 +85,8 @@ export class ForkDialog {
     const { config } = this.store.get().status;
     for (const name of SETTINGS) this.form.elements[name].placeholder = config[name];
     for (const name of TELEMETRY) this.form.elements[name].placeholder = "as at that step";
-    for (const name of [...SETTINGS, ...TELEMETRY]) this.form.elements[name].value = "";
+    for (const name of [...SETTINGS, ...TELEMETRY, "grow"]) this.form.elements[name].value = "";
+    this.growNote.hidden = true;
     const note = this.form.querySelector("[data-fork-note]");
     note.textContent = proposed ? whyNotAt(step, proposed.step) : "";
     note.hidden = note.textContent === "";

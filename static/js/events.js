@@ -47,8 +47,17 @@ function resumedSentence({ recomputed, checkpoint_step: from }, step) {
   return `${resumed}: ${whole(recomputed)} steps since checkpoint ${whole(from)} computed again, bit for bit`;
 }
 
-function forkedSentence({ run_id: parent, step, config_changes: changes, change: other, undo, instead, rolled_back: isBack }) {
+const GROWN = { layer: "a layer more", width: "twice as wide", context: "twice the window" };
+
+function grownSentence({ by, parameters: [few, many], logit_difference: moved, bits_per_byte: [before, after] }) {
+  const same = moved === 0 ? "not one bit of a prediction changed" : `logits moved by at most ${moved.toExponential(1)}`;
+  return `${GROWN[by]}: ${prefixed(few)} → ${prefixed(many)} parameters, ${same}, ${fixed(before, 3)} → ${fixed(after, 3)} bits per byte`;
+}
+
+function forkedSentence(origin) {
+  const { run_id: parent, step, config_changes: changes, change: other, undo, instead, rolled_back: isBack, growth } = origin;
   const begun = isBack ? `Rolled back from ${parent} to step ${whole(step)}` : `Branched off ${parent} at step ${whole(step)}`;
+  if (growth) return `${begun}, ${grownSentence(growth)}`;
   if (!other) return [begun, ...Object.entries(changes ?? {}).map(([field, value]) => `${field} ${value}`)].join(", ");
   const told = `${sentence({ ...other, event_id: 0 })} at step ${whole(other.step)}`;
   if (undo) return `${begun}, to undo ${told}`;
@@ -149,7 +158,8 @@ const EXPLAINED = new Set(["drift_alert", "spike_alert", "nonfinite_alert", "run
 export const isExplained = (event) => isChange(event) || EXPLAINED.has(event.kind);
 
 /** What a twin's line says: what it was not told, or was told otherwise, or what was undone. */
-function forkLabel({ change: other, undo, instead, rolled_back: isBack }) {
+function forkLabel({ change: other, undo, instead, rolled_back: isBack, growth }) {
+  if (growth) return GROWN[growth.by];
   if (!other) return isBack ? "rollback" : "fork";
   return `${undo ? "undo" : instead ? "not as" : "not"} ${shortLabel(other)}`;
 }

@@ -72,6 +72,20 @@ def test_a_fork_begins_at_its_checkpoint_with_other_settings(client: FlaskClient
     assert (origin["run_id"], origin["step"]) == (run_id, 6)
 
 
+def test_a_fork_has_a_larger_model_and_its_origin_the_receipt(client: FlaskClient, run_id: str) -> None:
+    before = get(client, f"/runs/{run_id}")
+    post(client, f"/runs/{run_id}/fork", {"grow": "sideways"}, code=422)
+    made = post(client, f"/runs/{run_id}/fork", {"grow": "layer"}, code=201)
+    assert made["config"]["num_layers"] == before["config"]["num_layers"] + 1
+    after = get(client, f"/runs/{made['run_id']}")
+    growth = after["origin"]["growth"]
+    assert (growth["by"], growth["logit_difference"]) == ("layer", 0.0)
+    assert growth["parameters"] == [before["parameters"], after["parameters"]]
+    assert after["parameters"] == made["parameters"] > before["parameters"]
+    post(client, "/train-step", {"steps": 2})
+    assert get(client, "/status")["step"] == made["step"] + 2
+
+
 def test_another_run_is_opened_where_it_was(
     client: FlaskClient, run_id: str, tiny_run: dict[str, Any]
 ) -> None:

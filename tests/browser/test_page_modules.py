@@ -251,7 +251,9 @@ def test_a_fork_asks_only_for_what_was_filled_in(evaluate_module: EvaluateModule
         "settings": {"learning_rate": 0.001},
         "telemetry": {"c_floor": 0},
     }
-    assert evaluate_module("dialogs.js", expression, {"step": "0"}) == {"step": 0, "settings": {}}
+    assert evaluate_module("dialogs.js", expression, {"step": "0", "grow": ""}) == {"step": 0, "settings": {}}
+    grown = evaluate_module("dialogs.js", expression, {"step": "0", "grow": "width"})
+    assert grown == {"step": 0, "settings": {}, "grow": "width"}
 
 
 def test_tags_are_split_at_commas_once_each(evaluate_module: EvaluateModule) -> None:

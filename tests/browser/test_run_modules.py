@@ -57,3 +57,20 @@ def test_a_schedule_says_the_interval_that_the_budget_made_of_it(evaluate_module
     assert interval(told, ("telemetry_thinned", 260), probes) == 260
     assert interval(told, ("telemetry_thinned", 260), ("telemetry_thinned", 20)) is None
     assert interval(told, ("telemetry_thinned", 260), told) is None
+
+
+def test_a_growth_is_told_with_its_receipt(evaluate_module: EvaluateModule) -> None:
+    growth = {
+        "by": "layer", "parameters": [765609, 815049], "logit_difference": 0, "bits_per_byte": [1.5, 1.5],
+    }  # fmt: skip
+    payload = {"run_id": "one", "step": 400, "config_changes": {"num_layers": 5}, "growth": growth}
+    event = {"event_id": 1, "kind": "run_forked", "payload": payload}
+    expression = "(module, event) => module.sentence(event)"
+    assert evaluate_module("events.js", expression, event) == (
+        "Branched off one at step 400, a layer more: 766 k → 815 k parameters, not one bit of a prediction "
+        "changed, 1.500 → 1.500 bits per byte"
+    )
+    growth |= {"by": "width", "logit_difference": 0.00034}
+    assert "twice as wide: 766 k → 815 k parameters, logits moved by at most 3.4e-4" in evaluate_module(
+        "events.js", expression, event
+    )

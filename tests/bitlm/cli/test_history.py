@@ -75,6 +75,18 @@ def test_a_fork_is_trained_on(data_dir: Path, run_id: str) -> None:
     assert "name=value" in bitlm(data_dir, "fork", run_id, "--set", "seed", code=2).stderr
 
 
+def test_a_fork_whose_model_grows_says_what_that_changed(data_dir: Path, run_id: str) -> None:
+    told = bitlm(data_dir, "fork", run_id, "--grow", "layer").stdout
+    assert "greatest change of a logit 0.0e+00" in told
+    growth = answer(data_dir, "fork", run_id, "--grow", "width")["growth"]
+    assert growth["by"] == "width"
+    assert growth["parameters"][0] < growth["parameters"][1]
+    assert (
+        "use one of layer, width, context"
+        in bitlm(data_dir, "fork", run_id, "--grow", "sideways", code=2).stderr
+    )
+
+
 def test_a_run_is_rolled_back_to_its_newest_checkpoint_where_nothing_was_alerted(
     data_dir: Path, run_id: str
 ) -> None:
