@@ -44,11 +44,6 @@ def test_a_file_is_made_small_and_given_back_whatever_is_trained_meanwhile(
     assert b64decode(restored["data"]) == text
     assert (restored["name"], restored["step"], restored["alone_bytes"]) == ("a/../letter.txt", 8, None)
 
-    *_, problem = coded(client, "/decompress", "letter.bitlm", small[:-9] + bytes(9))
-    assert problem["kind"] == "problem"
-    assert problem["problem"]["status"] == 422
-    assert "fetch or copy" in problem["problem"]["detail"]
-
 
 def test_what_is_wrong_is_said_before_anything_begins(client: FlaskClient) -> None:
     file = {"name": "letter.txt", "data": b64encode(b"Dear Ada").decode()}
@@ -60,7 +55,7 @@ def test_what_is_wrong_is_said_before_anything_begins(client: FlaskClient) -> No
         assert refused.get_json()["errors"][0]["field"] == next(iter(wrong))
 
 
-def test_a_file_that_nobody_waits_for_is_let_go_of(
+def test_a_file_that_nobody_waits_for_is_let_go_of_and_what_is_none_of_ours_is_refused(
     ready: FlaskClient, corpus_file: Path, wait_until: WaitUntil
 ) -> None:
     body = {"name": "long.txt", "data": b64encode(corpus_file.read_bytes() * 40).decode()}
@@ -71,4 +66,6 @@ def test_a_file_that_nobody_waits_for_is_let_go_of(
     assert folders
     answer.close()
     wait_until(lambda: not any(folder.exists() for folder in folders))
-    assert coded(ready, "/compress", "short.txt", b"Dear Ada")[-1]["kind"] == "answer"
+    (problem,) = coded(ready, "/decompress", "letter.bitlm", b"Dear Ada")
+    assert (problem["kind"], problem["problem"]["status"]) == ("problem", 422)
+    assert "not written by `bitlm compress`" in problem["problem"]["detail"]
