@@ -49,6 +49,19 @@ def course(says: str, side: str, minutes: tuple[int, ...], field: str, bold: str
     )
 
 
+def size(name: str, minutes: tuple[int, ...]) -> Claim:
+    """Return the claim of what a size reaches on the King James Bible after each budget."""
+    command = f"python -m benchmarks.quality --corpus kjv --preset {name} --only mixing --threads 1"
+    measured = Benchmark("quality", f"{command} --budgets {' '.join(map(str, minutes))}", 2 * sum(minutes))
+    cells = " · ".join(["{:.2f}"] * len(minutes))
+    return Claim(
+        f"King James Bible, `{name}`, after {' · '.join(map(str, minutes))} minutes of one core",
+        Quality(measured, [Asked("kjv", MIXING, budget, name) for budget in minutes]),
+        cells,
+        readme=[f"| `{name}`, {' · '.join(map(str, minutes))} minutes | {cells} |"],
+    )
+
+
 def bars() -> Iterator[Claim]:
     """Yield every bar of `benchmarks.quality_record` for either text, with counts fixed and adapting."""
     for bar in BARS:
@@ -90,6 +103,9 @@ THE_QUALITY = Topic(
             ),
             "{:,} parameters; {:,} · {:,} bytes",
         ),
+        size("tiny", (1, 5)),
+        size("small", (1, 5, 15)),
+        size("base", (1, 5, 20)),
         *bars(),
     ],
 )
