@@ -29,6 +29,7 @@ from benchmarks.claim import (
     Topic,
     find,
 )
+from benchmarks.claims.changes import THE_CHANGES
 from benchmarks.claims.core import THE_MEMORY
 from benchmarks.claims.diffusion import THE_DIFFUSION
 from benchmarks.claims.first import MAIN_JOB
@@ -42,7 +43,7 @@ from benchmarks.record import RESULTS
 
 ROOT = Path(__file__).parent.parent
 PAGE, README = ROOT / "docs" / "evidence.md", ROOT / "README.md"
-TOPICS = (MAIN_JOB, RUNS, THE_QUALITY, THE_MEMORY, THE_SPEED, THE_GATE, THE_DIFFUSION, THE_PAGE)
+TOPICS = (MAIN_JOB, RUNS, THE_QUALITY, THE_MEMORY, THE_SPEED, THE_GATE, THE_DIFFUSION, THE_CHANGES, THE_PAGE)
 COLUMNS = ("claim", "figure", "bar", "met", "measured by", "on", "machine", "code")
 
 
