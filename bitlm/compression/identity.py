@@ -1,17 +1,20 @@
 """What tells one model from another, and a machine that computes as another does from one that does not."""
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from hashlib import blake2b
 
 from bitlm.compression.coder_kernels import probabilities_of_ones
 from bitlm.errors import MissingReferenceError
 from bitlm.generation import Reader
-from bitlm.model import BitTransformer
+from bitlm.model import BitTransformer, ModelConfig
 from bitlm.model.context_reader import plain_array
 
 MODEL_HASH_BYTES = 6
 PROBE_HASH_BYTES = 4
+
+OF_TRAINING = frozenset({"dropout", "memory"})
+"""Settings of a model that no prediction depends on."""
 
 PROBE = bytes(range(256))
 """The probe's histories side by side: every byte is in one."""
@@ -24,7 +27,7 @@ def model_hash(model: BitTransformer) -> bytes:
     Raises:
         MissingReferenceError: Counts are to be mixed in, and there are none.
     """
-    digest = blake2b(json.dumps(asdict(model.config), sort_keys=True).encode(), digest_size=MODEL_HASH_BYTES)
+    digest = blake2b(json.dumps(_chosen(model.config)).encode(), digest_size=MODEL_HASH_BYTES)
     for name, weight in sorted(model.named_parameters()):
         digest.update(f"{name} {tuple(weight.shape)}".encode())
         digest.update(plain_array(weight).tobytes())
@@ -34,6 +37,18 @@ def model_hash(model: BitTransformer) -> bytes:
         index = model.reference.index
         digest.update(index.length.to_bytes(8, "little") + index.matrix.words.tobytes())
     return digest.digest()
+
+
+def _chosen(config: ModelConfig) -> dict[str, object]:
+    """Return the settings of predictions that are not what they are by default.
+
+    So a setting that a later version adds, which is by default as if there were none, changes no hash.
+    """
+    return {
+        field.name: getattr(config, field.name)
+        for field in sorted(fields(config), key=lambda field: field.name)
+        if field.name not in OF_TRAINING and getattr(config, field.name) != field.default
+    }
 
 
 def probe_hash(model: BitTransformer) -> bytes:
