@@ -1,9 +1,5 @@
 """Files made small by a run's model and given back, each in a process of its own while training goes on."""
 
-import json
-import os
-import subprocess
-import sys
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +11,7 @@ import structlog
 
 from app.service.answers import Answered
 from app.service.errors import FileCodingError, StateConflictError
-from app.service.replays import NICENESS, ROOT
+from app.service.own_process import OwnProcess
 
 SUFFIX = ".bitlm"
 PLAIN, CODED = "original", f"original{SUFFIX}"
@@ -66,15 +62,9 @@ class Coding:
         source, target = (PLAIN, CODED) if verb == "compress" else (CODED, PLAIN)
         self._target = Path(self._folder.name, target)
         Path(self._folder.name, source).write_bytes(data)
-        self._process = subprocess.Popen(  # noqa: S603 - our own command; what comes from a request is a file's content
-            [
-                sys.executable, "-m", "bitlm", verb, str(Path(self._folder.name, source)),
-                "--output", str(self._target), "--data-dir", str(data_dir.resolve()), "--json", "--progress",
-                *arguments,
-            ],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
+        self._process = OwnProcess(
+            data_dir, verb, str(Path(self._folder.name, source)), "--output", str(self._target), *arguments
+        )
 
     def __iter__(self) -> Iterator[CodingProgress | CodedFile]:
         """Yield how far it is, and what came of it last.
@@ -83,28 +73,18 @@ class Coding:
             FileCodingError: The file cannot be coded, or not be given back.
             StateConflictError: The service was stopped meanwhile.
         """
-        process = self._process
-        assert process.stdout is not None
-        assert process.stderr is not None
-        said = ""
-        for line in process.stderr:
-            try:
-                reached = json.loads(line)
-            except ValueError:
-                said = line
-            else:
-                yield CodingProgress(done_bytes=reached["done"], bytes=reached["total"])
-        found = process.stdout.read()
-        if process.wait() < 0:
+        for reached in self._process.progress():
+            yield CodingProgress(done_bytes=reached["done"], bytes=reached["total"])
+        ended = self._process.ended()
+        if ended.code < 0:
             raise StateConflictError("the service was stopped meanwhile; send the file again.")
-        if process.returncode or not found:
-            raise FileCodingError(said.removeprefix("error: ").strip())
-        yield self._answer(json.loads(found))
+        if ended.code or ended.answer is None:
+            raise FileCodingError(ended.complaint)
+        yield self._answer(ended.answer)
 
     def close(self) -> None:
         """Code no further, and leave nothing behind."""
-        with self._process:
-            self._process.kill()
+        self._process.close()
         self._folder.cleanup()
 
     def kill(self) -> None:

@@ -1,26 +1,14 @@
-"""Runs done again beside the live one, to see whether every saved hash comes out: one at a time.
+"""Runs done again beside the live one, to see whether every saved hash comes out: one at a time."""
 
-Each in a process of its own, which yields to everybody else: threads and rounding modes of a process are
-shared, and nothing that goes on beside the live run may touch its bits.
-"""
-
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
 
 from app.service.answers import Answered
 from app.service.errors import StateConflictError
-
-ROOT = Path(__file__).parents[2]
-
-NICENESS = 5
-"""By how much a replay yields to training; 19 is the most."""
+from app.service.own_process import Ended, OwnProcess
 
 INTERRUPTED = "the service was stopped meanwhile; begin again."
 
@@ -51,10 +39,10 @@ class Replays:
     """Starts `python -m bitlm replay` and follows it; remembers each run's last outcome."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir.resolve()
+        self._data_dir = data_dir
         self._lock = Lock()
         self._reports: dict[str, ReplayReport] = {}
-        self._process: subprocess.Popen[str] | None = None
+        self._process: OwnProcess | None = None
         self._cancelled = False
         self._thread: Thread | None = None
         self._log = structlog.get_logger("bitlm.replays")
@@ -72,12 +60,7 @@ class Replays:
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 raise StateConflictError("another replay is under way; one is done at a time.")
-            arguments = ("-m", "bitlm", "replay", run_id, "--json", "--progress")
-            process = subprocess.Popen(  # noqa: S603 - our own command, and an id that was checked
-                [sys.executable, *arguments, "--data-dir", str(self._data_dir)],
-                cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            )  # fmt: skip
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+            process = OwnProcess(self._data_dir, "replay", run_id)
             self._process, self._cancelled = process, False
             self._reports[run_id] = report = ReplayReport(run_id=run_id)
             self._thread = Thread(target=self._follow, args=(run_id, process), name="bitlm-replay")
@@ -109,20 +92,10 @@ class Replays:
             if self._thread is not None:
                 self._thread.join()
 
-    def _follow(self, run_id: str, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        said = ""
-        with process:
-            for line in process.stderr:
-                try:
-                    reached = json.loads(line)
-                except ValueError:
-                    said = line
-                else:
-                    self._reports[run_id] = ReplayReport(run_id=run_id, **reached)
-            found = process.stdout.read()
-        report = _outcome(run_id, process.returncode, found, said)
+    def _follow(self, run_id: str, process: OwnProcess) -> None:
+        for place in process.progress():
+            self._reports[run_id] = ReplayReport(run_id=run_id, **place)
+        report = _outcome(run_id, process.ended())
         if self._cancelled and report.state == "failed":  # not where it had come to its end by then
             reached = self._reports[run_id]
             report = reached.model_copy(update={"state": "cancelled", "detail": "it was cancelled."})
@@ -130,13 +103,12 @@ class Replays:
         self._log.info("replay_ended", **report.model_dump())
 
 
-def _outcome(run_id: str, exit_code: int, found: str, said: str) -> ReplayReport:
+def _outcome(run_id: str, ended: Ended) -> ReplayReport:
     """Return how a replay ended: with 0 or 1 as it came out, with 2 for a reason it said last."""
-    if exit_code not in {0, 1} or not found:
-        detail = INTERRUPTED if exit_code < 0 else said.removeprefix("error: ").strip()
+    if ended.code not in {0, 1} or ended.answer is None:
+        detail = INTERRUPTED if ended.code < 0 else ended.complaint
         return ReplayReport(run_id=run_id, state="failed", detail=detail)
-    answer: dict[str, Any] = json.loads(found)
-    stretch, version = answer["stretches"][0], answer["made_by_version"]
+    stretch, version = ended.answer["stretches"][0], ended.answer["made_by_version"]
     differing = [checkpoint["step"] for checkpoint in stretch["checkpoints"] if not checkpoint["same"]]
     return ReplayReport(
         run_id=run_id,
