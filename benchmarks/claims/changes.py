@@ -87,7 +87,7 @@ THE_CHANGES = Topic(
             ),
         ),
         Claim(
-            "run lengths of a million bits and more beside a Python loop a row, at least: encoding · decoding",
+            "run lengths of a million bits and more beside a Python loop, at least: encoding · decoding",
             RUN_LENGTH.take(run_lengths),
             "{:.0f} × · {:.0f} ×",
             Bar("at least 20 ×", lambda there, back: min(there, back) >= TIMES_A_LOOP),
