@@ -62,7 +62,7 @@ def test_a_gap_is_filled_in_and_its_steps_can_be_gone_through(page: Page) -> Non
     assert masked == sorted(masked, reverse=True)
     assert masked[-1] == 0
     assert text.evaluate(shown) == whole
-    assert page.evaluate("() => document.documentElement.scrollHeight - innerHeight") <= 0
+    page.wait_for_function("() => document.documentElement.scrollHeight <= innerHeight")
 
     page.reload()
     expect(page.locator("[data-suffix]")).to_have_text(" end.")
@@ -79,7 +79,7 @@ def test_how_much_is_causal_is_a_slider_of_such_a_run_alone(
     expect(row.locator("[data-row-state]")).to_have_text("applied at step 5")
     told = page.request.get(f"{server.url}/config/telemetry").json()
     assert told["causal_share"] == 0.25
-    assert page.evaluate("() => document.documentElement.scrollHeight - innerHeight") <= 0
+    page.wait_for_function("() => document.documentElement.scrollHeight <= innerHeight")
     make_run(page, server.url, corpus_file.read_text())
     expect(row).to_be_hidden()
 
@@ -223,7 +223,7 @@ def test_what_is_frozen_by_mouse_stays_and_the_rest_is_filled_in_again(page: Pag
     shown = page.locator("#text-panel .sample").evaluate("(place) => place.textContent")
     assert shown == whole[:4].decode() + "".join(after) + " end."
     assert page.locator("[data-whole]").evaluate("(place) => place.textContent") == "".join(after)
-    assert page.evaluate("() => document.documentElement.scrollHeight - innerHeight") <= 0
+    page.wait_for_function("() => document.documentElement.scrollHeight <= innerHeight")
 
     expect(again(page)).to_be_enabled()
     slider = page.get_by_label("Step of denoising")

@@ -70,9 +70,12 @@ def assert_everything_shows(page: Page) -> None:
     """The markers on every chart, the floors, the coloured sample, its verdict and the events."""
     for chart in CHARTS:
         expect(chart_texts(page, chart).filter(has_text="C floor 0.05").first).to_be_visible()
-        markers = f"""() => document.querySelector('[data-chart="{chart}"]')
-            .data.filter((trace) => trace.yaxis === "y2").flatMap((trace) => trace.text).join()"""
-        assert "λK 0 → 0.01 · page" in page.evaluate(markers)
+        page.wait_for_function(  # markers come with the events, floors with the settings: either may be first
+            """(chart) => document.querySelector(`[data-chart="${chart}"]`).data
+                .filter((trace) => trace.yaxis === "y2").flatMap((trace) => trace.text)
+                .join().includes("λK 0 → 0.01 · page")""",
+            arg=chart,
+        )
     expect(chart_texts(page, "telemetry").filter(has_text="S floor 0.5")).to_have_count(1)
     expect(chart_texts(page, "cost").filter(has_text="budget 2 %")).to_have_count(1)
     for reading, figure in (
