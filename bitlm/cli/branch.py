@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from bitlm.cli.growing import receipt_line
 from bitlm.cli.opening import open_folder, open_store, resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, RunArgument, Settings, parsed
 from bitlm.cli.printing import text_console
@@ -21,7 +22,6 @@ from bitlm.history.comparison import Comparison
 from bitlm.history.comparison import compare as compare_runs
 from bitlm.history.narration import TOLD_KINDS, sentence, source_name
 from bitlm.session import Session, SetTelemetry, TelemetrySettings
-from bitlm.session.records import GrowthReceipt
 
 
 def fork(
@@ -65,7 +65,8 @@ def fork(
     answer |= {"growth": grown.model_dump()} if grown else {}
     _tell(
         answer,
-        f"run {branch} begins at step {session.step_count} of run {run_id}." + _receipt(grown),
+        f"run {branch} begins at step {session.step_count} of run {run_id}."
+        + (f" {receipt_line(grown)}" if grown else ""),
         data_dir,
         as_json=as_json,
     )
@@ -78,18 +79,6 @@ def _growth(asked: str | None) -> Growth | None:
     if asked is not None:
         raise ConfigError("grow", asked, f"use one of {', '.join(GROWTHS)}.")
     return None
-
-
-def _receipt(grown: GrowthReceipt | None) -> str:
-    """Return what a growth changed, if there was one, in a sentence."""
-    if grown is None:
-        return ""
-    (few, many), (before, after) = grown.parameters, grown.bits_per_byte
-    return (
-        f" {few:,} → {many:,} parameters, greatest change of a logit {grown.logit_difference:.1e}, "
-        f"{before:.4f} → {after:.4f} bits per byte, "
-        f"{grown.ms_per_byte[0]:.3f} → {grown.ms_per_byte[1]:.3f} ms a byte."
-    )
 
 
 def rollback(

@@ -12,12 +12,24 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from bitlm.baselines import baselines
+from bitlm.cli.growing import (
+    IMPROVE_THRESH,
+    MOST_MEMORY_MB,
+    Grow,
+    Growing,
+    ImproveThresh,
+    MostMemoryMb,
+    grown,
+    reason,
+    receipt_line,
+)
 from bitlm.cli.opening import resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, default_threads, parsed
 from bitlm.cli.quality import bound_line, quality_of
 from bitlm.data import Corpus
 from bitlm.data.corpus import EMBEDDED
 from bitlm.errors import ConfigError, HaltedError
+from bitlm.growth import GrowthSchedule
 from bitlm.history.branching import roll_back
 from bitlm.history.milestones import milestones
 from bitlm.history.narration import duration, percent
@@ -45,6 +57,11 @@ LINE_INTERVAL_S = 15.0
 """Seconds of training between two lines of progress where there is no terminal for a bar."""
 ANNEAL_SHARE = 0.5
 """The last share of a run in which the learning rate falls."""
+
+GoOnWith = Annotated[
+    str | None, typer.Option(help="Go on with this run, by id or name or 'latest', instead of making one.")
+]
+TextPath = Annotated[str | None, typer.Option(help="Path of a text file or folder (default: 'embedded').")]
 
 
 @dataclass(frozen=True)
@@ -78,24 +95,20 @@ class Plan:
         return round(done * (self.seconds - spent) / spent)
 
 
-def run_to_end(session: Session, plan: Plan) -> Iterator[StepEvent]:
-    """Step until the plan is fulfilled or an alert interrupts, annealing over the plan's second half."""
+def run_to_end(session: Session, plan: Plan, growing: Growing | None = None) -> Iterator[StepEvent]:
+    """Step until the plan's end, an alert, or when it is time to grow; anneal over the second half."""
     while (done := plan.share_done(session)) < 1.0:
         if session.annealing is None and done >= 1.0 - ANNEAL_SHARE and done > 0.0:
             session.apply(Anneal(steps=max(1, plan.steps_left(session))), source="cli")
-        yield session.step()
-        if session.interruption is not None:
+        event = session.step()
+        yield event
+        if session.interruption is not None or (growing is not None and growing.note(session, event)):
             return
 
 
 def train(
-    run: Annotated[
-        str | None,
-        typer.Option(help="Go on with this run, by id or name or 'latest', instead of making one."),
-    ] = None,
-    corpus: Annotated[
-        str | None, typer.Option(help="Path of a text file or folder (default: 'embedded').")
-    ] = None,
+    run: GoOnWith = None,
+    corpus: TextPath = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for so long (default: 1).")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps instead.")] = None,
     size: Annotated[str | None, typer.Option(help="tiny, small or base (default: small).")] = None,
@@ -107,6 +120,9 @@ def train(
         int | None, typer.Option(min=0, help="Steps between samples along training; 0 ends them.")
     ] = None,
     sample_prompt: Annotated[str, typer.Option(help="What these samples go on from.")] = "",
+    grow: Grow = False,
+    improve_thresh: ImproveThresh = IMPROVE_THRESH,
+    most_memory_mb: MostMemoryMb = MOST_MEMORY_MB,
     seed: Annotated[int | None, typer.Option(min=0, help="Key of every random draw (default: 0).")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: cores - 1).")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -118,12 +134,17 @@ def train(
     exits with code 130. --run goes on with a run that was ended, killed or branched off, with the settings it
     has. A run whose rate has fallen learns little more: `fork` it with --set learning_rate=… first.
 
+    With --grow it goes on as a branch with a layer more, then twice the width, then twice the window, and
+    again, each time that held-out text hardly improves before the rate falls; each says what that changed.
+
     Examples:
       python -m bitlm train --corpus book.txt --minutes 5
 
       python -m bitlm train --corpus book.txt --steps 2000 --size tiny --json
 
       python -m bitlm train --set mixing=none --set batch_size=8
+
+      python -m bitlm train --corpus book.txt --size tiny --minutes 20 --grow
 
       python -m bitlm train --run latest --minutes 5 --sample-every 500 --sample-prompt "The "
     """
@@ -135,8 +156,9 @@ def train(
     session = _made(store, given, console) if run is None else _taken_up(store, run, given)
     _tell(session, on_alert, sample_every, sample_prompt)
     plan = Plan(steps, seconds, session.step_count, session.elapsed_s)
+    schedule = GrowthSchedule(improve_thresh, most_bytes=most_memory_mb * 10**6) if grow else None
     started = time.monotonic()
-    session, was_stopped = _train_to_end(session, plan, console)
+    session, was_stopped = _train_to_end(session, plan, console, schedule)
     session.save()
     result = _measure(session)
     session.close()
@@ -207,16 +229,22 @@ def _tell(
         session.apply(ScheduleSamples(schedule=schedule), source="cli")
 
 
-def _train_to_end(session: Session, plan: Plan, console: Console) -> tuple[Session, bool]:
-    """Train, in a branch where an alert led to a rollback; return the session, and whether Ctrl-C ended it.
+def _train_to_end(
+    session: Session, plan: Plan, console: Console, schedule: GrowthSchedule | None = None
+) -> tuple[Session, bool]:
+    """Train, in a branch where an alert led to a rollback, and in one where the model grew.
+
+    Returns:
+        The session, and whether Ctrl-C ended it.
 
     Raises:
         HaltedError: The run stopped itself, and its alerts lead to no rollback.
     """
     while True:
         halted, was_stopped = None, False
+        growing = Growing.of(session, schedule) if schedule is not None else None
         try:
-            was_stopped = _train_with_progress(session, plan, console)
+            was_stopped = _train_with_progress(session, plan, console, growing)
         except HaltedError as error:
             halted = error
         interruption = session.interruption
@@ -225,50 +253,63 @@ def _train_to_end(session: Session, plan: Plan, console: Console) -> tuple[Sessi
         if interruption is None or interruption.action == "pause":
             if halted is not None:
                 raise halted
-            return session, was_stopped
+            if growing is None or growing.growth is None:
+                return session, was_stopped
+            session, receipt = grown(session, growing.growth)
+            console.print(f"{reason(growing.growth)}: {receipt_line(receipt)}", highlight=False)
+            continue
         session.save()
         session.close()
         branch = roll_back(session.store, session.run_id, since=interruption.since, source="session")
         session = Session.open(session.store, branch)
 
 
-def _train_with_progress(session: Session, plan: Plan, console: Console) -> bool:
-    """Train to the end of the plan; return whether Ctrl-C ended it before."""
+def _train_with_progress(
+    session: Session, plan: Plan, console: Console, growing: Growing | None = None
+) -> bool:
+    """Train to the end of the plan or until it is time to grow; return whether Ctrl-C ended it before."""
     session.record("training_started", {}, source="cli")
     was_stopped = False
     try:
         if console.is_terminal:
-            _with_bar(session, plan, console)
+            _with_bar(session, plan, console, growing)
         else:
-            _with_lines(session, plan, console)
+            _with_lines(session, plan, console, growing)
     except KeyboardInterrupt:
         was_stopped = True
         console.print("stopped early; what was learned is kept.")
     if session.interruption is not None:
         session.record("training_paused", {"reason": session.interruption.reason})
+    elif growing is not None and growing.growth is not None:
+        session.record("training_paused", {"reason": reason(growing.growth)})
     else:
         session.record("training_stopped", {}, source="cli")
     return was_stopped
 
 
-def _with_bar(session: Session, plan: Plan, console: Console) -> None:
+def _with_bar(session: Session, plan: Plan, console: Console, growing: Growing | None) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=False) as progress:
         task = progress.add_task(f"run {session.run_id}", total=1.0)
         validation = None
-        for event in run_to_end(session, plan):
+        for event in run_to_end(session, plan, growing):
             validation = event.validation_bits_per_byte or validation
             line = _progress_line(event, validation)
             progress.update(task, completed=plan.share_done(session), description=line)
 
 
 def _with_lines(
-    session: Session, plan: Plan, console: Console, *, interval_s: float = LINE_INTERVAL_S
+    session: Session,
+    plan: Plan,
+    console: Console,
+    growing: Growing | None = None,
+    *,
+    interval_s: float = LINE_INTERVAL_S,
 ) -> None:
     """Print a line for the first step, one every so many seconds of training, and one for the last."""
     console.print(f"run {session.run_id}", highlight=False)
     validation, line, said, due_s = None, "", "", 0.0
-    for event in run_to_end(session, plan):
+    for event in run_to_end(session, plan, growing):
         validation = event.validation_bits_per_byte or validation
         line = f"{plan.share_done(session):4.0%}  {_progress_line(event, validation)}"
         if event.elapsed_s >= due_s:

@@ -1,0 +1,72 @@
+"""`bitlm train --grow`: a run that stalls goes on as a larger one."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from bitlm.data import Corpus
+from bitlm.session import RunStore
+from bitlm.session.records import GrowthReceipt
+from tests.bitlm.cli.conftest import Say
+
+SHAPE = {
+    "d_model": 16,
+    "nhead": 2,
+    "num_layers": 2,
+    "dim_feedforward": 32,
+    "max_seq_len": 256,
+    "dropout": 0.1,
+}
+TRAINING = {"batch_size": 2, "validation_interval": 1}
+
+
+def train(say: Say, text: Path, *options: str) -> Result:
+    told = [f"--set={name}={value}" for name, value in (SHAPE | TRAINING).items()]
+    return say("train", "--corpus", str(text), "--size", "tiny", *told, "--grow", *options)
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_bytes(Corpus.embedded().data[:20_000])
+    return path
+
+
+def growth_of(store: RunStore, run_id: str) -> tuple[str, GrowthReceipt]:
+    """Return the run that a run grew out of, and how."""
+    origin = store.run(run_id).origin
+    assert origin is not None
+    assert origin.growth is not None
+    return origin.run_id, origin.growth
+
+
+def test_a_run_that_stalls_grows_by_turns_until_its_rate_falls(say: Say, store: RunStore, text: Path) -> None:
+    told = json.loads(train(say, text, "--steps", "22", "--improve-thresh", "9", "--json").stdout)
+    assert told["steps"] == 22
+    middle, width = growth_of(store, told["run_id"])
+    first, layer = growth_of(store, middle)
+    assert (layer.by, width.by) == ("layer", "width")
+    assert store.run(first).origin is None
+    shape = store.run(told["run_id"]).config.model
+    assert (shape.num_layers, shape.d_model, shape.max_seq_len) == (3, 32, 256)
+    reasons = [event.payload["reason"] for event in store.all_events(first, kinds=("training_paused",))]
+    assert reasons == ["held-out text hardly improves any more, so a layer more"]
+
+    gone_on = say("train", "--run", told["run_id"], "--steps", "4", "--grow", "--improve-thresh", "9")
+    assert "steps" in gone_on.stdout, "its rate has fallen, so that it is as large as it was"
+    assert store.run(told["run_id"]).config.model == shape
+
+
+def test_what_a_growth_changed_is_said(say: Say, text: Path) -> None:
+    said = " ".join(train(say, text, "--steps", "12", "--improve-thresh", "9").stdout.split())
+    assert "hardly improves any more, so a layer more: " in said
+    assert "greatest change of a logit 0.0e+00" in said
+
+
+def test_a_run_that_improves_or_has_no_room_stays_as_it_is(say: Say, store: RunStore, text: Path) -> None:
+    improving = train(say, text, "--steps", "12", "--improve-thresh", "0", "--json")
+    assert store.run(json.loads(improving.stdout)["run_id"]).origin is None
+    full = train(say, text, "--steps", "12", "--improve-thresh", "9", "--most-memory-mb", "1", "--json")
+    assert store.run(json.loads(full.stdout)["run_id"]).origin is None
