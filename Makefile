@@ -70,7 +70,7 @@ run: setup ## Start BitLM on http://127.0.0.1:5000 (BITLM_HOST, BITLM_PORT, BITL
 
 # The longest files come first (testpaths in pyproject.toml), so that none is left for the end.
 # They start services, which shall not wait for the compiler.
-test: setup-dev packages ## Run every test, with shapes and types checked while they run.
+test: setup-dev packages ## Run every test; shapes and types are checked while tests of parts run.
 	$(BIN)/python -m bitlm compile
 	TMPDIR=$(TEST_FOLDER) OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder $(ARGS)
 

@@ -20,6 +20,7 @@ import pytest
 import structlog
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings as hypothesis_settings
 
 from app.settings import Settings
 
@@ -34,6 +35,11 @@ TINY = {
     "batch_size": 2,
 }
 """Settings of a run whose steps take milliseconds."""
+
+# Derandomized, no deadline: a test says the same today and tomorrow. Half of the usual examples find as much.
+hypothesis_settings.register_profile(
+    "same-every-time", hypothesis_settings.get_profile("ci"), max_examples=50
+)
 
 
 class WaitUntil(Protocol):
@@ -66,6 +72,22 @@ def _wait_until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) ->
 @pytest.fixture(scope="session")
 def wait_until() -> WaitUntil:
     return _wait_until
+
+
+WHOLES = ("app", "benchmarks", "browser", "bitlm/calibration", "bitlm/cli", "bitlm/history", "bitlm/session")
+"""Folders of tests that train and steer whole runs."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def types_are_checked_in_tests_of_parts(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Check shapes and types at each call, but not where whole runs make the same calls thousands of times.
+
+    A check takes as long as what it checks, and the parts have tests of their own.
+    """
+    folder = request.path.parent.relative_to(ROOT / "tests").as_posix()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaxtyping.config, "jaxtyping_disable", folder.startswith(WHOLES))
+        yield
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.crash import crash
 
-KILLS = 12
+KILLS = 6
 
 
 @pytest.mark.timeout(900)
