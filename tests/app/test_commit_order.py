@@ -123,7 +123,7 @@ def post(server: "RunningServer", path: str, body: dict[str, Any]) -> dict[str, 
     request = urllib.request.Request(  # noqa: S310 - our own server
         server.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - our own server
         content: dict[str, Any] = json.load(answer)
     return content
 

@@ -25,7 +25,7 @@ def start(**settings: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | settings,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -77,7 +77,7 @@ def test_a_data_folder_of_a_newer_version_is_one_sentence_and_no_stack_trace(tmp
         env=os.environ | {"BITLM_DATA_DIR": str(tmp_path), "BITLM_PORT": "5987"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert ended.returncode != 0

@@ -22,7 +22,7 @@ def call(server: "RunningServer", path: str, body: dict[str, Any] | None = None)
     """GET `path`, or POST `body` to it."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(server.url + path, data, {"Content-Type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - our own server
         content: dict[str, Any] = json.load(answer)
     return content
 

@@ -163,7 +163,7 @@ def test_whoever_hangs_up_ends_the_generation(
     def ask(path: str, body: dict[str, Any]) -> Any:
         headers = {"Content-Type": "application/json"}
         request = Request(server.url + path, json.dumps(body).encode(), headers)  # noqa: S310 - our own server
-        return urlopen(request, timeout=60)  # noqa: S310 - our own server
+        return urlopen(request, timeout=120)  # noqa: S310 - our own server
 
     ask("/init", tiny_run).close()
     with ask("/infer", {"max_new_bytes": 4096, "stream": True, "c_floor": 0, "s_floor": 0}) as listening:

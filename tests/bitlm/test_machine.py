@@ -87,7 +87,7 @@ def test_memory_that_is_kept_is_not_fetched_page_by_page_again() -> None:
     faults = {
         how: int(
             subprocess.check_output(
-                [sys.executable, "-c", FAULTS, how], text=True, timeout=60, env=gives_back
+                [sys.executable, "-c", FAULTS, how], text=True, timeout=120, env=gives_back
             )
         )
         for how in ("give back", "keep", "train")

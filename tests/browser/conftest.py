@@ -31,7 +31,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 VIEWPORT = ViewportSize(width=1280, height=800)
 MODULES = Path(__file__).parents[2] / "static" / "js"
 MODULES_ORIGIN = "http://page.test"

@@ -37,7 +37,7 @@ def origin(page: Page) -> str:
 
 
 def post(page: Page, path: str, body: dict[str, Any]) -> Any:
-    answer = page.request.post(origin(page) + path, data=body, timeout=60_000)
+    answer = page.request.post(origin(page) + path, data=body, timeout=120_000)
     assert answer.ok, answer.text()
     return answer.json()
 

@@ -141,7 +141,7 @@ def test_help_shows_examples(command: str) -> None:
 
 def test_the_program_is_a_process_of_its_own_that_warns_of_nothing() -> None:
     command = [sys.executable, "-W", "error", "-m", "bitlm", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert "train" in done.stdout
     assert done.stderr == ""
 
