@@ -18,8 +18,9 @@ from bitlm.bits import (
     parity_errors,
 )
 from bitlm.characters import characters
-from bitlm.errors import ConfigError, GridOverflowError
+from bitlm.errors import ConfigError
 from bitlm.model import BitTransformer, leaf_log_probabilities
+from bitlm.model.decoding import Walk, require_finite
 from bitlm.sampling import Sampling
 
 MOST_NEW_BYTES = 1_000_000
@@ -253,11 +254,12 @@ class Reader:
     def trees(self) -> FloatArray:
         """Return the logits of each text's next tree, which its patch is drawn from: [text, node]."""
         logits = self._cache.read(self._pending).astype(np.float64)
-        if not np.isfinite(logits).all():
-            raise GridOverflowError(
-                "the model's predictions are not finite numbers; go back to the last checkpoint."
-            )
+        require_finite(logits)
         return logits
+
+    def walk(self) -> Walk:
+        """Return the way down each text's next tree: the same predictions, for who needs one leaf's alone."""
+        return self._cache.walk(self._pending)
 
     def feed(self, leaves: IntArray) -> None:
         """Note what one position carries: [text]."""

@@ -1,12 +1,12 @@
-"""Lanes of patches as bytes, and back, by arithmetic coding; whoever calls has the probabilities."""
+"""Lanes of bits as bytes, and back, by arithmetic coding; whoever calls has the probabilities."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from bitlm.compression.coder_kernels import (
-    MOST_BYTES_OF_A_PATCH,
+    MOST_BYTES_OF_A_BIT,
     WHOLE,
     Reading,
     Writing,
@@ -18,22 +18,20 @@ from bitlm.compression.coder_kernels import (
 
 
 class LaneEncoder:
-    """Codes patches of several lanes side by side.
+    """Codes bits of several lanes side by side.
 
     Args:
         lanes: How many.
-        patch_bits: Bits of a patch.
         most_bytes: How long a lane's code may become, its end not counted.
     """
 
-    def __init__(self, lanes: int, patch_bits: int, most_bytes: int) -> None:
-        self._patch_bits = patch_bits
+    def __init__(self, lanes: int, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._writing = Writing(
             low=np.zeros(lanes, dtype=np.uint64),
             width=np.full(lanes, WHOLE, dtype=np.uint64),
             lengths=np.zeros(lanes, dtype=np.int64),
-            out=np.zeros((lanes, most_bytes + MOST_BYTES_OF_A_PATCH), dtype=np.uint8),
+            out=np.zeros((lanes, most_bytes + MOST_BYTES_OF_A_BIT + 1), dtype=np.uint8),
         )
 
     @property
@@ -43,19 +41,19 @@ class LaneEncoder:
 
     def encode(
         self,
-        logits: Float64[np.ndarray, "lane node"],
-        leaves: Int64[np.ndarray, "lane"],
+        logits: Float32[np.ndarray, "lane"],
+        bits: Bool[np.ndarray, "lane"],
         going: Bool[np.ndarray, "lane"],
     ) -> None:
-        """Code the next patch of those lanes that have one.
+        """Code the next bit of those lanes that have one.
 
         Args:
-            logits: Of each lane's tree over the patch, known to whoever decodes.
-            leaves: The patches; of a lane that has none, anything.
+            logits: Of P(bit = 1), known to whoever decodes.
+            bits: The bits; of a lane that has none, either.
             going: Which lanes have one; none of these is longer than it may become.
         """
         assert (self.lengths[going] <= self._most_bytes).all(), "whoever codes gives up lanes in time"
-        encode(logits, leaves, self._patch_bits, going, self._writing)
+        encode(logits, bits, going, self._writing)
 
     def finish(self) -> list[bytes]:
         """Return each lane's code; nothing is coded after it."""
@@ -64,15 +62,13 @@ class LaneEncoder:
 
 
 class LaneDecoder:
-    """Undoes `LaneEncoder`, given the same logits; of other bytes it makes some patches or other.
+    """Undoes `LaneEncoder`, given the same logits; of other bytes it makes some bits or other.
 
     Args:
         lanes: Each lane's code.
-        patch_bits: Bits of a patch.
     """
 
-    def __init__(self, lanes: Sequence[bytes], patch_bits: int) -> None:
-        self._patch_bits = patch_bits
+    def __init__(self, lanes: Sequence[bytes]) -> None:
         ends = np.array([len(lane) for lane in lanes], dtype=np.int64)
         data = np.zeros((len(lanes), int(ends.max(initial=0))), dtype=np.uint8)
         for row, lane in zip(data, lanes, strict=True):
@@ -86,8 +82,8 @@ class LaneDecoder:
         )
         begin_reading(self._reading)
 
-    def decode(self, logits: Float64[np.ndarray, "lane node"]) -> Int64[np.ndarray, "lane"]:
-        """Return the next patch of every lane; of one that has ended, anything."""
-        leaves = np.empty(len(logits), dtype=np.int64)
-        decode(logits, self._patch_bits, self._reading, leaves)
-        return leaves
+    def decode(self, logits: Float32[np.ndarray, "lane"]) -> Bool[np.ndarray, "lane"]:
+        """Return the next bit of every lane; of one that has ended, either."""
+        bits = np.empty(len(logits), dtype=np.bool_)
+        decode(logits, self._reading, bits)
+        return bits

@@ -1,4 +1,4 @@
-"""Binary arithmetic coding of tree leaves with a model's logits, compiled; several lanes side by side.
+"""Binary arithmetic coding with a model's logits, compiled; several lanes side by side.
 
 An interval of whole numbers stands for what was coded; each bit keeps the part that its probability asks for,
 and leading bytes that are settled are written. A carry goes into bytes already written. Everything is whole
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitlm.compiled import compiled, to_whole
-from bitlm.model.kernels import ONE, exponential
+from bitlm.model.kernels import ONE, Array, exponential
 
 PROBABILITY_BITS = 22
 """A probability is a whole number of 2⁻²² from 1 to 2²² - 1: no bit costs more than 22 bits."""
@@ -22,8 +22,8 @@ PROBABILITY_BITS = 22
 CODE_BYTES = 6
 """Bytes of the interval's ends that can still change."""
 
-MOST_BYTES_OF_A_PATCH = 8 * 3 + CODE_BYTES
-"""Bytes that coding one patch and the end after it can add."""
+MOST_BYTES_OF_A_BIT = 3
+"""Bytes that coding one bit can add; the end after the last adds one."""
 
 SCALE = np.float32(1 << PROBABILITY_BITS)
 CERTAIN = np.uint64(1 << PROBABILITY_BITS)
@@ -105,38 +105,34 @@ def carry(out: Bytes, length: int) -> None:
 
 
 @compiled
-def encode(logits: Logits, leaves: Indices, patch_bits: int, going: Flags, writing: Writing) -> None:
-    """Code the next patch of each lane.
+def encode(logits: Array, bits: Flags, going: Flags, writing: Writing) -> None:
+    """Code the next bit of each lane.
 
     Args:
-        logits: Of each lane's tree: [lane, node].
-        leaves: The patch, as a whole number.
-        patch_bits: Bits of it.
+        logits: Of P(bit = 1).
+        bits: The bits.
         going: Which lanes have one; the others are left as they are.
-        writing: Of all lanes; there must be room for `MOST_BYTES_OF_A_PATCH` more bytes.
+        writing: Of all lanes; there must be room for `MOST_BYTES_OF_A_BIT` more bytes and the end.
     """
     low, width, lengths, out = writing
-    for lane in range(len(leaves)):
+    for lane in range(len(bits)):
         if not going[lane]:
             continue
-        begin, size, length, node = low[lane], width[lane], lengths[lane], 0
-        for depth in range(patch_bits):
-            bit = (leaves[lane] >> (patch_bits - 1 - depth)) & 1
-            of_ones = (size >> PRECISION) * probability_of_one(logits[lane, node])
-            node = 2 * node + 1 + bit
-            if bit:
-                size = of_ones
-            else:
-                begin += of_ones
-                size -= of_ones
-            if begin >= WHOLE:
-                carry(out[lane], length)
-                begin -= WHOLE
-            while size < SETTLED:
-                out[lane, length] = np.uint8(begin >> TOP_BYTE)
-                length += 1
-                begin = (begin << BYTE) & (WHOLE - UNIT)
-                size <<= BYTE
+        begin, size, length = low[lane], width[lane], lengths[lane]
+        of_ones = (size >> PRECISION) * probability_of_one(logits[lane])
+        if bits[lane]:
+            size = of_ones
+        else:
+            begin += of_ones
+            size -= of_ones
+        if begin >= WHOLE:
+            carry(out[lane], length)
+            begin -= WHOLE
+        while size < SETTLED:
+            out[lane, length] = np.uint8(begin >> TOP_BYTE)
+            length += 1
+            begin = (begin << BYTE) & (WHOLE - UNIT)
+            size <<= BYTE
         low[lane], width[lane], lengths[lane] = begin, size, length
 
 
@@ -173,20 +169,18 @@ def begin_reading(reading: Reading) -> None:
 
 
 @compiled
-def decode(logits: Logits, patch_bits: int, reading: Reading, leaves: Indices) -> None:
-    """Write the next patch of each lane: undo `encode`, whatever the bytes are."""
-    for lane in range(len(leaves)):
-        code, size, node = reading.code[lane], reading.width[lane], 0
-        for _ in range(patch_bits):
-            of_ones = (size >> PRECISION) * probability_of_one(logits[lane, node])
-            if code < of_ones:
-                size, node = of_ones, 2 * node + 2
-            else:
-                code -= of_ones
-                size -= of_ones
-                node = 2 * node + 1
-            while size < SETTLED:
-                code = (code << BYTE) | next_byte(reading, lane)
-                size <<= BYTE
+def decode(logits: Array, reading: Reading, bits: Flags) -> None:
+    """Write the next bit of each lane: undo `encode`, whatever the bytes are."""
+    for lane in range(len(bits)):
+        code, size = reading.code[lane], reading.width[lane]
+        of_ones = (size >> PRECISION) * probability_of_one(logits[lane])
+        bits[lane] = code < of_ones
+        if bits[lane]:
+            size = of_ones
+        else:
+            code -= of_ones
+            size -= of_ones
+        while size < SETTLED:
+            code = (code << BYTE) | next_byte(reading, lane)
+            size <<= BYTE
         reading.code[lane], reading.width[lane] = code, size
-        leaves[lane] = node - ((1 << patch_bits) - 1)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int64, UInt8
 
 from bitlm.bits import PAYLOAD_BITS
 from bitlm.compression.coder import LaneDecoder, LaneEncoder
+from bitlm.compression.coder_kernels import MOST_BYTES_OF_A_BIT
 from bitlm.generation import Reader
 from bitlm.model import BitTransformer
 from bitlm.parallel import share
@@ -114,14 +115,17 @@ def _encode_rows(
 ) -> list[bytes]:
     patch_bits = model.config.patch_bits
     reader = Reader(model, [b""] * len(rows))
-    encoder = LaneEncoder(len(rows), patch_bits, rows.shape[1] + HOPELESS_BYTES)
+    encoder = LaneEncoder(len(rows), rows.shape[1] + HOPELESS_BYTES + PAYLOAD_BITS * MOST_BYTES_OF_A_BIT)
     hopeful = np.ones(len(rows), dtype=np.bool_)
     for place in range(rows.shape[1]):
         values, going = rows[:, place].astype(np.int64), hopeful & (place < lengths)
-        for shift in range(PAYLOAD_BITS - patch_bits, -1, -patch_bits):
-            leaves = (values >> shift) & ((1 << patch_bits) - 1)
-            encoder.encode(reader.trees(), leaves, going)
-            reader.feed(leaves)
+        for first in range(0, PAYLOAD_BITS, patch_bits):
+            walk = reader.walk()
+            for depth in range(first, first + patch_bits):
+                bits = (values >> (PAYLOAD_BITS - 1 - depth)) & 1 == 1
+                encoder.encode(walk.logits(), bits, going)
+                walk.descend(bits)
+            reader.feed(walk.leaves)
         reader.end_frames(values)
         progress(int((place < lengths).sum()))
         hopeful &= encoder.lengths <= place + HOPELESS_BYTES
@@ -150,14 +154,16 @@ def _decode_rows(
 ) -> list[bytes]:
     patch_bits = model.config.patch_bits
     reader = Reader(model, [b""] * len(lanes))
-    decoder = LaneDecoder(lanes, patch_bits)
+    decoder = LaneDecoder(lanes)
     rows = np.zeros((len(lanes), int(lengths.max())), dtype=np.uint8)
     for place in range(rows.shape[1]):
         values = np.zeros(len(lanes), dtype=np.int64)
         for _ in range(PAYLOAD_BITS // patch_bits):
-            leaves = decoder.decode(reader.trees())
-            reader.feed(leaves)
-            values = values << patch_bits | leaves
+            walk = reader.walk()
+            for _ in range(patch_bits):
+                walk.descend(decoder.decode(walk.logits()))
+            reader.feed(walk.leaves)
+            values = values << patch_bits | walk.leaves
         reader.end_frames(values)
         rows[:, place] = values
         progress(int((place < lengths).sum()))

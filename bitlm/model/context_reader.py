@@ -67,6 +67,10 @@ class ContextReader:
         zeros, ones = self._index.node_counts(self._stretches, levels)
         mix(zeros, ones, levels.start, self._weights, logits)
 
+    def path(self) -> "ContextPath":
+        """Return the way down the next patch's tree, at its root; the texts stay where they are."""
+        return ContextPath(self._index, self._stretches.copy(), self._bits_read, self._weights)
+
     def _read_bit(self, bit: Bool[np.ndarray, "batch"]) -> None:
         if self._bits_read < PAYLOAD_BITS:
             self._index.descend(self._stretches, self._bits_read, bit)
@@ -76,6 +80,38 @@ class ContextReader:
             self._index.lengthen(self._stretches, self._value)
             self._value = np.zeros_like(self._value)
         self._bits_read %= self._cycle
+
+
+class ContextPath:
+    """The way from a tree's root to a leaf in the counts, bit by bit, for texts side by side.
+
+    Args:
+        index: Has the counts.
+        stretches: Of the texts; they are led along.
+        level: How many bits of its byte come before the root.
+        weights: The mixer's.
+    """
+
+    def __init__(
+        self, index: ContextIndex, stretches: Int32[np.ndarray, "2 row order"], level: int, weights: Weights
+    ) -> None:
+        self._index, self._stretches, self._level, self._weights = index, stretches, level, weights
+
+    def mix_into(self, logits: Float32[np.ndarray, "row 1"]) -> None:
+        """Mix the counts into the logits of the nodes where the texts stand, in place.
+
+        To the last bit this is what `ContextReader.mix_into` does to these nodes.
+        """
+        if self._level == PAYLOAD_BITS:  # the parity bit, of which they say nothing
+            return
+        zeros, ones = self._index.node_counts(self._stretches, range(self._level, self._level + 1))
+        mix(zeros, ones, self._level, self._weights, logits)
+
+    def descend(self, bits: Bool[np.ndarray, "row"]) -> None:
+        """Go on to the node that each text's bit leads to."""
+        if self._level < PAYLOAD_BITS:
+            self._index.descend(self._stretches, self._level, bits)
+        self._level += 1
 
 
 def plain_array(weight: torch.Tensor) -> Array:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 
-from bitlm.errors import BitFormatError
+from bitlm.errors import BitFormatError, GridOverflowError
 from bitlm.model.config import ModelConfig
-from bitlm.model.context_reader import ContextReader, plain_array
+from bitlm.model.context_reader import ContextPath, ContextReader, plain_array
 from bitlm.model.embedding import PatchEmbedding
 from bitlm.model.grid import LIMIT
 from bitlm.model.layer_kernels import LANES, Ends, Halting, Memory, Turns, Weights, decode
@@ -93,6 +93,26 @@ class DecodingCache:
             BitFormatError: They do not fit what is left of the window, or there are none in mid-window.
             GridOverflowError: An activation left the exact range; names the layer. The cache is as it was.
         """
+        logits = self._read(values)
+        if self._reader is not None:
+            self._reader.mix_into(logits)
+        return logits
+
+    def walk(self, values: Int64[np.ndarray, "batch patch"]) -> "Walk":
+        """Take in the next patches as `read` does; return the way down the tree after them, at its root."""
+        logits = self._read(values)
+        return Walk(logits, self._reader.path() if self._reader is not None else None)
+
+    def _read(self, values: Int64[np.ndarray, "batch patch"]) -> Float32[np.ndarray, "batch node"]:
+        """Take in the next patches; return the tree after them, without counts.
+
+        Args:
+            values: Each patch as a whole number, its first bit the most significant.
+
+        Raises:
+            BitFormatError: They do not fit what is left of the window, or there are none in mid-window.
+            GridOverflowError: An activation left the exact range; names the layer. The cache is as it was.
+        """
         start = self.length
         told = values
         if start == 0:
@@ -114,10 +134,8 @@ class DecodingCache:
             check_streams(list(torch.from_numpy(greatest.view(np.float32)[:, None])))
         self.length += told.shape[1]
         self.layers_run += runs
-        if self._reader is None:
-            return logits
-        self._reader.read(values)
-        self._reader.mix_into(logits)
+        if self._reader is not None:
+            self._reader.read(values)
         return logits
 
     def _found(
@@ -135,6 +153,55 @@ class DecodingCache:
         rows = np.full((len(found), self.batch, count), -1, dtype=np.int64)
         rows[:, :, count - values.shape[1] :] = found
         return rows
+
+
+class Walk:
+    """The way from a tree's root to a leaf, for texts side by side; counts are mixed in on the way alone.
+
+    Args:
+        logits: Of the whole trees, without counts.
+        path: Has the counts; None without mixing.
+    """
+
+    def __init__(self, logits: Float32[np.ndarray, "batch node"], path: ContextPath | None) -> None:
+        self._logits, self._path = logits, path
+        self._nodes = np.zeros(len(logits), dtype=np.int64)
+
+    @property
+    def leaves(self) -> Int64[np.ndarray, " batch"]:
+        """The patches that were gone down to, as whole numbers; only at the bottom."""
+        leaves: Int64[np.ndarray, " batch"] = self._nodes - self._logits.shape[1]
+        return leaves
+
+    def logits(self) -> Float32[np.ndarray, " batch"]:
+        """Return the logit of each text's next bit: to the last bit that of `DecodingCache.read`'s tree.
+
+        Raises:
+            GridOverflowError: One is not finite.
+        """
+        here: npt.NDArray[np.float32] = np.take_along_axis(self._logits, self._nodes[:, None], axis=1)
+        if self._path is not None:
+            self._path.mix_into(here)
+        require_finite(here)
+        return here[:, 0]
+
+    def descend(self, bits: Bool[np.ndarray, " batch"]) -> None:
+        """Go on to the node that each text's bit leads to."""
+        self._nodes = 2 * self._nodes + 1 + bits
+        if self._path is not None:
+            self._path.descend(bits)
+
+
+def require_finite(logits: npt.NDArray[np.floating]) -> None:
+    """Refuse predictions that are none.
+
+    Raises:
+        GridOverflowError: One is not finite.
+    """
+    if not np.isfinite(logits).all():
+        raise GridOverflowError(
+            "the model's predictions are not finite numbers; go back to the last checkpoint."
+        )
 
 
 def _weights(blocks: list[Block]) -> Weights:
