@@ -5,7 +5,7 @@ from bitlm.training.config import TrainingConfig
 from bitlm.training.denoising import MaskedBatch, masked_batch
 from bitlm.training.estimate import HeldOutEstimate
 from bitlm.training.evaluation import held_out_bits_per_byte
-from bitlm.training.objective import NO_LAMBDAS, Lambdas, bits_per_byte
+from bitlm.training.objective import NO_LAMBDAS, Lambdas, SoftTargets, bits_per_byte
 from bitlm.training.optimizer import HybridOptimizer, Muon, adjust_learning_rate
 from bitlm.training.schedule import Annealing, learning_rate_factor
 from bitlm.training.trainer import StepResult, Trainer
@@ -19,6 +19,7 @@ __all__ = [
     "Lambdas",
     "MaskedBatch",
     "Muon",
+    "SoftTargets",
     "StepResult",
     "Trainer",
     "TrainingConfig",

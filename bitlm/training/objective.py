@@ -38,6 +38,24 @@ NO_LAMBDAS = Lambdas()
 
 
 @dataclass(frozen=True)
+class SoftTargets:
+    """What is to be learned in place of bits: how probable a one is, where a teacher has a say.
+
+    The cross-entropy to a bit and that to a teacher's probability, weighted, are the cross-entropy to both
+    weighted in the same way: one target does for both.
+
+    Attributes:
+        mixed: At each payload bit.
+        unmixed: What the tree's own logits are to learn; None without mixing.
+
+    Source: Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015.
+    """
+
+    mixed: Float[Tensor, "batch payload"]
+    unmixed: Float[Tensor, "batch payload"] | None = None
+
+
+@dataclass(frozen=True)
 class Objective:
     """One batch's objective.
 
@@ -61,6 +79,8 @@ def causal_objective(
     lambdas: Lambdas = NO_LAMBDAS,
     ponder_cost: float = 0.0,
     reference_probabilities: Float[Tensor, "batch payload"] | None = None,
+    *,
+    soft_targets: SoftTargets | None = None,
 ) -> Objective:
     """Score the model's predictions of `bits`; parity bits are never counted.
 
@@ -74,18 +94,22 @@ def causal_objective(
         lambdas: Weights of K, C̃ (`expected_complexity` of each row) and S̃ (`expected_symbiosis`).
         ponder_cost: In nats per payload bit for each layer.
         reference_probabilities: The reference's P(bit = 1) at each payload bit; needed where λ_S is above 0.
+        soft_targets: What is minimised is the cross-entropy to these; what is reported is that to the bits.
 
     Raises:
         MissingReferenceError: λ_S is above 0 and there are none.
 
     Source: Graves, "Adaptive Computation Time for Recurrent Neural Networks", 2016, for ponder cost.
     """
-    logits, payload = output.logits[:, output.is_payload], bits[:, output.is_payload]
-    cross_entropy = binary_cross_entropy_with_logits(logits, payload.to(logits.dtype))
-    total = cross_entropy
+    logits, payload = output.logits[:, output.is_payload], bits[:, output.is_payload].to(output.logits.dtype)
+    cross_entropy = total = binary_cross_entropy_with_logits(logits, payload)
+    targets = SoftTargets(payload, payload)
+    if soft_targets is not None:
+        targets, total = soft_targets, binary_cross_entropy_with_logits(logits, soft_targets.mixed)
     if output.unmixed is not None:
+        assert targets.unmixed is not None, "a teacher of a model with mixing mixes as well"
         unmixed = output.unmixed[:, output.is_payload]
-        total = total + binary_cross_entropy_with_logits(unmixed, payload.to(logits.dtype))
+        total = total + binary_cross_entropy_with_logits(unmixed, targets.unmixed)
     with torch.set_grad_enabled(torch.is_grad_enabled() and lambdas != NO_LAMBDAS):
         probabilities = torch.sigmoid(logits)
         negentropy = negentropy_score(probabilities)

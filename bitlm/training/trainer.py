@@ -13,7 +13,7 @@ from bitlm.model import BitTransformer, choose_autocast, cpu_autocast
 from bitlm.randomness import counter_seed
 from bitlm.training.config import TrainingConfig
 from bitlm.training.denoising import MaskedBatch, denoising_objective
-from bitlm.training.objective import NO_LAMBDAS, Lambdas, Objective, causal_objective
+from bitlm.training.objective import NO_LAMBDAS, Lambdas, Objective, SoftTargets, causal_objective
 from bitlm.training.optimizer import HybridOptimizer
 
 
@@ -71,6 +71,7 @@ class Trainer:
         ponder_cost: float = 0.0,
         reference_probabilities: Float[Tensor, "batch payload"] | None = None,
         masked: MaskedBatch | None = None,
+        soft_targets: SoftTargets | None = None,
     ) -> StepResult:
         """Do one update on a batch of whole frames; leave the weights alone if anything is not finite.
 
@@ -84,6 +85,7 @@ class Trainer:
                 every layer is run, and the update is the one without ACT.
             reference_probabilities: As for `causal_objective`.
             masked: What is denoised in the same step; it weighs as much as its rows are of all.
+            soft_targets: As for `causal_objective`.
 
         Raises:
             MissingReferenceError: λ_S is above 0 without them; weights and optimizer are as they were.
@@ -99,7 +101,8 @@ class Trainer:
                 full_depth = ponder_cost == 0
                 with cpu_autocast(self.model, self.config.autocast):
                     output = self.model(bits, dropout_seed=dropout_seed, counts=counts, full_depth=full_depth)
-                parts.append(causal_objective(output, bits, lambdas, ponder_cost, reference_probabilities))
+                aims = (lambdas, ponder_cost, reference_probabilities)
+                parts.append(causal_objective(output, bits, *aims, soft_targets=soft_targets))
             if masked is not None:
                 parts.append(self._denoising(masked, dropout_seed))
             total = (

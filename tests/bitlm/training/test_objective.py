@@ -2,12 +2,13 @@ from math import log
 
 import pytest
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 from bitlm.bits import text_to_bits
 from bitlm.errors import MissingReferenceError
 from bitlm.model import ModelOutput
 from bitlm.telemetry import expected_complexity, expected_symbiosis, negentropy_score
-from bitlm.training.objective import Lambdas, bits_per_byte, causal_objective
+from bitlm.training.objective import Lambdas, SoftTargets, bits_per_byte, causal_objective
 
 ALL = Lambdas(K=0.5, C=0.5, S=0.5)
 HALVES = torch.full((1, 2), 0.5)
@@ -125,3 +126,19 @@ def test_ponder_cost_is_charged_for_each_layer_run_and_for_nothing_without_act()
     assert objective.total.item() == pytest.approx(objective.cross_entropy.item() + 0.3)
     without = causal_objective(output_of(logits), bits, ponder_cost=0.1)
     assert without.total.item() == without.cross_entropy.item() == objective.cross_entropy.item()
+
+
+def test_one_soft_target_does_for_a_teacher_and_the_bits() -> None:
+    bits = torch.tensor([[1, 0, 1]], dtype=torch.uint8)
+    mixed, tree = torch.tensor([[2.0, -2.0, 0.0]]), torch.tensor([[0.5, 0.5, 9.0]])
+    output = ModelOutput(mixed, torch.tensor([True, True, False]), unmixed=tree)
+    said, told = torch.tensor([[0.9, 0.3]]), torch.tensor([[0.6, 0.1]])
+    payload = bits[:, :2].float()
+    targets = SoftTargets(0.25 * payload + 0.75 * said, 0.25 * payload + 0.75 * told)
+    objective = causal_objective(output, bits, soft_targets=targets)
+    by_hand = [
+        0.25 * cross_entropy(logits[:, :2], payload) + 0.75 * cross_entropy(logits[:, :2], probabilities)
+        for logits, probabilities in ((mixed, said), (tree, told))
+    ]
+    assert objective.total.item() == pytest.approx(float(sum(by_hand)))
+    assert objective.cross_entropy.item() == causal_objective(output, bits).cross_entropy.item()
