@@ -2,6 +2,7 @@
 
 from bitlm.bits import bits_to_text, enforce_parity, text_to_bits
 from bitlm.data import Corpus
+from bitlm.distillation import TelemetrySynthesizer, collapse_submodel, save_distilled_model
 from bitlm.errors import BitLMError, MetricDriftWarning, SafetyGateError
 from bitlm.gate import SafetyGate
 from bitlm.generation import generate, generate_batch
@@ -48,12 +49,14 @@ __all__ = [
     "SafetyGateError",
     "Session",
     "StreamingGate",
+    "TelemetrySynthesizer",
     "TrainingConfig",
     "adjust_learning_rate",
     "batch_rle_decode",
     "batch_rle_encode",
     "bits_to_text",
     "choose_memory",
+    "collapse_submodel",
     "cpu_autocast",
     "detect_metric_drift",
     "enforce_parity",
@@ -65,6 +68,7 @@ __all__ = [
     "preset",
     "reversibility",
     "safe_sample_with_retry",
+    "save_distilled_model",
     "symbiosis_kl",
     "symbiosis_score",
     "text_to_bits",

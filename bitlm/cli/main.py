@@ -14,6 +14,7 @@ from bitlm.cli.checkpoints import checkpoints
 from bitlm.cli.compile import compile_functions
 from bitlm.cli.compress import compress, decompress
 from bitlm.cli.denoise import denoise
+from bitlm.cli.distil import distil
 from bitlm.cli.effect import effect
 from bitlm.cli.evaluate import evaluate
 from bitlm.cli.export import export
@@ -71,6 +72,7 @@ app.command()(journal)
 app.command()(effect)
 app.command()(replay)
 app.command()(fork)
+app.command()(distil)
 app.command()(rollback)
 app.command()(twin)
 app.command()(compare)

@@ -93,7 +93,7 @@ def fork(
     config = _changed(parent.config, changes)
     told = {} if telemetry is None else _changes(telemetry, parent.config.model.objective)
     if step is None:
-        record = _newest_whole(store, run_id, step=None, event_id=None)
+        record = newest_whole(store, run_id, step=None, event_id=None)
     else:
         record = store.checkpoints.at(run_id, step)
     files, receipt = store.checkpoints.files(record), None
@@ -107,7 +107,7 @@ def fork(
     )
     first = {"run_id": run_id, "step": record.step, "kind": "telemetry_changed", "source": source}
     plan = [Planned(**first, payload=told)] if told else []
-    return _branch(
+    return add_branch(
         store,
         parent=parent,
         record=record,
@@ -152,7 +152,7 @@ def twin(
     change = _change(run_id, journal, event_id)
     if undo and instead is not None:
         raise ConfigError("instead", dict(instead), "to undo a change is to put nothing in its place.")
-    record = _newest_whole(store, run_id, step=change.step, event_id=event_id)
+    record = newest_whole(store, run_id, step=change.step, event_id=event_id)
     plan = [_planned(event) for event in journal if record.event_id < event.event_id < event_id]
     if instead is not None:
         payload = _payload(change, instead, parent.config)
@@ -169,7 +169,7 @@ def twin(
         undo=undo,
         until=change.step if undo else max(store.last_known_step(run_id), change.step),
     )
-    return _branch(
+    return add_branch(
         store, parent=parent, record=record, config=parent.config, origin=origin, plan=plan, source=source
     )
 
@@ -195,7 +195,7 @@ def roll_back(store: RunStore, run_id: str, *, since: int | None = None, source:
     if since is None:
         alerts = store.all_events(run_id, kinds=TROUBLES)
         since = alerts[-1].payload.get("since", alerts[-1].step) if alerts else None
-    record = _newest_whole(store, run_id, step=since, event_id=None)
+    record = newest_whole(store, run_id, step=since, event_id=None)
     changes = {rate: getattr(parent.config.training, rate) / 2 for rate in sorted(RATES)}
     origin = Origin(
         run_id=run_id,
@@ -208,7 +208,7 @@ def roll_back(store: RunStore, run_id: str, *, since: int | None = None, source:
         run_id=run_id, step=record.step, kind="alert_action_changed", source=source,
         payload={"old": "rollback", "new": "pause"},
     )  # fmt: skip
-    return _branch(
+    return add_branch(
         store, parent=parent, record=record, config=_changed(parent.config, changes), origin=origin,
         plan=[pausing], source=source,
     )  # fmt: skip
@@ -290,9 +290,7 @@ def _changed(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
         raise ConfigError.of(error, RunConfig) from error
 
 
-def _newest_whole(
-    store: RunStore, run_id: str, *, step: int | None, event_id: int | None
-) -> CheckpointRecord:
+def newest_whole(store: RunStore, run_id: str, *, step: int | None, event_id: int | None) -> CheckpointRecord:
     """Return the newest checkpoint whose files are whole, of at most `step` and from before `event_id`."""
     for record in store.checkpoints.of(run_id):
         if (step is not None and record.step > step) or (event_id is not None and record.event_id > event_id):
@@ -350,7 +348,7 @@ def _without_annealing(manifest: bytes) -> bytes:
     return json.dumps(content, indent=2).encode()
 
 
-def _branch(
+def add_branch(
     store: RunStore,
     *,
     parent: RunRecord,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
-from bitlm.history.narration import field_name, figure, short_label
+from bitlm.history.narration import field_name, figure, percent, short_label
 from bitlm.session import Origin, RunRecord
 
 LONGEST_NAME = 100
@@ -51,8 +51,8 @@ def _shortened(text: str, longest: int) -> str:
 def _difference(origin: Origin, told: Sequence[Mapping[str, Any]]) -> str:
     if origin.rolled_back:
         return f"back at {origin.step}"
-    if origin.growth is not None:
-        return GROWN[origin.growth.by]
+    if resized := _resized(origin):
+        return resized
     if origin.change is None:
         settings = [
             f"{SHORT_SETTINGS.get(name, name)} {figure(new)}" for name, new in origin.config_changes.items()
@@ -66,3 +66,11 @@ def _difference(origin: Origin, told: Sequence[Mapping[str, Any]]) -> str:
         return f"− {change}"
     instead = [f"{field_name(name)} {figure(new)}" for name, new in origin.instead.items()]
     return f"· {', '.join(instead)} not {change}"
+
+
+def _resized(origin: Origin) -> str:
+    """Return how the model is larger or smaller than the parent's; nothing where it is as large."""
+    if origin.distillation is not None:
+        many, few = origin.distillation.parameters
+        return f"distilled to {percent(few / many)}"
+    return GROWN[origin.growth.by] if origin.growth else ""

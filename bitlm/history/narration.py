@@ -50,6 +50,7 @@ def branch_of(origin: Origin) -> str:
     change = origin.change
     if change is None:
         made = "rollback" if origin.rolled_back else "fork"
+        made = "student" if origin.distillation else made
         larger = f", {GROWN[origin.growth.by]}" if origin.growth else ""
         return f"{made} of {origin.run_id} at step {origin.step}{larger}"
     told = f"{_SENTENCES[change.kind](change.payload)} (step {change.step})"

@@ -41,6 +41,44 @@ class GrowthReceipt(BaseModel):
     ms_per_byte: tuple[float, float]
 
 
+class DistillationReceipt(BaseModel):
+    """What became of a branch's model when it was made a student of its parent's.
+
+    Of each pair the first is the teacher's, the second the student's.
+
+    Attributes:
+        logit_difference: Greatest |difference| of two logits on the same bits.
+        parameters: Weights.
+        weight_bytes: What they take.
+        bits_per_byte: On held-out text, at most 64 KiB of it.
+        ms_per_byte: Processor time of predicting it.
+        steps: Updates of all rounds.
+        rounds: Students that were tried; the last is this one.
+        C: LZ complexity of texts that it draws, the mean.
+        S: Geometric-mean probability that the reference gives them, the mean.
+        c_floor: Least C it was to have.
+        s_floor: Least S it was to have.
+        most_worse: Bits per byte that it was to cost more at most.
+        met: Whether it is as it was to be.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    logit_difference: float
+    parameters: tuple[int, int]
+    weight_bytes: tuple[int, int]
+    bits_per_byte: tuple[float, float]
+    ms_per_byte: tuple[float, float]
+    steps: int
+    rounds: int
+    C: float
+    S: float
+    c_floor: float
+    s_floor: float
+    most_worse: float
+    met: bool
+
+
 class Origin(BaseModel):
     """Where a branch comes from.
 
@@ -50,6 +88,7 @@ class Origin(BaseModel):
         after_event: The last event of that run which is this run's past as well.
         config_changes: Settings that differ from that run's.
         growth: How the model is larger than that run's; None where it is not.
+        distillation: How it is that run's student; None where it is not.
         change: What that run was told and this one was not; None for a fork.
         instead: What is done in the change's place; None for nothing.
         undo: Whether the plan ends where the change was, instead of going on as the other did.
@@ -64,6 +103,7 @@ class Origin(BaseModel):
     after_event: int
     config_changes: dict[str, Any] = {}
     growth: GrowthReceipt | None = None
+    distillation: DistillationReceipt | None = None
     change: ChangeLeftOut | None = None
     instead: dict[str, Any] | None = None
     undo: bool = False

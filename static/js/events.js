@@ -54,10 +54,16 @@ function grownSentence({ by, parameters: [few, many], logit_difference: moved, b
   return `${GROWN[by]}: ${prefixed(few)} → ${prefixed(many)} parameters, ${same}, ${fixed(before, 3)} → ${fixed(after, 3)} bits per byte`;
 }
 
+function distilledSentence({ parameters: [many, few], bits_per_byte: [teacher, student], met }) {
+  const end = met ? "as good as it was to be" : "short of what it was to reach";
+  return `its student: ${prefixed(many)} → ${prefixed(few)} parameters, ${fixed(teacher, 3)} → ${fixed(student, 3)} bits per byte, ${end}`;
+}
+
 function forkedSentence(origin) {
-  const { run_id: parent, step, config_changes: changes, change: other, undo, instead, rolled_back: isBack, growth } = origin;
+  const { run_id: parent, step, config_changes: changes, change: other, undo, instead, rolled_back: isBack, growth, distillation } = origin;
   const begun = isBack ? `Rolled back from ${parent} to step ${whole(step)}` : `Branched off ${parent} at step ${whole(step)}`;
   if (growth) return `${begun}, ${grownSentence(growth)}`;
+  if (distillation) return `${begun}, ${distilledSentence(distillation)}`;
   if (!other) return [begun, ...Object.entries(changes ?? {}).map(([field, value]) => `${field} ${value}`)].join(", ");
   const told = `${sentence({ ...other, event_id: 0 })} at step ${whole(other.step)}`;
   if (undo) return `${begun}, to undo ${told}`;
@@ -158,8 +164,9 @@ const EXPLAINED = new Set(["drift_alert", "spike_alert", "nonfinite_alert", "run
 export const isExplained = (event) => isChange(event) || EXPLAINED.has(event.kind);
 
 /** What a twin's line says: what it was not told, or was told otherwise, or what was undone. */
-function forkLabel({ change: other, undo, instead, rolled_back: isBack, growth }) {
+function forkLabel({ change: other, undo, instead, rolled_back: isBack, growth, distillation }) {
   if (growth) return GROWN[growth.by];
+  if (distillation) return "student";
   if (!other) return isBack ? "rollback" : "fork";
   return `${undo ? "undo" : instead ? "not as" : "not"} ${shortLabel(other)}`;
 }

@@ -74,3 +74,14 @@ def test_a_growth_is_told_with_its_receipt(evaluate_module: EvaluateModule) -> N
     assert "twice as wide: 766 k → 815 k parameters, logits moved by at most 3.4e-4" in evaluate_module(
         "events.js", expression, event
     )
+    student = {"parameters": [1922985, 742185], "bits_per_byte": [1.7151, 1.7512], "met": True}
+    event["payload"] = {"run_id": "one", "step": 400, "distillation": student}
+    assert evaluate_module("events.js", expression, event) == (
+        "Branched off one at step 400, its student: 1.92 M → 742 k parameters, 1.715 → 1.751 bits per byte, "
+        "as good as it was to be"
+    )
+    student["met"] = False
+    label = "(module, event) => [module.sentence(event), module.shortLabel(event)]"
+    said, short = evaluate_module("events.js", label, event)
+    assert said.endswith("short of what it was to reach")
+    assert short == "student"

@@ -1,5 +1,7 @@
 """Replaying, branching, comparing and keeping order from the command line."""
 
+import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,38 @@ def test_a_fork_whose_model_grows_says_what_that_changed(data_dir: Path, run_id:
         "use one of layer, width, context"
         in bitlm(data_dir, "fork", run_id, "--grow", "sideways", code=2).stderr
     )
+
+
+def test_a_student_says_how_small_and_how_good_it_is_and_is_saved(
+    data_dir: Path, run_id: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "student"
+    options = ("--share", "0.5", "--rounds", "1", "--steps", "2", "--representatives", "1")
+    student = answer(data_dir, "distil", run_id, *options, "--output", str(place))
+    assert (student["student_of"], student["step"], student["rounds"]) == (run_id, 24, 1)
+    assert student["parameters"][1] <= 0.5 * student["parameters"][0]
+    metrics = json.loads((place / "metrics.json").read_text())
+    assert (metrics["met"], metrics["bits_per_byte"]) == (student["met"], student["bits_per_byte"][1])
+    told = bitlm(data_dir, "distil", run_id, *options, "--s-floor", "1").stdout
+    assert "parameters" in told
+    assert "it misses a floor" in told
+
+
+def test_ctrl_c_ends_a_distillation_that_leaves_nothing_behind(data_dir: Path, run_id: str) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = answer(data_dir, "runs", "list")["runs"]
+    former = signal.signal(signal.SIGVTALRM, interrupt)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.5, 0.5)  # of processor time, in which it has begun
+    try:
+        options = ("--steps", "100000", "--representatives", "1")
+        said = bitlm(data_dir, "distil", run_id, *options, code=130).stderr
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, former)
+    assert "no run was made" in said
+    assert answer(data_dir, "runs", "list")["runs"] == before
 
 
 def test_a_run_is_rolled_back_to_its_newest_checkpoint_where_nothing_was_alerted(

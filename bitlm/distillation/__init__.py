@@ -1,0 +1,40 @@
+"""Making a model smaller: a student cut out of a teacher, and taught what the teacher says of every bit."""
+
+from bitlm.distillation.channels import add_channels, channel_importance, drop_channels
+from bitlm.distillation.collapse import (
+    TEACHER_WEIGHT,
+    Distilled,
+    Lesson,
+    Progress,
+    Round,
+    Standing,
+    collapse_submodel,
+)
+from bitlm.distillation.floors import Achieved, Floors
+from bitlm.distillation.pruning import drop_layer, least_needed_layer, merge_ngrams, submodel
+from bitlm.distillation.representatives import Representatives, TelemetrySynthesizer
+from bitlm.distillation.saving import save_distilled_model
+from bitlm.distillation.shapes import student_shapes
+
+__all__ = [
+    "TEACHER_WEIGHT",
+    "Achieved",
+    "Distilled",
+    "Floors",
+    "Lesson",
+    "Progress",
+    "Representatives",
+    "Round",
+    "Standing",
+    "TelemetrySynthesizer",
+    "add_channels",
+    "channel_importance",
+    "collapse_submodel",
+    "drop_channels",
+    "drop_layer",
+    "least_needed_layer",
+    "merge_ngrams",
+    "save_distilled_model",
+    "student_shapes",
+    "submodel",
+]

@@ -1,0 +1,67 @@
+"""What shapes a student has in turn: small, deeper, and once wider."""
+
+from dataclasses import replace
+from math import ceil
+
+from bitlm.errors import ConfigError
+from bitlm.model import ModelConfig
+
+LEAST_CHANNELS = 8
+"""Of an MLP; with fewer it would be cheaper to have no layer."""
+
+LEAST_SLOTS = 2
+"""Vectors for n-grams of a length, the fewest there can be."""
+
+
+def student_shapes(
+    config: ModelConfig, target_params: int, max_rounds: int, width_scale: float
+) -> list[ModelConfig]:
+    """Return the shape of each round, of which the last has at most `target_params` weights.
+
+    The last has half of the teacher's layers, and its hidden channels as far as there is room: vectors of
+    n-grams are halved as long as they are more than half of all. With three rounds and more the last step is
+    a wider MLP, and those before are a layer each; two rounds are a step in depth. One round is the last
+    shape at once.
+
+    Args:
+        config: The teacher's.
+        target_params: The most weights that any student may have.
+        max_rounds: How many shapes, at most: there are fewer where too few layers are left to begin with.
+        width_scale: How many times as wide as before the MLPs are after they were widened, at least 1.
+
+    Raises:
+        ConfigError: A value is out of its range, or a student so small would be none.
+    """
+    if max_rounds < 1:
+        raise ConfigError("max_rounds", max_rounds, "use at least 1.")
+    if not width_scale >= 1:
+        raise ConfigError("width_scale", width_scale, "use at least 1, such as 1.5.")
+    last = _largest(config, target_params)
+    shapes, widens = [last], max_rounds > 2  # noqa: PLR2004 - one to begin with, and one to deepen
+    if widens:
+        shapes.insert(0, replace(last, dim_feedforward=int(last.dim_feedforward / width_scale)))
+    while len(shapes) < max_rounds and shapes[0].num_layers > 1:
+        shapes.insert(0, replace(shapes[0], num_layers=shapes[0].num_layers - 1))
+    return shapes
+
+
+def _largest(config: ModelConfig, target_params: int) -> ModelConfig:
+    """Return the largest student that has at most so many weights."""
+    shape = replace(config, use_act=False, num_layers=max(1, config.num_layers // 2))
+    while shape.parameter_count > target_params:
+        vectors = (shape.ngram_order - 1) * shape.ngram_slots * shape.d_model
+        excess = shape.parameter_count - target_params
+        channels = shape.dim_feedforward - ceil(excess / (2 * shape.d_model * shape.num_layers))
+        can_halve = shape.ngram_order > 1 and shape.ngram_slots > LEAST_SLOTS
+        if can_halve and 2 * vectors > shape.parameter_count:
+            shape = replace(shape, ngram_slots=shape.ngram_slots // 2)
+        elif channels >= LEAST_CHANNELS:
+            shape = replace(shape, dim_feedforward=channels)
+        elif shape.num_layers > 1:
+            shape = replace(shape, num_layers=shape.num_layers - 1)
+        elif can_halve:
+            shape = replace(shape, ngram_slots=shape.ngram_slots // 2)
+        else:
+            least = replace(shape, dim_feedforward=LEAST_CHANNELS).parameter_count
+            raise ConfigError("target_params", target_params, f"use at least {least:,}.")
+    return shape

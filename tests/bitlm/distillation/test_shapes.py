@@ -1,0 +1,42 @@
+from dataclasses import astuple, replace
+
+import pytest
+
+from bitlm.distillation import student_shapes
+from bitlm.errors import ConfigError
+from bitlm.session import preset
+
+BASE = preset("base")[0]
+
+
+def sizes(target_share: float, max_rounds: int) -> list[tuple[int, int, int]]:
+    shapes = student_shapes(BASE, int(target_share * BASE.parameter_count), max_rounds, 1.5)
+    return [(shape.num_layers, shape.dim_feedforward, shape.ngram_slots) for shape in shapes]
+
+
+def test_students_get_deeper_and_in_the_end_once_wider() -> None:
+    assert sizes(0.4, 1) == [(2, 512, 1024)]
+    assert sizes(0.4, 2) == [(1, 512, 1024), (2, 512, 1024)]
+    assert sizes(0.4, 3) == [(1, 341, 1024), (2, 341, 1024), (2, 512, 1024)]
+    assert sizes(0.4, 9) == sizes(0.4, 3), "no fewer than one layer"
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.09])
+def test_no_student_has_more_weights_than_it_may(share: float) -> None:
+    shapes = student_shapes(BASE, int(share * BASE.parameter_count), 4, 1.5)
+    counts = [shape.parameter_count for shape in shapes]
+    assert counts == sorted(counts)
+    assert counts[-1] <= share * BASE.parameter_count
+    others = {astuple(replace(shape, num_layers=1, dim_feedforward=1, ngram_slots=2)) for shape in shapes}
+    assert others == {astuple(replace(BASE, num_layers=1, dim_feedforward=1, ngram_slots=2))}
+
+
+def test_what_cannot_be_is_said() -> None:
+    with pytest.raises(ConfigError, match=r"target_params=1000: use at least") as refusal:
+        student_shapes(BASE, 1000, 1, 1.5)
+    least = int(str(refusal.value).split("at least ")[1].strip(".").replace(",", ""))
+    assert student_shapes(BASE, least, 1, 1.5)[0].parameter_count == least
+    with pytest.raises(ConfigError, match="max_rounds"):
+        student_shapes(BASE, 10**6, 0, 1.5)
+    with pytest.raises(ConfigError, match="width_scale"):
+        student_shapes(BASE, 10**6, 3, 0.9)
