@@ -1,4 +1,4 @@
-"""What is claimed of files made small with a model, and of models that grow."""
+"""What is claimed of files made small with a model, and of models that grow or are made smaller."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,6 +15,7 @@ GROWTH = Benchmark(
     "--targets 3 2.5 2.25 2.1",
     7,
 )
+DISTILLATION = Benchmark("distillation", "python -m benchmarks.distillation", 12)
 RUN_LENGTH = Benchmark("run_length", "python -m benchmarks.run_length", 1)
 LARGE_BITS = 2**20
 TIMES_A_LOOP = 20
@@ -22,6 +23,7 @@ KILO = 1000
 LONGER_AT_MOST = 1.01
 BAR_KB_PER_S = 3
 TARGETS = (2.25, 2.1)
+MOST_SHARE, MOST_WORSE, LEAST_BETTER = 0.4, 0.1, 0.03
 
 
 def coded(kept: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -49,8 +51,19 @@ def minutes_to(kept: Mapping[str, Any], *, target: float) -> Sequence[float]:
     ]
 
 
+def sides(kept: Mapping[str, Any], what: str, *names: str) -> Sequence[float]:
+    """Return a figure of each side of a distillation."""
+    return [row(kept["sides"], name=name)[what] for name in names]
+
+
+def smaller(kept: Mapping[str, Any]) -> Sequence[float]:
+    """Return the student's share of its teacher's parameters, and both models' bits per byte."""
+    many, few = sides(kept, "parameters", "teacher", "student")
+    return [few / many, *sides(kept, "bits_per_byte", "student", "teacher")]
+
+
 THE_CHANGES = Topic(
-    "Compression and growth",
+    "Compression, growth and distillation",
     [
         Claim(
             "King James Bible's held-out tenth by `small` after 2 min: bits per byte of the file · claimed",
@@ -116,6 +129,35 @@ THE_CHANGES = Topic(
             asserted_by(
                 "tests/bitlm/history/test_enlarging.py",
                 "test_a_grown_run_goes_on_bit_for_bit_after_a_death_and_is_replayed",
+            ),
+        ),
+        Claim(
+            "a student of `base`, King James Bible: share of the parameters · bits per byte · its teacher's",
+            DISTILLATION.take(smaller),
+            "{:.3f} · {:.3f} · {:.3f}",
+            Bar(
+                "at most 0.4, and 0.1 worse",
+                lambda share, student, teacher: share <= MOST_SHARE and student <= teacher + MOST_WORSE,
+            ),
+        ),
+        Claim(
+            "… the same shape trained alone for as long, looking at the teacher included: bits per byte",
+            DISTILLATION.take(lambda kept: sides(kept, "bits_per_byte", "student", "alone")),
+            "{:.3f} against {:.3f}",
+            Bar("at least 0.03 better", lambda student, alone: student <= alone - LEAST_BETTER),
+        ),
+        Claim(
+            "… cut out of the teacher and trained on the text alone for as long: bits per byte",
+            DISTILLATION.take(
+                lambda kept: sides(kept, "bits_per_byte", "student", "cut out, without its teacher's say")
+            ),
+            "{:.3f} against {:.3f}",
+        ),
+        Claim(
+            "a student goes on as a run, is verified from its capsule, and made again it is the same",
+            asserted_by(
+                "tests/bitlm/history/test_distilling.py",
+                "test_a_student_is_a_run_with_a_receipt_that_goes_on_and_comes_out_again",
             ),
         ),
     ],
