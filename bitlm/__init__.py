@@ -16,6 +16,8 @@ from bitlm.model import (
     cpu_autocast,
     reversibility,
 )
+from bitlm.model_file import ModelFile, load_model, save_model
+from bitlm.quantisation import quantize_dynamic
 from bitlm.reference import ReferenceModel
 from bitlm.run_length import RunLengths, batch_rle_decode, batch_rle_encode
 from bitlm.safety import hil_safe_inference, safe_sample_with_retry
@@ -40,6 +42,7 @@ __all__ = [
     "MemoryChoice",
     "MetricDriftWarning",
     "ModelConfig",
+    "ModelFile",
     "ModelOutput",
     "ReferenceModel",
     "Reversibility",
@@ -63,12 +66,15 @@ __all__ = [
     "generate",
     "generate_batch",
     "hil_safe_inference",
+    "load_model",
     "lz_complexity",
     "negentropy_score",
     "preset",
+    "quantize_dynamic",
     "reversibility",
     "safe_sample_with_retry",
     "save_distilled_model",
+    "save_model",
     "symbiosis_kl",
     "symbiosis_score",
     "text_to_bits",

@@ -12,6 +12,7 @@ BitLMError
 ├── RunBusyError           another process is writing this run
 ├── CheckpointError        a checkpoint is damaged, or needed where it is
 │   └── CheckpointNotFoundError  there is none of that step
+├── ModelFileError         a model file is damaged, none of ours, or of another version
 ├── CompressionError       a compressed file is damaged, or none of ours
 │   └── OtherModelError    it was made with another model, or this machine computes otherwise
 ├── StorageFullError       the disk is full
@@ -135,6 +136,10 @@ class CheckpointError(BitLMError):
 
 class CheckpointNotFoundError(CheckpointError, LookupError):
     """A run has no checkpoint of that step."""
+
+
+class ModelFileError(BitLMError, ValueError):
+    """A model file is not what `save_model` of this version writes, to the last byte."""
 
 
 class CompressionError(BitLMError, ValueError):

@@ -7,7 +7,7 @@ Natural Language Engineering 1(3), 1995.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 
 import numpy as np
@@ -129,17 +129,27 @@ class ReferenceModel:
             length_bits -= np.log2(np.where(bits, block, 1 - block)).sum(axis=1)
         return [float(length) / len(data) for length in length_bits]
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the counts as one safetensors file: a byte for each byte counted, and what tells damage."""
-        tensors = {
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return all that it is, by names that `of_tensors` knows: a byte for each byte counted."""
+        return {
             "words": self.index.matrix.words,
             "length": np.array([self.index.length]),
             "order": np.array([self.order]),
             "alpha": np.array([self.alpha]),
             "is_utf8": np.array([self.is_utf8]),
         }
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, np.ndarray]) -> "ReferenceModel":
+        """Return the model that `tensors` took apart; it predicts the same to the last bit."""
+        index = ContextIndex(tensors["words"], int(tensors["length"][0]))
+        is_utf8 = bool(tensors["is_utf8"][0]) if "is_utf8" in tensors else False
+        return cls(index, int(tensors["order"][0]), float(tensors["alpha"][0]), is_utf8=is_utf8)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the counts as one safetensors file, with what tells damage."""
         # One entry, as safetensors writes several in an order of its own at each call.
-        save_file(tensors, path, metadata={FORMAT: _digest(self.index.matrix.words)})
+        save_file(self.tensors(), path, metadata={FORMAT: _digest(self.index.matrix.words)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "ReferenceModel":
@@ -163,9 +173,7 @@ class ReferenceModel:
             ) from error
         if _digest(tensors["words"]) != digest:
             raise CheckpointError(f"the reference model {os.fspath(path)!r} is damaged; fit it again.")
-        index = ContextIndex(tensors["words"], int(tensors["length"][0]))
-        is_utf8 = bool(tensors["is_utf8"][0]) if "is_utf8" in tensors else False
-        return cls(index, int(tensors["order"][0]), float(tensors["alpha"][0]), is_utf8=is_utf8)
+        return cls.of_tensors(tensors)
 
     def _checked_order(self, order: int | None) -> int:
         if order is None:

@@ -1,4 +1,4 @@
-"""`bitlm compress` and `bitlm decompress`: a file as a run's model codes it, and back to the last byte."""
+"""`bitlm compress` and `bitlm decompress`: a file as a model codes it, and back to the last byte."""
 
 import json
 import time
@@ -16,13 +16,14 @@ from rich.progress import Progress as Bar
 from bitlm import compression
 from bitlm.baselines import compressed_bytes
 from bitlm.cli.export import Force, refuse_to_overwrite
-from bitlm.cli.opening import open_run
+from bitlm.cli.opening import LATEST, Opened, open_model
 from bitlm.cli.options import (
     DEFAULT_DATA_DIR,
     WHICH_RUN,
     Checkpoint,
     DataDir,
     Json,
+    Model,
     Run,
     default_threads,
 )
@@ -30,7 +31,6 @@ from bitlm.cli.printing import text_console
 from bitlm.compression import Progress
 from bitlm.errors import ConfigError
 from bitlm.history.aside import written_aside
-from bitlm.session import Session
 
 SUFFIX = ".bitlm"
 
@@ -50,6 +50,7 @@ def compress(
     file: File,
     run: Run = "latest",
     checkpoint: Checkpoint = None,
+    model: Model = None,
     output: Annotated[Path | None, typer.Option(help="What is written (default: FILE.bitlm).")] = None,
     force: Force = False,
     threads: Threads = None,
@@ -72,24 +73,23 @@ def compress(
     place = output or file.with_name(file.name + SUFFIX)
     refuse_to_overwrite(place, force=force)
     with file.open("rb") as source:
-        session = open_run(data_dir, run, checkpoint)
-        if session.telemetry.causal_share == 0.0:
+        opened = open_model(data_dir, run, checkpoint, model)
+        if opened.telemetry.causal_share == 0.0:
             raise ConfigError(
-                "run", session.run_id, "it only denoises: compress with one that reads on as well."
+                "run", opened.run_id, "it only denoises: compress with one that reads on as well."
             )
-        name = f"{session.run_id}@{session.step_count}"
         length = file.stat().st_size
         began = _begin(threads)
         with (
             written_aside(place) as target,
             _told_of("compressing", length, lines=progress_lines) as progress,
         ):
-            compression.compress(session.model, source, target, name=name, progress=progress)
+            compression.compress(opened.model, source, target, name=opened.name, progress=progress)
         seconds = time.perf_counter() - began
         source.seek(0)
         alone = compressed_bytes(source)
     coded = place.stat().st_size
-    result = _result(file, place, session, length, coded, seconds)
+    result = _result(file, place, opened, length, coded, seconds)
     if as_json:
         typer.echo(json.dumps({**result, "alone_bytes": alone}))
         return
@@ -101,6 +101,7 @@ def decompress(
     file: File,
     run: Annotated[str | None, typer.Option(help=f"{WHICH_RUN} (default: what the file names)")] = None,
     checkpoint: Checkpoint = None,
+    model: Model = None,
     output: Annotated[
         Path | None, typer.Option(help="What is written (default: FILE without .bitlm).")
     ] = None,
@@ -125,25 +126,31 @@ def decompress(
     with file.open("rb") as source:
         header = compression.read_header(source)
         source.seek(0)
-        named, _, step = header.name.rpartition("@")
-        if run is None:
-            if not named or not step.isdecimal():
-                raise ConfigError("run", None, "the file names none: say with --run which made it.")
-            run, checkpoint = named, checkpoint if checkpoint is not None else int(step)
-        session = open_run(data_dir, run, checkpoint)
+        if run is None and model is None:
+            run, checkpoint = _named(header.name, checkpoint)
+        opened = open_model(data_dir, run or LATEST, checkpoint, model)
         began = _begin(threads)
         with (
             written_aside(place) as target,
             _told_of("giving back", header.length, lines=progress_lines) as progress,
         ):
-            compression.decompress(session.model, source, target, progress=progress)
+            compression.decompress(opened.model, source, target, progress=progress)
         seconds = time.perf_counter() - began
     coded = file.stat().st_size
     if as_json:
-        typer.echo(json.dumps(_result(file, place, session, header.length, coded, seconds)))
+        typer.echo(json.dumps(_result(file, place, opened, header.length, coded, seconds)))
         return
     told = _told(header.length, coded, seconds)
     typer.echo(f"{place}: {coded:,} → {header.length:,} bytes, {told}; every byte is as it was.")
+
+
+def _named(name: str, checkpoint: int | None) -> tuple[str, int]:
+    """Return the run that a compressed file names, and its checkpoint unless another is asked for."""
+    run, _, step = name.rpartition("@")
+    if not run or not step.isdecimal():
+        made_by = f"{name!r} made the file" if name else "the file names none"
+        raise ConfigError("run", None, f"{made_by}: say with --run or --model what to give it back with.")
+    return run, int(step) if checkpoint is None else checkpoint
 
 
 def _begin(threads: int | None) -> float:
@@ -194,11 +201,11 @@ def _told(length: int, coded: int, seconds: float) -> str:
 
 
 def _result(
-    file: Path, place: Path, session: Session, length: int, coded: int, seconds: float
+    file: Path, place: Path, opened: Opened, length: int, coded: int, seconds: float
 ) -> dict[str, object]:
     return {
-        "run_id": session.run_id,
-        "step": session.step_count,
+        "run_id": opened.run_id,
+        "step": opened.step,
         "file": str(file),
         "output": str(place),
         "bytes": length,

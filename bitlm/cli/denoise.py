@@ -10,12 +10,13 @@ import typer
 
 from bitlm.bits import text_to_bits
 from bitlm.cli.gated import print_gated, record_of
-from bitlm.cli.opening import open_run
+from bitlm.cli.opening import open_model
 from bitlm.cli.options import (
     DEFAULT_DATA_DIR,
     Checkpoint,
     DataDir,
     Json,
+    Model,
     Run,
     Strict,
     SwitchModes,
@@ -35,6 +36,7 @@ MASKED = "░"
 def denoise(
     run: Run = "latest",
     checkpoint: Checkpoint = None,
+    model: Model = None,
     prompt: Annotated[str, typer.Option(help="What stands before the gap.")] = "",
     suffix: Annotated[str, typer.Option(help="What stands after it.")] = "",
     max_new_bytes: Annotated[int, typer.Option(min=1, max=65536, help="Bytes of the gap.")] = 128,
@@ -72,19 +74,19 @@ def denoise(
 
       python -m bitlm denoise --steps 64 --sampler confidence --noise-schedule linear --json
     """
-    session = open_run(data_dir, run, checkpoint)
+    opened = open_model(data_dir, run, checkpoint, model)
     template = Template.around(max_new_bytes, prompt=prompt.encode(), suffix=suffix.encode())
     how = Denoising(steps, noise_schedule, sampler, block_bytes=block_bytes)
-    how = how.fitted(len(template.given), session.config.model)
+    how = how.fitted(len(template.given), opened.model.config)
     drawing = stream_with_retry(
-        session.model, text_to_bits(prompt, parity=session.config.model.parity),
-        session.telemetry.c_floor, session.telemetry.s_floor, strict,
+        opened.model, text_to_bits(prompt, parity=opened.model.config.parity),
+        opened.telemetry.c_floor, opened.telemetry.s_floor, strict,
         temperature=temperature, top_p=top_p, seed=seed, filling=Filling(template, how),
         switch_modes=switch_modes,
     )  # fmt: skip
     answer = _finished(drawing, frames=frames)
     if as_json:
-        record = {"run_id": session.run_id, "prompt": prompt, "suffix": suffix, **record_of(answer)}
+        record = {"run_id": opened.run_id, "prompt": prompt, "suffix": suffix, **record_of(answer)}
         typer.echo(json.dumps(record))
     else:
         print_gated(prompt, answer, suffix=suffix)

@@ -1,4 +1,4 @@
-"""`bitlm evaluate`: bits per byte of a run on its held-out part or on another text."""
+"""`bitlm evaluate`: bits per byte of a run on its held-out part, or of any model on another text."""
 
 import json
 from typing import Annotated, Any
@@ -6,16 +6,18 @@ from typing import Annotated, Any
 import typer
 
 from bitlm.baselines import baselines
-from bitlm.cli.opening import open_run
-from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Run
+from bitlm.cli.opening import Opened, open_model, open_run
+from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, Model, Run
 from bitlm.cli.quality import bound_line, quality_of
 from bitlm.data import Corpus
 from bitlm.errors import ConfigError
+from bitlm.session import Session
 
 
 def evaluate(
     run: Run = "latest",
     checkpoint: Checkpoint = None,
+    model: Model = None,
     corpus: Annotated[
         str | None, typer.Option(help="Another text (path) (default: the run's held-out part).")
     ] = None,
@@ -38,32 +40,50 @@ def evaluate(
       python -m bitlm evaluate --run latest --adaptive
 
       python -m bitlm evaluate --run 20261122-120000-ab12 --corpus other.txt --json
+
+      python -m bitlm evaluate --model small.safetensors --corpus other.txt
     """
-    session = open_run(data_dir, run, checkpoint)
-    if adaptive and session.telemetry.causal_share == 0.0:
+    session: Session | None = None
+    if corpus is not None:
+        opened, other = open_model(data_dir, run, checkpoint, model), Corpus.load(corpus)
+        name, text = other.name, other.data
+    elif model is not None:
+        raise ConfigError("--corpus", None, "a model file has no held-out text: say what to measure it on.")
+    else:
+        session = open_run(data_dir, run, checkpoint)
+        opened, name, text = Opened.of(session), session.corpus.name, session.corpus.held_out
+    if adaptive and opened.telemetry.causal_share == 0.0:
         raise ConfigError("--adaptive", True, "this run only denoises, and no counts are mixed into that.")
-    other = Corpus.load(corpus) if corpus else None
     result: dict[str, Any] = {
-        "run_id": session.run_id,
-        "step": session.step_count,
-        "corpus": other.name if other else session.corpus.name,
-        **quality_of(session, other.data if other else None, adaptive=adaptive),
+        "run_id": opened.run_id,
+        "step": opened.step,
+        "corpus": name,
+        **quality_of(opened.model, opened.telemetry.causal_share, text, adaptive=adaptive),
         "adaptive": adaptive,
     }
-    if other is None:
-        assert session.model.reference is not None, "a session's model always carries its reference"
-        kept = session.store.baselines(session.corpus.fingerprint)
-        result["baselines"] = kept or baselines(session.corpus, session.model.reference)
+    if session is not None:
+        result["baselines"] = _baselines(session)
     if as_json:
         typer.echo(json.dumps(result))
         return
+    _print(opened, result)
+
+
+def _print(opened: Opened, result: dict[str, Any]) -> None:
     measured = []
     if result["bits_per_byte"] is not None:
-        measured.append(
-            f"{result['bits_per_byte']:.3f} bits per byte{', counts adapting' if adaptive else ''}"
-        )
+        adapting = ", counts adapting" if result["adaptive"] else ""
+        measured.append(f"{result['bits_per_byte']:.3f} bits per byte{adapting}")
     if result["bound"] is not None:
         measured.append(bound_line(result["bound"]))
-    typer.echo(f"run {session.run_id} at step {session.step_count}: {'; '.join(measured)}")
-    for name, value in result.get("baselines", {}).items():
-        typer.echo(f"  {name:<8} {value:.3f}")
+    of_what = opened.name if opened.run_id is None else f"run {opened.run_id} at step {opened.step}"
+    typer.echo(f"{of_what}: {'; '.join(measured)}")
+    for compressor, value in result.get("baselines", {}).items():
+        typer.echo(f"  {compressor:<8} {value:.3f}")
+
+
+def _baselines(session: Session) -> dict[str, float]:
+    """Return what compressors reach on the run's held-out part, measured before or now."""
+    assert session.model.reference is not None, "a session's model always carries its reference"
+    kept = session.store.baselines(session.corpus.fingerprint)
+    return kept or baselines(session.corpus, session.model.reference)

@@ -12,12 +12,13 @@ from rich.console import Console
 
 from bitlm.bits import text_to_bits
 from bitlm.cli.gated import print_gated, print_text, print_verdict, record_of
-from bitlm.cli.opening import open_run
+from bitlm.cli.opening import Opened, open_model
 from bitlm.cli.options import (
     DEFAULT_DATA_DIR,
     Checkpoint,
     DataDir,
     Json,
+    Model,
     Run,
     Strict,
     SwitchModes,
@@ -25,18 +26,18 @@ from bitlm.cli.options import (
     TextSeed,
     TopP,
 )
-from bitlm.errors import ConfigError, SafetyGateError, SafetyGateWarning
+from bitlm.errors import ConfigError, MissingReferenceError, SafetyGateError, SafetyGateWarning
 from bitlm.gate import SafetyGate
 from bitlm.generation import GeneratedByte, Sample, collect, generate_batch
 from bitlm.generation import generate as emit
 from bitlm.safety import GatedSample, safe_sample_with_retry
-from bitlm.session import Session
 from bitlm.streaming_gate import StreamingGate
 
 
 def generate(
     run: Run = "latest",
     checkpoint: Checkpoint = None,
+    model: Model = None,
     prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "",
     max_new_bytes: Annotated[int, typer.Option(min=1, max=65536, help="Longest answer, in bytes.")] = 256,
     temperature: Temperature = 0.8,
@@ -67,6 +68,8 @@ def generate(
       python -m bitlm generate --run 20261122-120000-ab12 --max-new-bytes 64 --seed 7 --json
 
       python -m bitlm generate --prompt "The " --stream --max-new-bytes 65536
+
+      python -m bitlm generate --model small.safetensors --prompt "The "
     """
     if stream and (as_json or samples is not None or switch_modes):
         raise ConfigError(
@@ -74,17 +77,15 @@ def generate(
             True,
             "it prints one text as it comes: leave out --json, --samples and --switch-modes.",
         )
-    session = open_run(data_dir, run, checkpoint)
+    opened = open_model(data_dir, run, checkpoint, model)
     seeds = range(seed, seed + (samples or 1))
     drawing: dict[str, Any] = {"max_new_bytes": max_new_bytes, "temperature": temperature, "top_p": top_p}
     if stream:
-        _stream(session, prompt, seed, drawing, strict=strict)
+        _stream(opened, prompt, seed, drawing, strict=strict)
         return
-    answers = _gated_samples(
-        session, prompt, seeds, drawing, {"strict": strict, "switch_modes": switch_modes}
-    )
+    answers = _gated_samples(opened, prompt, seeds, drawing, {"strict": strict, "switch_modes": switch_modes})
     if as_json:
-        records = [{"run_id": session.run_id, "prompt": prompt, **record_of(answer)} for answer in answers]
+        records = [{"run_id": opened.run_id, "prompt": prompt, **record_of(answer)} for answer in answers]
         typer.echo(json.dumps(records[0] if samples is None else records))
     else:
         for number, (drawn, answer) in enumerate(zip(seeds, answers, strict=True), start=1):
@@ -92,26 +93,27 @@ def generate(
 
 
 def _gated_samples(
-    session: Session, prompt: str, seeds: Sequence[int], drawing: dict[str, Any], gating: dict[str, Any]
+    opened: Opened, prompt: str, seeds: Sequence[int], drawing: dict[str, Any], gating: dict[str, Any]
 ) -> list[GatedSample]:
     """Draw every seed's first attempt side by side, and what the gate refuses again, one by one."""
-    bits = text_to_bits(prompt, parity=session.config.model.parity)
+    bits = text_to_bits(prompt, parity=opened.model.config.parity)
     firsts: Sequence[Sample | None] = [None]  # a text alone is given up once it can no longer pass
     if len(seeds) > 1:
-        firsts = generate_batch(session.model, [bits] * len(seeds), seeds=seeds, **drawing)
-    floors: dict[str, Any] = {"c_floor": session.telemetry.c_floor, "s_floor": session.telemetry.s_floor}
+        firsts = generate_batch(opened.model, [bits] * len(seeds), seeds=seeds, **drawing)
+    floors: dict[str, Any] = {"c_floor": opened.telemetry.c_floor, "s_floor": opened.telemetry.s_floor}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SafetyGateWarning)  # the verdicts are printed
         return [
-            safe_sample_with_retry(session.model, bits, **floors, **gating, seed=seed, drawn=first, **drawing)
+            safe_sample_with_retry(opened.model, bits, **floors, **gating, seed=seed, drawn=first, **drawing)
             for seed, first in zip(seeds, firsts, strict=True)
         ]
 
 
-def _stream(session: Session, prompt: str, seed: int, drawing: dict[str, Any], *, strict: bool) -> None:
+def _stream(opened: Opened, prompt: str, seed: int, drawing: dict[str, Any], *, strict: bool) -> None:
     """Print a text as it comes; what has been read cannot be drawn again, so there is one attempt."""
-    model, telemetry = session.model, session.telemetry
-    assert model.reference is not None, "a session's model always carries its reference"
+    model, telemetry = opened.model, opened.telemetry
+    if model.reference is None:
+        raise MissingReferenceError
     gate = SafetyGate(telemetry.c_floor, telemetry.s_floor)
     watching = StreamingGate(gate, model.reference, history=prompt.encode())
     print_text(Console(highlight=False, markup=False), prompt, "")

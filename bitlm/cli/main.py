@@ -22,6 +22,7 @@ from bitlm.cli.generate import generate
 from bitlm.cli.replay import replay
 from bitlm.cli.runs import runs
 from bitlm.cli.samples import samples
+from bitlm.cli.save import inspect, save
 from bitlm.cli.train import train
 from bitlm.errors import BitLMError
 from bitlm.version import VERSION
@@ -77,6 +78,8 @@ app.command()(rollback)
 app.command()(twin)
 app.command()(compare)
 app.command()(export)
+app.command()(save)
+app.command()(inspect)
 app.command()(capsule)
 app.command()(verify)
 app.command(name="compile")(compile_functions)

@@ -1,14 +1,62 @@
-"""Opening the data folder, and a run in it by its name."""
+"""Opening the data folder, a run in it by its name, and a model of a run or of a file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bitlm.errors import ConfigError, RunNotFoundError
-from bitlm.session import RunStore, Session
+from bitlm.model import BitTransformer
+from bitlm.model_file import load_model
+from bitlm.session import RunStore, Session, TelemetrySettings
 
 LATEST = "latest"
 """Stands for the run that something last happened to."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model to be asked.
+
+    Attributes:
+        model: In evaluation mode.
+        name: Of the run and step, or of the file.
+        run_id: The run that it is of; None of a model that no run trained.
+        step: Updates done.
+        telemetry: Floors and causal share that were last in force.
+    """
+
+    model: BitTransformer
+    name: str
+    run_id: str | None
+    step: int
+    telemetry: TelemetrySettings
+
+    @classmethod
+    def of(cls, session: Session) -> "Opened":
+        """Return a session's model."""
+        run_id, step = session.run_id, session.step_count
+        return cls(session.model, f"{run_id}@{step}", run_id, step, session.telemetry)
+
+
+def open_model(data_dir: Path, run: str, checkpoint: int | None, file: Path | None) -> Opened:
+    """Return the model of a file, or of a run as `open_run` returns it.
+
+    Raises:
+        ConfigError: A file is named, and a run or checkpoint as well; or as `open_run`.
+        ModelFileError: The file is damaged, or no model.
+        RunNotFoundError: As `open_run`.
+        CheckpointError: As `open_run`.
+    """
+    if file is None:
+        return Opened.of(open_run(data_dir, run, checkpoint))
+    if run != LATEST or checkpoint is not None:
+        raise ConfigError("--model", str(file), "a model file is no run's: leave out --run and --checkpoint.")
+    kept = load_model(file)
+    came = kept.provenance
+    if came is None:
+        return Opened(kept.model, file.name, None, 0, TelemetrySettings())
+    return Opened(kept.model, file.name, came.run_id, came.step, came.telemetry)
 
 
 @contextmanager

@@ -21,6 +21,9 @@ RunArgument = Annotated[str, typer.Argument(help=WHICH_RUN)]
 Checkpoint = Annotated[
     int | None, typer.Option(min=0, help="Step of a checkpoint to use instead of the newest.")
 ]
+Model = Annotated[
+    Path | None, typer.Option("--model", help="A model file that `save` wrote, instead of a run.")
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="name=value; repeat it for several settings.")
 ]

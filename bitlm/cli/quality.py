@@ -1,26 +1,26 @@
-"""What a run reaches, in each mode that it learns."""
+"""What a model reaches, in each mode that it has learned."""
 
 from typing import Any
 
-from bitlm.session import Session
-from bitlm.training import denoising_bound
+from bitlm.model import BitTransformer
+from bitlm.training import denoising_bound, held_out_bits_per_byte
 
 BOUND_DRAWS = 2
 """Masks for each window: a whole text has windows enough for a narrow interval."""
 
 
-def quality_of(session: Session, data: bytes | None = None, *, adaptive: bool = False) -> dict[str, Any]:
-    """Return the bits per byte of a run's held-out part, or of another text, and the bound where it denoises.
+def quality_of(
+    model: BitTransformer, causal_share: float | None, text: bytes, *, adaptive: bool = False
+) -> dict[str, Any]:
+    """Return the bits per byte of a text, and the bound where the model denoises.
 
-    What the run does not learn, its causal share being 0 or 1, is None.
+    What it does not learn, its causal share being 0 or 1, is None.
     """
-    share = session.telemetry.causal_share
     found: dict[str, Any] = {"bits_per_byte": None, "bound": None}
-    if share != 0.0:
-        found["bits_per_byte"] = session.evaluate(data, adaptive=adaptive)
-    if share not in {None, 1.0}:
-        text = session.corpus.held_out if data is None else data
-        bound = denoising_bound(session.model, text, draws=BOUND_DRAWS)
+    if causal_share != 0.0:
+        found["bits_per_byte"] = held_out_bits_per_byte(model, text, adaptive=adaptive)
+    if causal_share not in {None, 1.0}:
+        bound = denoising_bound(model, text, draws=BOUND_DRAWS)
         low, high = bound.interval
         found["bound"] = {
             "bits_per_byte": bound.bits_per_byte,

@@ -332,7 +332,7 @@ def _measure(session: Session) -> dict[str, Any]:
     if compared is None:
         compared = baselines(session.corpus, reference)
         session.store.set_baselines(session.corpus.fingerprint, compared)
-    quality = quality_of(session)
+    quality = quality_of(session.model, session.telemetry.causal_share, session.corpus.held_out)
     session.record("evaluated", {name: one for name, one in quality.items() if one is not None}, source="cli")
     return {
         "run_id": session.run_id,

@@ -98,7 +98,7 @@ def require_model(header: Header, model: BitTransformer) -> None:
     if header.model != own:
         raise OtherModelError(
             f"the file was made with another model, {header.name or 'without a name'} "
-            f"({header.model.hex()[:8]}; this one is {own.hex()[:8]}); name that run and checkpoint."
+            f"({header.model.hex()[:8]}; this one is {own.hex()[:8]}); name that run and checkpoint, or file."
         )
     if header.probe != probe_hash(model):
         raise OtherModelError(
