@@ -100,6 +100,7 @@ class InitRequest(Body):
     checkpoint_interval: int | None = None
     reference_bytes: int | None = None
     autocast: str | None = None
+    qat: bool | None = None
 
     @model_validator(mode="after")
     def _one_text(self) -> Self:

@@ -31,8 +31,11 @@ def carry_over(trainer: Trainer, grown: BitTransformer) -> Trainer:
         grown: Made from its model by one of the functions of `bitlm.growth`.
 
     Raises:
-        ConfigError: The model was not.
+        ConfigError: The model was not, or it learns for few bits.
     """
+    if trainer.config.qat:
+        fix = "rounding what is new would change predictions: grow the run without it, then fork with it."
+        raise ConfigError("qat", trainer.config.qat, fix)
     widenings = widenings_of(trainer.model, grown)
     carried = Trainer(grown, trainer.config)
     carried.optimizer.peaks = dict(trainer.optimizer.peaks)

@@ -41,6 +41,8 @@ class TrainingConfig:
             Each takes one byte on the disk and one and a half in memory.
         autocast: "bf16" computes the trunk's branches in bf16 while training, "off" in fp32; "auto" lets
             this machine choose (`choose_autocast`) when the run is made, which then has what was chosen.
+        qat: Whether training knows that the weights will be kept in 4 bits (quantisation-aware training): the
+            model has such weights at every step, and a 4-bit file of it is exact (`bitlm.training.latent`).
 
     Raises:
         ConfigError: A value is out of its range; the error names field and range.
@@ -64,6 +66,7 @@ class TrainingConfig:
     checkpoint_interval: int = 500
     reference_bytes: int = 2**26
     autocast: str = "off"
+    qat: bool = False
 
     def __post_init__(self) -> None:
         self._check_count("batch_size", low=1, high=4096)
@@ -82,6 +85,8 @@ class TrainingConfig:
             self._check_count(interval, low=1, high=1_000_000)
         self._check_count("reference_bytes", low=1, high=2**31 - 1)
         check_autocast(self.autocast)
+        if not isinstance(self.qat, bool):
+            raise ConfigError("qat", self.qat, "use true or false.")
 
     def ponder_cost_after(self, steps: int) -> float:
         """Return the ponder cost that the update after this many is charged."""

@@ -10,6 +10,7 @@ from torch.nn import Module, Parameter
 from torch.optim import Optimizer
 
 from bitlm.errors import ConfigError
+from bitlm.training.latent import LatentWeights
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic that drives singular values towards 1 fastest (Jordan 2024)."""
@@ -18,6 +19,9 @@ ITERATIONS = 5
 
 MATRIX = 2
 """Dimensions of what Muon can orthogonalise."""
+
+LATENT = "latent."
+"""Begins the names of latent weights among the optimizer's tensors."""
 
 State = dict[str, Tensor]
 
@@ -187,6 +191,13 @@ class AdamW:
 class HybridOptimizer:
     """Muon on the trunk's matrices and AdamW on the rest, moved by one dial.
 
+    Args:
+        model: With a `trunk`.
+        learning_rate: Peak step size of AdamW.
+        matrix_learning_rate: Peak step size of Muon.
+        weight_decay: As a share of the step size.
+        qat: Whether the model's weights are rounded, now and after each update.
+
     Attributes:
         parts: Both, by name, in the order in which they move weights.
         peaks: The peak learning rate of each.
@@ -194,7 +205,13 @@ class HybridOptimizer:
     """
 
     def __init__(
-        self, model: Module, *, learning_rate: float, matrix_learning_rate: float, weight_decay: float
+        self,
+        model: Module,
+        *,
+        learning_rate: float,
+        matrix_learning_rate: float,
+        weight_decay: float,
+        qat: bool = False,
     ) -> None:
         matrices, others = split_parameters(model)
         self.parts: dict[str, Muon | AdamW] = {
@@ -203,6 +220,7 @@ class HybridOptimizer:
         }
         self.peaks = {"muon": matrix_learning_rate, "adamw": learning_rate}
         self.after_step: Callable[[], None] | None = None
+        self._latent = LatentWeights(model) if qat else None
 
     def set_learning_rate_factor(self, factor: float) -> None:
         """Use `factor` of each peak learning rate from the next step on."""
@@ -217,25 +235,40 @@ class HybridOptimizer:
 
     def step(self) -> None:
         """Move the weights by their gradients."""
+        if self._latent is not None:
+            self._latent.show()
         for part in self.parts.values():
             part.step()
         if self.after_step is not None:
             self.after_step()
+        if self._latent is not None:
+            self._latent.hide()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all state, named so that `load_tensors` puts it back."""
-        return {
+        moments = {
             f"{name}.{index}.{key}": value
             for name, part in self.parts.items()
             for index, parameter in enumerate(part.parameters)
             for key, value in part.state.get(parameter, {}).items()
         }
+        latent = self._latent.tensors() if self._latent is not None else {}
+        return moments | {LATENT + name: value for name, value in latent.items()}
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `tensors` returned."""
+        """Put back what `tensors` returned, once the model has the weights that belong to it.
+
+        Latent weights count only where weights are rounded; where they are not, training goes on from the
+        rounded ones, which made all predictions so far.
+        """
+        latent = {name.removeprefix(LATENT): tensors[name] for name in tensors if name.startswith(LATENT)}
+        if self._latent is not None:
+            self._latent.load_tensors(latent)
         for part in self.parts.values():
             part.state = {}
         for key, value in tensors.items():
+            if key.startswith(LATENT):
+                continue
             name, index, entry = key.split(".")
             part = self.parts[name]
             part.state.setdefault(part.parameters[int(index)], {})[entry] = value.clone()

@@ -43,6 +43,8 @@ class StepResult:
 class Trainer:
     """Owns the optimizer of one model; from its making on the process keeps what a step frees for the next.
 
+    With `qat` it rounds the model's weights, at its making and after each update.
+
     Attributes:
         config: As given, but with autocast="auto" settled.
     """
@@ -58,6 +60,7 @@ class Trainer:
             learning_rate=config.learning_rate,
             matrix_learning_rate=config.matrix_learning_rate,
             weight_decay=config.weight_decay,
+            qat=config.qat,
         )
 
     def update(

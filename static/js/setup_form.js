@@ -8,12 +8,13 @@ import { Upload } from "./upload.js";
 const NUMBERS = ["d_model", "nhead", "num_layers", "dim_feedforward", "max_seq_len", "chunk_size", "overlap",
   "patch_bits", "batch_size", "learning_rate"];
 const WORDS = ["mixing", "memory", "autocast", "objective"];
+const SWITCHES = ["parity", "qat"];
 const LABELS = { init: "Make the run", train: "Make it and train" };
 const LABELS_WHILE_TRAINING = { init: "Pause and make it", train: "Pause, make it and train" };
-const ADVANCED = [...NUMBERS, "parity", ...WORDS];
+const ADVANCED = [...NUMBERS, ...SWITCHES, ...WORDS];
 
 function typed(field, value) {
-  if (field === "parity") return value === "true";
+  if (SWITCHES.includes(field)) return value === "true";
   if (WORDS.includes(field)) return value;
   return Number(value);
 }

@@ -91,7 +91,7 @@ def test_the_form_says_while_one_types_what_is_wrong_and_what_the_run_would_take
     expect(complaint).to_be_hidden()
     expect(heads).not_to_have_attribute("aria-invalid", "true")
     expect(parameters).to_be_visible()
-    for choice in ("diffusion", "Compression", "Quantization"):
+    for choice in ("diffusion", "Compression"):
         assert re.search("not in BitLM yet", form.locator("label", has_text=choice).inner_text())
     expect(form.locator("select[disabled]").first).to_have_attribute("title", "BitLM has no compression yet")
 
