@@ -1,4 +1,4 @@
-"""What is claimed of files made small with a model, and of models that grow or are made smaller."""
+"""What is claimed of small files, and of models that grow, are made smaller or kept in fewer bits."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,6 +16,9 @@ GROWTH = Benchmark(
     7,
 )
 DISTILLATION = Benchmark("distillation", "python -m benchmarks.distillation", 12)
+QUANTISATION = Benchmark(
+    "quantisation", "python -m benchmarks.quantisation --texts embedded/reference kjv/none --minutes 0.5", 10
+)
 RUN_LENGTH = Benchmark("run_length", "python -m benchmarks.run_length", 1)
 LARGE_BITS = 2**20
 TIMES_A_LOOP = 20
@@ -24,6 +27,12 @@ LONGER_AT_MOST = 1.01
 BAR_KB_PER_S = 3
 TARGETS = (2.25, 2.1)
 MOST_SHARE, MOST_WORSE, LEAST_BETTER = 0.4, 0.1, 0.03
+ALONE = {"text": "kjv", "mixing": "none"}
+MIXED = {"text": "embedded", "mixing": "reference"}
+MOST_INT8, MOST_INT4 = 0.30, 0.18
+INT8_BPB, INT4_BPB = 0.01, 0.05
+MOST_LOGIT = 1e-3
+NOT_SLOWER = 0.95
 
 
 def coded(kept: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -62,8 +71,25 @@ def smaller(kept: Mapping[str, Any]) -> Sequence[float]:
     return [few / many, *sides(kept, "bits_per_byte", "student", "teacher")]
 
 
+def in_bits(kept: Mapping[str, Any], field: str, *ways: str, trained: str = "exact") -> Sequence[float]:
+    """Return a figure of the King James Bible's model as it was trained, for each way of keeping it."""
+    return [row(kept["rows"], **ALONE, trained=trained, kept=way)[field] for way in ways]
+
+
+def shares(kept: Mapping[str, Any], way: str) -> Sequence[float]:
+    """Return bytes by those in float32: of weights, and of the whole file of the embedded text's model."""
+    first, small = (row(kept["rows"], **MIXED, trained="exact", kept=one) for one in ("float32", way))
+    return [small[field] / first[field] for field in ("weight_bytes", "file_bytes")]
+
+
+def four_bits(kept: Mapping[str, Any]) -> Sequence[float]:
+    """Return bits per byte: exact weights, rounded afterwards, and trained for four bits."""
+    exact = in_bits(kept, "bits_per_byte", "float32", "int4")
+    return [*exact, *in_bits(kept, "bits_per_byte", "int4", trained="qat")]
+
+
 THE_CHANGES = Topic(
-    "Compression, growth and distillation",
+    "Compression, growth, distillation and quantisation",
     [
         Claim(
             "King James Bible's held-out tenth by `small` after 2 min: bits per byte of the file · claimed",
@@ -158,6 +184,60 @@ THE_CHANGES = Topic(
             asserted_by(
                 "tests/bitlm/history/test_distilling.py",
                 "test_a_student_is_a_run_with_a_receipt_that_goes_on_and_comes_out_again",
+            ),
+        ),
+        Claim(
+            "King James Bible, `small` without mixing: bits per byte with exact weights · kept as INT8",
+            QUANTISATION.take(lambda kept: in_bits(kept, "bits_per_byte", "float32", "int8")),
+            "{:.4f} · {:.4f}",
+            Bar("at most 0.01 more", lambda exact, kept: kept <= exact + INT8_BPB),
+        ),
+        Claim(
+            "… with exact weights · rounded to four bits afterwards · a fork with `qat` at half time",
+            QUANTISATION.take(four_bits),
+            "{:.4f} · {:.4f} · {:.4f}",
+            Bar("the last at most 0.05 more", lambda exact, _after, qat: qat <= exact + INT4_BPB),
+        ),
+        Claim(
+            "… greatest change of a logit by keeping what was trained for four bits in four",
+            QUANTISATION.take(lambda kept: in_bits(kept, "logit_difference", "int4", trained="qat")),
+            "{:g}",
+            Bar("at most 0.001", lambda change: change <= MOST_LOGIT),
+        ),
+        Claim(
+            "embedded text, `small`, INT8 bytes by those of float32: weights · the file with its counts",
+            QUANTISATION.take(partial(shares, way="int8")),
+            "{:.3f} · {:.3f}",
+            Bar("at most 0.30", lambda *found: max(found) <= MOST_INT8),
+        ),
+        Claim(
+            "… in four bits",
+            QUANTISATION.take(partial(shares, way="int4")),
+            "{:.3f} · {:.3f}",
+            Bar("at most 0.18", lambda *found: max(found) <= MOST_INT4),
+        ),
+        Claim(
+            "bytes a second of processor time drawn from a file in float32 · INT8 · four bits, "
+            "King James Bible without mixing",
+            QUANTISATION.take(lambda kept: in_bits(kept, "drawn_bytes_per_cpu_s", "float32", "int8", "int4")),
+            "{:,.0f} · {:,.0f} · {:,.0f}",
+            Bar("not slower (0.95 ×)", lambda exact, *kept: min(kept) >= NOT_SLOWER * exact),
+        ),
+        Claim(
+            "what a model file gives back predicts what was written to the last bit; damage is an error",
+            asserted_by(
+                "tests/bitlm/test_model_file.py",
+                "test_what_is_read_predicts_what_was_written_to_the_last_bit",
+                "test_any_byte_changed_and_any_end_missing_is_an_error",
+            ),
+        ),
+        Claim(
+            "a run trained for four bits goes on bit for bit after a death, is replayed, and is the same in "
+            "every memory mode",
+            asserted_by(
+                "tests/bitlm/training/test_latent.py",
+                "test_a_run_goes_on_bit_for_bit_after_a_death_and_is_replayed",
+                "test_memory_modes_are_the_same_bits",
             ),
         ),
     ],
