@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -26,6 +26,7 @@ from bitlm.cli.growing import (
 from bitlm.cli.opening import resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, default_threads, parsed
 from bitlm.cli.quality import bound_line, quality_of
+from bitlm.cli.stopping import noted_ctrl_c
 from bitlm.data import Corpus
 from bitlm.data.corpus import EMBEDDED
 from bitlm.errors import ConfigError, HaltedError
@@ -269,14 +270,11 @@ def _train_with_progress(
 ) -> bool:
     """Train to the end of the plan or until it is time to grow; return whether Ctrl-C ended it before."""
     session.record("training_started", {}, source="cli")
-    was_stopped = False
-    try:
-        if console.is_terminal:
-            _with_bar(session, plan, console, growing)
-        else:
-            _with_lines(session, plan, console, growing)
-    except KeyboardInterrupt:
-        was_stopped = True
+    with noted_ctrl_c() as ctrl_c:
+        events = ctrl_c.until_pressed(run_to_end(session, plan, growing))
+        show = _with_bar if console.is_terminal else _with_lines
+        show(session, plan, console, events)
+    if ctrl_c.was_pressed:
         console.print("stopped early; what was learned is kept.")
     if session.interruption is not None:
         session.record("training_paused", {"reason": session.interruption.reason})
@@ -284,15 +282,15 @@ def _train_with_progress(
         session.record("training_paused", {"reason": reason(growing.growth)})
     else:
         session.record("training_stopped", {}, source="cli")
-    return was_stopped
+    return ctrl_c.was_pressed
 
 
-def _with_bar(session: Session, plan: Plan, console: Console, growing: Growing | None) -> None:
+def _with_bar(session: Session, plan: Plan, console: Console, events: Iterable[StepEvent]) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=False) as progress:
         task = progress.add_task(f"run {session.run_id}", total=1.0)
         validation = None
-        for event in run_to_end(session, plan, growing):
+        for event in events:
             validation = event.validation_bits_per_byte or validation
             line = _progress_line(event, validation)
             progress.update(task, completed=plan.share_done(session), description=line)
@@ -302,14 +300,14 @@ def _with_lines(
     session: Session,
     plan: Plan,
     console: Console,
-    growing: Growing | None = None,
+    events: Iterable[StepEvent],
     *,
     interval_s: float = LINE_INTERVAL_S,
 ) -> None:
     """Print a line for the first step, one every so many seconds of training, and one for the last."""
     console.print(f"run {session.run_id}", highlight=False)
     validation, line, said, due_s = None, "", "", 0.0
-    for event in run_to_end(session, plan, growing):
+    for event in events:
         validation = event.validation_bits_per_byte or validation
         line = f"{plan.share_done(session):4.0%}  {_progress_line(event, validation)}"
         if event.elapsed_s >= due_s:
