@@ -1,8 +1,10 @@
 """Who may speak to the service at all, decided before Flask and before any socket opens.
 
 A page on another site must not be able to use the service through its visitor's browser: neither by
-a request of its own (Origin), nor by letting its name point here (Host; DNS rebinding), nor by a form
-(only JSON is taken). A socket is let in here or not at all, for the handshake starts as a request.
+a request of its own (Origin and Sec-Fetch-Site), nor by letting its name point here (Host; DNS rebinding),
+nor by a form (only JSON is taken). A socket is let in here or not at all, for its handshake is a request.
+
+Source: West, "Fetch Metadata Request Headers", W3C working draft, 2025.
 """
 
 from collections.abc import Iterable
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SOCKET_PATH = "/socket.io/"
+OWN_SITES = frozenset({"same-origin", "none"})
+"""Where a browser says that a request comes from if it is our page's or its user's own; another port of the
+same machine is `same-site` and another program."""
 
 
 class Gate:
@@ -63,6 +68,12 @@ class Gate:
             return _problem(
                 HTTPStatus.FORBIDDEN, f"Origin {origin!r} is not this service's page; open it directly."
             )
+        if _is_of_another_page(environ):
+            return _problem(
+                HTTPStatus.FORBIDDEN,
+                f"Sec-Fetch-Site {environ['HTTP_SEC_FETCH_SITE']!r} is another page's request; "
+                "open the service directly.",
+            )
         if environ["REQUEST_METHOD"] in SAFE_METHODS:
             return None
         return self._body_refusal(environ)
@@ -79,6 +90,14 @@ class Gate:
         if length.isdigit() and int(length) > self._max_body_bytes:
             return too_large(f"of {length} bytes", self._max_body_bytes)
         return None
+
+
+def _is_of_another_page(environ: "WSGIEnvironment") -> bool:
+    """Whether a browser says that another page asks; following a link to here is its user's own doing."""
+    if environ.get("HTTP_SEC_FETCH_SITE", "none") in OWN_SITES:
+        return False
+    is_link = environ.get("HTTP_SEC_FETCH_MODE") == "navigate" and environ["REQUEST_METHOD"] in SAFE_METHODS
+    return not (is_link and environ.get("HTTP_SEC_FETCH_DEST") == "document")
 
 
 def too_large(size: str, most: int) -> Problem:

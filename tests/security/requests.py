@@ -1,0 +1,33 @@
+"""What the tests of this folder send, whatever it is answered with."""
+
+from collections.abc import Iterator
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from app.web.problems import CONTENT_TYPE
+
+OURS = "http://127.0.0.1:5000"
+READS = {"GET", "HEAD", "OPTIONS"}
+VALUES = {"run_id": "none", "step": 1, "name": "csv", "filename": "js/main.js"}
+"""What stands for the variable parts of a path."""
+
+
+def addresses(app: Flask) -> Iterator[tuple[str, str]]:
+    """Yield every method and path that the service knows, OPTIONS and HEAD left out."""
+    urls = app.url_map.bind("127.0.0.1:5000")
+    for rule in app.url_map.iter_rules():
+        values = {name: VALUES[name] for name in rule.arguments}
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield method, urls.build(rule.endpoint, values, method)
+
+
+def ask(client: FlaskClient, method: str, path: str, headers: dict[str, str]) -> TestResponse:
+    """Send a request with an empty body of JSON."""
+    return client.open(path, method=method, json=None if method in READS else {}, headers=headers)
+
+
+def is_refused(answer: TestResponse, status: int) -> bool:
+    """Whether an answer is a problem of this status, and nothing else."""
+    return (answer.status_code, answer.content_type) == (status, CONTENT_TYPE)
