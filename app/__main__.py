@@ -116,10 +116,15 @@ class Server(BaseApplication):
     def _announce(self, worker: ThreadWorker) -> None:
         gc.collect()
         gc.freeze()  # what is there now stays; going through it again and again would delay answers
-        Thread(target=self._tell, args=(_service(worker.app.callable).manager,), daemon=True).start()
+        Thread(target=self._tell, args=(_service(worker.app.callable),), daemon=True).start()
 
-    def _tell(self, manager: Any) -> None:
+    def _tell(self, service: Any) -> None:
         """Say that the service is ready once it is, and meanwhile what that waits for."""
+        manager = service.manager
+        if service.invitation is not None:
+            _say(f"Open {service.invitation} to come in; this is said once.")
+        if self._settings.needs_token:
+            _say(f"Tokens are asked for: {self._settings.tokens_file.resolve()} has them.")
         began = time.monotonic()
         if not manager.wait_until_settled(PATIENCE_S):
             status = manager.status()

@@ -1,6 +1,6 @@
 """Where the service is put together, and the only place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flask import Flask
@@ -9,6 +9,7 @@ from app.service import Broadcaster, ModelManager
 from app.service.disk import DiskLimits
 from app.service.webhook import Webhook
 from app.settings import Settings
+from app.web.access import Scope, make_tokens, read_tokens
 from app.web.branches import BranchRoutes
 from app.web.checkpoints import CheckpointRoutes
 from app.web.coding import CodingRoutes
@@ -17,10 +18,11 @@ from app.web.exports import Exports
 from app.web.gate import Gate
 from app.web.health import HealthRoutes
 from app.web.inference import InferenceRoutes
+from app.web.lock import Lock
 from app.web.pages import Pages, harden
 from app.web.problems import handle_errors
 from app.web.replays import ReplayRoutes
-from app.web.routes import Route, add_routes, log_requests
+from app.web.routes import Route, add_routes, log_requests, scopes_of
 from app.web.runs import RunRoutes
 from app.web.sockets import Sockets
 from app.web.telemetry import TelemetryRoutes
@@ -38,6 +40,7 @@ class Service:
     Attributes:
         webhook: None where alerts are posted nowhere.
         routes: The route table.
+        invitation: The page's address with a token that may do everything, where the token is new.
     """
 
     manager: ModelManager
@@ -46,6 +49,7 @@ class Service:
     sockets: Sockets
     webhook: Webhook | None
     routes: tuple[Route, ...]
+    invitation: str | None = field(repr=False)
 
     def request_stop(self) -> None:
         """Begin to stop, without waiting: let training end and hang up on the sockets."""
@@ -67,6 +71,7 @@ def create_app(settings: Settings) -> Flask:
 
     Whoever makes it closes it: `app.extensions["bitlm"].close()`.
     """
+    lock, invitation = _lock(settings) if settings.needs_token else (None, None)
     store = RunStore(settings.data_dir)
     manager = ModelManager(
         store,
@@ -106,13 +111,21 @@ def create_app(settings: Settings) -> Flask:
     handle_errors(app)
     app.wsgi_app = Gate(  # type: ignore[method-assign] # Flask's own way to add middleware
         app.wsgi_app,
-        hosts=settings.hosts,
-        max_body_bytes=settings.max_body_bytes,
-        max_sockets=settings.max_sockets,
+        settings,
+        scope_of=scopes_of(app, routes),
+        lock=lock,
+        locked_page=(ROOT / "templates" / "locked.html").read_text(),
     )
-    app.extensions[EXTENSION] = Service(manager, store, broadcaster, sockets, webhook, routes)
+    app.extensions[EXTENSION] = Service(manager, store, broadcaster, sockets, webhook, routes, invitation)
     broadcaster.start()
     if webhook is not None:
         webhook.start()
     manager.start()
     return app
+
+
+def _lock(settings: Settings) -> tuple[Lock, str | None]:
+    """Return what tells callers apart and, where its tokens are new, the page's address with one."""
+    made = make_tokens(settings.tokens_file)
+    lock = Lock(read_tokens(settings.tokens_file), cookie_name=f"bitlm-{settings.port}")
+    return lock, f"{settings.url}/?token={made[Scope.DESTRUCTIVE]}" if made else None

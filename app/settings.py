@@ -1,7 +1,7 @@
 """Settings of the service: config/app.toml, overridden by `BITLM_*` environment variables."""
 
 import os
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,6 +14,8 @@ from pydantic_settings import (
 )
 
 SETTINGS_FILE = Path(__file__).parents[1] / "config" / "app.toml"
+LOCALHOST = "localhost"
+TOKENS_FILE = "tokens.json"
 HTTP_RESERVE = 4
 """HTTP threads that sockets must leave free, so that a page can load however many are watching."""
 
@@ -25,13 +27,14 @@ class Settings(BaseSettings):
     """What the operator decides; docs/operations.md says the same at length.
 
     Attributes:
-        host: Loopback address to listen on.
+        host: Address to listen on; other than a loopback address it takes a token to come in.
         port: TCP port to listen on.
         data_dir: Folder of runs, metrics and checkpoints; made when missing.
         threads: Threads that serve HTTP; each open page keeps one for its socket.
         max_sockets: Pages that may watch at once.
         torch_threads: Threads that torch computes with; None for one fewer than there are cores.
         allowed_hosts: Further `name:port` pairs the service may be called by, for forwarded ports.
+        require_token: Whether it takes a token on a loopback address, too.
         max_body_bytes: Largest request body in bytes.
         update_interval_s: Shortest time between two updates over the socket, in seconds.
         shutdown_grace_s: Longest wait for open requests and the last checkpoint when stopping, in seconds.
@@ -54,6 +57,7 @@ class Settings(BaseSettings):
     max_sockets: Annotated[int, Field(ge=1, le=250)] = 8
     torch_threads: Annotated[int, Field(ge=1, le=256)] | None = None
     allowed_hosts: tuple[HostAndPort, ...] = ()
+    require_token: bool = False
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**30)] = 16 * 2**20
     update_interval_s: Annotated[float, Field(ge=0.25, le=60, allow_inf_nan=False)] = 0.25
     shutdown_grace_s: Annotated[int, Field(ge=1, le=3600)] = 60
@@ -66,11 +70,11 @@ class Settings(BaseSettings):
 
     @field_validator("host")
     @classmethod
-    def _loopback_only(cls, host: str) -> str:
-        if host != "localhost" and not _is_loopback(host):
+    def _an_address(cls, host: str) -> str:
+        if host != LOCALHOST and _address(host) is None:
             raise ValueError(
-                "use a loopback address such as 127.0.0.1: the service has no password yet. "
-                "To reach it from elsewhere, forward the port (ssh -L) and name it in BITLM_ALLOWED_HOSTS"
+                "use an address of this machine, such as 127.0.0.1. Other names that it is called by go "
+                "into BITLM_ALLOWED_HOSTS"
             )
         return host
 
@@ -107,9 +111,27 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @property
+    def is_open_to_others(self) -> bool:
+        """Whether other machines can reach it."""
+        address = _address(self.host)
+        return address is not None and not address.is_loopback
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether it takes a token to come in."""
+        return self.require_token or self.is_open_to_others
+
+    @property
+    def tokens_file(self) -> Path:
+        """Where the tokens are kept."""
+        return self.data_dir / TOKENS_FILE
+
+    @property
     def url(self) -> str:
-        """Where the page is."""
-        return f"http://{self.authority}"
+        """Where the page is; of every address of the machine, where it is called by the first name it has."""
+        if not self._is_everywhere:
+            return f"http://{self.authority}"
+        return origin_of(self.allowed_hosts[0] if self.allowed_hosts else f"127.0.0.1:{self.port}")
 
     @property
     def authority(self) -> str:
@@ -120,8 +142,19 @@ class Settings(BaseSettings):
     @property
     def hosts(self) -> frozenset[str]:
         """Every Host header the service answers to."""
-        names = {f"{name}:{self.port}" for name in ("127.0.0.1", "localhost", "[::1]")}
-        return frozenset({*names, self.authority, *self.allowed_hosts})
+        names = {f"{name}:{self.port}" for name in ("127.0.0.1", LOCALHOST, "[::1]")}
+        bound = set() if self._is_everywhere else {self.authority}
+        return frozenset({*names, *bound, *self.allowed_hosts})
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The Origin of the page by each of these names."""
+        return frozenset(map(origin_of, self.hosts))
+
+    @property
+    def _is_everywhere(self) -> bool:
+        address = _address(self.host)
+        return address is not None and address.is_unspecified
 
     @property
     def computing_threads(self) -> int:
@@ -129,11 +162,17 @@ class Settings(BaseSettings):
         return self.torch_threads or max(1, _cores() - 1)
 
 
-def _is_loopback(host: str) -> bool:
+def origin_of(host: str) -> str:
+    """Return the origin of a page by its `name:port`; port 443 is that of a proxy which speaks https."""
+    name, _, port = host.rpartition(":")
+    return {"80": f"http://{name}", "443": f"https://{name}"}.get(port, f"http://{host}")
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(host).is_loopback
+        return ip_address(host)
     except ValueError:
-        return False
+        return None
 
 
 def _cores() -> int:

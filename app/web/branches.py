@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from app.service import ModelManager, RunCreated, Status
 from app.service.requests import Fork, Open, RollBack, Twin
+from app.web.access import Scope
 from app.web.routes import Route, asked_by
 from app.web.schemas import Empty, ForkRequest, TwinRequest
 from bitlm.session import SetTelemetry
@@ -18,14 +19,40 @@ class BranchRoutes:
     def table(self) -> list[Route]:
         """Return these routes."""
         errors = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+        tune = Scope.TUNE
         one, made = "/runs/<run_id>", HTTPStatus.CREATED
         return [
-            Route("POST", f"{one}/open", self.open, Status, body=Empty, errors=errors),
-            Route("POST", f"{one}/fork", self.fork, RunCreated, body=ForkRequest, status=made, errors=errors),
+            Route("POST", f"{one}/open", tune, self.open, Status, body=Empty, errors=errors),
             Route(
-                "POST", f"{one}/rollback", self.roll_back, RunCreated, body=Empty, status=made, errors=errors
+                "POST",
+                f"{one}/fork",
+                tune,
+                self.fork,
+                RunCreated,
+                body=ForkRequest,
+                status=made,
+                errors=errors,
             ),
-            Route("POST", f"{one}/twin", self.twin, RunCreated, body=TwinRequest, status=made, errors=errors),
+            Route(
+                "POST",
+                f"{one}/rollback",
+                tune,
+                self.roll_back,
+                RunCreated,
+                body=Empty,
+                status=made,
+                errors=errors,
+            ),
+            Route(
+                "POST",
+                f"{one}/twin",
+                tune,
+                self.twin,
+                RunCreated,
+                body=TwinRequest,
+                status=made,
+                errors=errors,
+            ),
         ]
 
     def open(self, run_id: str, body: Empty) -> Status:  # noqa: ARG002 - checked to be empty

@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from app.service import ModelManager
 from app.service.requests import DeleteCheckpoint, SaveCheckpoint
+from app.web.access import Scope
 from app.web.answers import CheckpointList, CheckpointSummary
 from app.web.routes import Route, asked_by
 from app.web.schemas import CheckpointRequest, Empty
@@ -25,10 +26,12 @@ class CheckpointRoutes:
         every, one = "/runs/<run_id>/checkpoints", "/runs/<run_id>/checkpoints/<int:step>"
         body, made = CheckpointRequest, HTTPStatus.CREATED
         return [
-            Route("GET", every, self.list, CheckpointList, errors=errors[:1]),
-            Route("POST", every, self.save, CheckpointSummary, body=body, status=made, errors=errors),
-            Route("PATCH", one, self.rename, CheckpointSummary, body=body, errors=errors),
-            Route("DELETE", one, self.delete, CheckpointList, body=Empty, errors=errors),
+            Route("GET", every, Scope.READ, self.list, CheckpointList, errors=errors[:1]),
+            Route(
+                "POST", every, Scope.TUNE, self.save, CheckpointSummary, body=body, status=made, errors=errors
+            ),
+            Route("PATCH", one, Scope.TUNE, self.rename, CheckpointSummary, body=body, errors=errors),
+            Route("DELETE", one, Scope.DESTRUCTIVE, self.delete, CheckpointList, body=Empty, errors=errors),
         ]
 
     def list(self, run_id: str) -> CheckpointList:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from app.service import ModelManager
 from app.service.coding import CodedFile
+from app.web.access import Scope
 from app.web.routes import Lines, Route, asked_by
 from app.web.schemas import FileRequest
 
@@ -19,8 +20,10 @@ class CodingRoutes:
         """Return these routes."""
         errors = (HTTPStatus.CONFLICT,)
         return [
-            Route("POST", "/compress", self.compress, CodedFile, body=FileRequest, errors=errors),
-            Route("POST", "/decompress", self.decompress, CodedFile, body=FileRequest, errors=errors),
+            Route("POST", "/compress", Scope.TUNE, self.compress, CodedFile, body=FileRequest, errors=errors),
+            Route(
+                "POST", "/decompress", Scope.READ, self.decompress, CodedFile, body=FileRequest, errors=errors
+            ),
         ]
 
     def compress(self, body: FileRequest) -> Lines:

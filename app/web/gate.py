@@ -3,25 +3,35 @@
 A page on another site must not be able to use the service through its visitor's browser: neither by
 a request of its own (Origin and Sec-Fetch-Site), nor by letting its name point here (Host; DNS rebinding),
 nor by a form (only JSON is taken). A socket is let in here or not at all, for its handshake is a request.
+Where a token is asked for, what it grants is held against what the route needs here as well, so that no
+route can forget to.
 
 Source: West, "Fetch Metadata Request Headers", W3C working draft, 2025.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
-from app.web.problems import CONTENT_TYPE, Problem
+from app.settings import TOKENS_FILE, Settings
+from app.web.access import Scope
+from app.web.gate_answers import GateAnswer, locked, problem, see_other
+from app.web.lock import Caller, Lock, page_without_token
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SOCKET_PATH = "/socket.io/"
 OWN_SITES = frozenset({"same-origin", "none"})
 """Where a browser says that a request comes from if it is our page's or its user's own; another port of the
 same machine is `same-site` and another program."""
+
+HOW_TO_ENTER = (
+    "open the address that BitLM printed when it was first started, or give a token from "
+    f"{TOKENS_FILE} in its data folder; a script sends it as 'Authorization: Bearer TOKEN'."
+)
 
 
 class Gate:
@@ -32,53 +42,93 @@ class Gate:
     """
 
     def __init__(
-        self, inner: "WSGIApplication", *, hosts: frozenset[str], max_body_bytes: int, max_sockets: int
+        self,
+        inner: "WSGIApplication",
+        settings: Settings,
+        *,
+        scope_of: "Callable[[WSGIEnvironment], Scope]",
+        lock: Lock | None,
+        locked_page: str,
     ) -> None:
+        """Stand before `inner`; without a `lock` whoever reaches the service may do everything."""
         self._inner = inner
-        self._hosts = hosts | {host.rpartition(":")[0] for host in hosts}
-        self._origins = frozenset(f"http://{host.removesuffix(':80')}" for host in hosts)
-        self._max_body_bytes = max_body_bytes
-        self._max_sockets = max_sockets
-        self._sockets = BoundedSemaphore(max_sockets)
+        self._hosts = settings.hosts | {host.rpartition(":")[0] for host in settings.hosts}
+        self._origins = settings.origins
+        self._max_body_bytes = settings.max_body_bytes
+        self._max_sockets = settings.max_sockets
+        self._sockets = BoundedSemaphore(settings.max_sockets)
+        self._scope_of = scope_of
+        self._lock = lock
+        self._locked_page = locked_page
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer with a problem, or let the request through."""
-        problem = self._refusal(environ)
-        if problem is not None:
-            return _refuse(problem, start_response)
-        if not environ["PATH_INFO"].startswith(SOCKET_PATH):
+        """Answer, or let the request through."""
+        answer = self._of_another(environ)
+        if answer is None and self._lock is not None:
+            answer = self._unlock(environ, self._lock)
+        if answer is None and environ["REQUEST_METHOD"] not in SAFE_METHODS:
+            answer = self._body_refusal(environ)
+        if answer is not None:
+            return answer.send(start_response)
+        if not _is_socket(environ):
             return self._inner(environ, start_response)
         if not self._sockets.acquire(blocking=False):
             detail = f"{self._max_sockets} pages watch already; close one, or raise max_sockets and threads."
-            return _refuse(_problem(HTTPStatus.SERVICE_UNAVAILABLE, detail), start_response)
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail).send(start_response)
         try:
             return self._inner(environ, start_response)
         finally:
             self._sockets.release()
 
-    def _refusal(self, environ: "WSGIEnvironment") -> Problem | None:
+    def _of_another(self, environ: "WSGIEnvironment") -> GateAnswer | None:
+        """Refuse what is meant for another service, or asked by another's page."""
         host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
         if host not in self._hosts:
-            return _problem(
+            return problem(
                 HTTPStatus.MISDIRECTED_REQUEST,
                 f"Host {host!r} is not a name of this service; use one of {', '.join(sorted(self._hosts))}, "
                 "or add yours to allowed_hosts.",
             )
         if origin is not None and origin not in self._origins:
-            return _problem(
+            return problem(
                 HTTPStatus.FORBIDDEN, f"Origin {origin!r} is not this service's page; open it directly."
             )
         if _is_of_another_page(environ):
-            return _problem(
+            return problem(
                 HTTPStatus.FORBIDDEN,
                 f"Sec-Fetch-Site {environ['HTTP_SEC_FETCH_SITE']!r} is another page's request; "
                 "open the service directly.",
             )
-        if environ["REQUEST_METHOD"] in SAFE_METHODS:
-            return None
-        return self._body_refusal(environ)
+        return None
 
-    def _body_refusal(self, environ: "WSGIEnvironment") -> Problem | None:
+    def _unlock(self, environ: "WSGIEnvironment", lock: Lock) -> GateAnswer | None:
+        """Refuse who may not do this; give a cookie to who opens the page with a token."""
+        if wait_s := lock.wait_s(environ):
+            seconds = math.ceil(wait_s)
+            detail = f"too many wrong tokens came from your address; try again in {seconds} s."
+            again = ("Retry-After", str(seconds))
+            return locked(environ, self._locked_page, HTTPStatus.TOO_MANY_REQUESTS, detail, again)
+        caller, needed = lock.caller(environ), self._scope_of(environ)
+        if caller.scope is Scope.PUBLIC and needed is not Scope.PUBLIC:
+            told = HOW_TO_ENTER if caller.token is None else f"this token is not known here; {HOW_TO_ENTER}"
+            by = ("WWW-Authenticate", "Bearer")
+            return locked(environ, self._locked_page, HTTPStatus.UNAUTHORIZED, told, by)
+        if caller.token is not None and caller.is_new:
+            cookie = lock.cookie(caller.token, is_encrypted=self._is_encrypted(environ))
+            return see_other(page_without_token(environ), ("Set-Cookie", cookie))
+        if caller.scope < needed:
+            detail = f"your token may {caller.scope.label}; this takes one that may {needed.label}."
+            return problem(HTTPStatus.FORBIDDEN, detail)
+        if _is_unproven(environ, caller):
+            detail = "with the page's cookie this takes the page's Origin; a script sends a token instead."
+            return problem(HTTPStatus.FORBIDDEN, detail)
+        return None
+
+    def _is_encrypted(self, environ: "WSGIEnvironment") -> bool:
+        """Whether the browser came by https, which a proxy before the service speaks."""
+        return f"https://{environ['HTTP_HOST'].removesuffix(':443')}" in self._origins
+
+    def _body_refusal(self, environ: "WSGIEnvironment") -> GateAnswer | None:
         media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
         length = environ.get("CONTENT_LENGTH") or ""
         is_empty = length in {"", "0"} and "HTTP_TRANSFER_ENCODING" not in environ
@@ -86,10 +136,19 @@ class Gate:
             detail = (
                 f"Content-Type {media_type or '(none)'!r} is not taken; send the body as application/json."
             )
-            return _problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+            return problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
         if length.isdigit() and int(length) > self._max_body_bytes:
-            return too_large(f"of {length} bytes", self._max_body_bytes)
+            detail = (
+                f"a body of {length} bytes is too large; send at most {self._max_body_bytes} bytes, "
+                "or raise max_body_bytes."
+            )
+            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
         return None
+
+
+def _is_socket(environ: "WSGIEnvironment") -> bool:
+    path: str = environ["PATH_INFO"]
+    return path.startswith(SOCKET_PATH)
 
 
 def _is_of_another_page(environ: "WSGIEnvironment") -> bool:
@@ -100,23 +159,8 @@ def _is_of_another_page(environ: "WSGIEnvironment") -> bool:
     return not (is_link and environ.get("HTTP_SEC_FETCH_DEST") == "document")
 
 
-def too_large(size: str, most: int) -> Problem:
-    """Return what to tell about a body above the limit."""
-    detail = f"a body {size} is too large; send at most {most} bytes, or raise max_body_bytes."
-    return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-
-
-def _problem(status: HTTPStatus, detail: str) -> Problem:
-    return Problem(title=status.phrase, status=status, detail=detail)
-
-
-def _refuse(problem: Problem, start_response: "StartResponse") -> Iterable[bytes]:
-    body = problem.model_dump_json(exclude_none=True).encode()
-    headers = [
-        ("Content-Type", CONTENT_TYPE),
-        ("Content-Length", str(len(body))),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Connection", "close"),
-    ]
-    start_response(f"{problem.status} {HTTPStatus(problem.status).phrase}", headers)
-    return [body]
+def _is_unproven(environ: "WSGIEnvironment", caller: Caller) -> bool:
+    """Whether a cookie, which a browser adds by itself, is all that speaks for a write or a socket."""
+    is_by_cookie = caller.scope is not Scope.PUBLIC and caller.token is None
+    acts = environ["REQUEST_METHOD"] not in SAFE_METHODS or _is_socket(environ)
+    return is_by_cookie and acts and "HTTP_ORIGIN" not in environ

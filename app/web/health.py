@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from app.service import ModelManager, ServiceStoppingError
 from app.service.errors import NotReadyError
+from app.web.access import Scope
 from app.web.answers import Health
 from app.web.routes import Route
 from bitlm.version import VERSION
@@ -19,8 +20,8 @@ class HealthRoutes:
         """Return these routes."""
         stopping = (HTTPStatus.SERVICE_UNAVAILABLE,)
         return [
-            Route("GET", "/healthz", self.health, Health, errors=stopping),
-            Route("GET", "/readyz", self.ready, Health, errors=stopping),
+            Route("GET", "/healthz", Scope.PUBLIC, self.health, Health, errors=stopping),
+            Route("GET", "/readyz", Scope.READ, self.ready, Health, errors=stopping),
         ]
 
     def health(self) -> Health:

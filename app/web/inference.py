@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from app.service import InferAnswer, ModelManager
 from app.service.requests import Infer, InferStream
+from app.web.access import Scope
 from app.web.routes import Lines, Route, asked_by
 from app.web.schemas import InferRequest
 
@@ -18,7 +19,13 @@ class InferenceRoutes:
         """Return these routes."""
         return [
             Route(
-                "POST", "/infer", self.infer, InferAnswer, body=InferRequest, errors=(HTTPStatus.CONFLICT,)
+                "POST",
+                "/infer",
+                Scope.READ,
+                self.infer,
+                InferAnswer,
+                body=InferRequest,
+                errors=(HTTPStatus.CONFLICT,),
             ),
         ]
 

@@ -88,7 +88,7 @@ def harden(response: Response) -> Response:
             "script-src 'self'",
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
-            f"connect-src 'self' ws://{request.host}",
+            f"connect-src 'self' ws://{request.host} wss://{request.host}",
             "object-src 'none'",
             "base-uri 'none'",
             "form-action 'self'",

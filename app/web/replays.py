@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from app.service import ModelManager
 from app.service.replays import ReplayReport
+from app.web.access import Scope
 from app.web.routes import Route
 from app.web.schemas import Empty
 
@@ -19,9 +20,11 @@ class ReplayRoutes:
         errors = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
         path, begun = "/runs/<run_id>/replay", HTTPStatus.ACCEPTED
         return [
-            Route("POST", path, self.replay, ReplayReport, body=Empty, status=begun, errors=errors),
-            Route("GET", path, self.replayed, ReplayReport, errors=errors),
-            Route("DELETE", path, self.cancel, ReplayReport, body=Empty, errors=errors),
+            Route(
+                "POST", path, Scope.TUNE, self.replay, ReplayReport, body=Empty, status=begun, errors=errors
+            ),
+            Route("GET", path, Scope.READ, self.replayed, ReplayReport, errors=errors),
+            Route("DELETE", path, Scope.TUNE, self.cancel, ReplayReport, body=Empty, errors=errors),
         ]
 
     def replay(self, run_id: str, body: Empty) -> ReplayReport:  # noqa: ARG002 - checked to be empty

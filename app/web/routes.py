@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 from flask import Flask, Response, g, request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import HTTPException
 
 from app.service.requests import IdempotencyKey
+from app.web.access import Scope
 from app.web.problems import (
     InvalidRequestError,
     MalformedHeaderError,
@@ -22,8 +24,14 @@ from app.web.problems import (
 from app.web.schemas import Body, Query
 from bitlm.session.events import Source
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 CHANGES_NOTHING = frozenset({"/estimate"})
 """What is asked while somebody types, and only a POST for what it has to say."""
+
+FILE_SCOPES = dict.fromkeys(("static", "pages.dashboard", "pages.vendored", "exports.export"), Scope.READ)
+"""Endpoints that answer with files instead of JSON, and stand in no table."""
 
 LONGEST_KEY = 255
 """Characters of an Idempotency-Key."""
@@ -55,6 +63,7 @@ class Route:
 
     Attributes:
         path: In Flask's notation, `<name>` for what the handler takes by that name.
+        scope: What whoever asks has to be granted, where a token is asked for.
         handler: Takes `body` and `query` where there are such, and answers with a `response`, or with `Lines`
             that end in one.
         status: Of the answer when all goes well.
@@ -63,6 +72,7 @@ class Route:
 
     method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
+    scope: Scope
     handler: Callable[..., BaseModel | Lines]
     response: type[BaseModel]
     body: type[Body] | None = None
@@ -103,6 +113,25 @@ def add_routes(app: Flask, routes: Iterable[Route]) -> None:
     """Serve `routes`."""
     for route in routes:
         app.add_url_rule(route.path, route.name, _view(route), methods=[route.method])
+
+
+def scopes_of(app: Flask, routes: Iterable[Route]) -> "Callable[[WSGIEnvironment], Scope]":
+    """Return what tells the scope that a request needs, by the very rules that Flask will find its route by.
+
+    What leads nowhere, or not by this method, needs what the page does.
+    """
+    scopes = {route.name: route.scope for route in routes} | FILE_SCOPES
+
+    def scope_of(environ: "WSGIEnvironment") -> Scope:
+        urls = app.create_url_adapter(app.request_class(environ))
+        assert urls is not None, "there is a request"
+        try:
+            endpoint, _ = urls.match()
+        except HTTPException:
+            return Scope.READ
+        return scopes[endpoint]
+
+    return scope_of
 
 
 def log_requests(app: Flask) -> None:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from app.service import ModelManager, Status
 from app.service.answers import flat
 from app.service.requests import DeleteRun, TrashRun
+from app.web.access import Scope
 from app.web.answers import (
     EventsAnswer,
     JournalAnswer,
@@ -49,46 +50,35 @@ class RunRoutes:
     def table(self) -> list[Route]:
         """Return these routes."""
         missing = (HTTPStatus.NOT_FOUND,)
-        one = "/runs/<run_id>"
+        return [*self._changes(missing), *self._looks(missing)]
+
+    def _changes(self, missing: tuple[HTTPStatus, ...]) -> list[Route]:
+        one, tune, destroy = "/runs/<run_id>", Scope.TUNE, Scope.DESTRUCTIVE
+        live = (*missing, HTTPStatus.CONFLICT)
         return [
-            Route("GET", "/status", self.status, Status),
-            Route("GET", "/runs", self.runs, RunList, query=RunsQuery),
-            Route("GET", one, self.run, RunSummary, errors=missing),
-            Route("PATCH", one, self.label, RunSummary, body=LabelRequest, errors=missing),
-            Route(
-                "DELETE",
-                one,
-                self.delete,
-                RunDeleted,
-                body=DeleteRequest,
-                errors=(*missing, HTTPStatus.CONFLICT),
-            ),
-            Route(
-                "POST",
-                f"{one}/trash",
-                self.trash,
-                RunSummary,
-                body=Empty,
-                errors=(*missing, HTTPStatus.CONFLICT),
-            ),
-            Route("POST", f"{one}/restore", self.restore, RunSummary, body=Empty, errors=missing),
-            Route("GET", f"{one}/journal", self.journal, JournalAnswer, errors=missing),
-            Route("GET", "/compare", self.compare, Comparison, query=CompareQuery, errors=missing),
-            Route(
-                "GET", f"{one}/difference", self.difference, Difference, query=DifferenceQuery, errors=missing
-            ),
-            Route(
-                "GET",
-                f"{one}/effect",
-                self.effect,
-                EffectReport,
-                query=EffectQuery,
-                errors=(*missing, HTTPStatus.CONFLICT),
-            ),
-            Route("GET", f"{one}/milestones", self.milestones, MilestonesAnswer, errors=missing),
-            Route("GET", f"{one}/metrics", self.metrics, MetricsAnswer, query=MetricsQuery, errors=missing),
-            Route("GET", f"{one}/events", self.events, EventsAnswer, query=EventsQuery, errors=missing),
-            Route("GET", f"{one}/samples", self.samples, SamplesAnswer, query=SamplesQuery, errors=missing),
+            Route("PATCH", one, tune, self.label, RunSummary, body=LabelRequest, errors=missing),
+            Route("DELETE", one, destroy, self.delete, RunDeleted, body=DeleteRequest, errors=live),
+            Route("POST", f"{one}/trash", destroy, self.trash, RunSummary, body=Empty, errors=live),
+            Route("POST", f"{one}/restore", tune, self.restore, RunSummary, body=Empty, errors=missing),
+        ]
+
+    def _looks(self, missing: tuple[HTTPStatus, ...]) -> list[Route]:
+        one, read = "/runs/<run_id>", Scope.READ
+        live = (*missing, HTTPStatus.CONFLICT)
+        metrics, events, samples = f"{one}/metrics", f"{one}/events", f"{one}/samples"
+        between, effect = f"{one}/difference", f"{one}/effect"
+        return [
+            Route("GET", "/status", read, self.status, Status),
+            Route("GET", "/runs", read, self.runs, RunList, query=RunsQuery),
+            Route("GET", one, read, self.run, RunSummary, errors=missing),
+            Route("GET", f"{one}/journal", read, self.journal, JournalAnswer, errors=missing),
+            Route("GET", "/compare", read, self.compare, Comparison, query=CompareQuery, errors=missing),
+            Route("GET", between, read, self.difference, Difference, query=DifferenceQuery, errors=missing),
+            Route("GET", effect, read, self.effect, EffectReport, query=EffectQuery, errors=live),
+            Route("GET", f"{one}/milestones", read, self.milestones, MilestonesAnswer, errors=missing),
+            Route("GET", metrics, read, self.metrics, MetricsAnswer, query=MetricsQuery, errors=missing),
+            Route("GET", events, read, self.events, EventsAnswer, query=EventsQuery, errors=missing),
+            Route("GET", samples, read, self.samples, SamplesAnswer, query=SamplesQuery, errors=missing),
         ]
 
     def status(self) -> Status:

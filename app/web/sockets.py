@@ -24,6 +24,7 @@ class Sockets:
             transports=["websocket"],
             serve_client=False,
             manage_session=False,
+            cors_allowed_origins=[],  # the gate has seen to the Origin, and knows the names of proxies
             max_http_buffer_size=MOST_RECEIVED_BYTES,
         )
         self._listeners: set[str] = set()

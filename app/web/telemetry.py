@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from app.service import CalibrationAnswer, ModelManager
 from app.service.requests import Apply
+from app.web.access import Scope
 from app.web.routes import Route, asked_by
 from app.web.schemas import AlertSettings, CalibrationQuery, SampleSettings, TelemetryRequest
 from bitlm.session import ScheduleSamples, SetAlertAction, SetTelemetry, TelemetrySettings
@@ -19,21 +20,25 @@ class TelemetryRoutes:
         """Return these routes."""
         path, alerts, samples = "/config/telemetry", "/config/alerts", "/config/samples"
         conflict = (HTTPStatus.CONFLICT,)
+        read, tune = Scope.READ, Scope.TUNE
         return [
-            Route("GET", path, self.read, TelemetrySettings),
-            Route("POST", path, self.change, TelemetrySettings, body=TelemetryRequest, errors=conflict),
+            Route("GET", path, read, self.read, TelemetrySettings),
+            Route("POST", path, tune, self.change, TelemetrySettings, body=TelemetryRequest, errors=conflict),
             Route(
                 "GET",
                 "/calibration",
+                read,
                 self.calibrate,
                 CalibrationAnswer,
                 query=CalibrationQuery,
                 errors=conflict,
             ),
-            Route("GET", alerts, self.read_alerts, AlertSettings),
-            Route("POST", alerts, self.change_alerts, AlertSettings, body=AlertSettings, errors=conflict),
-            Route("GET", samples, self.read_samples, SampleSettings),
-            Route("POST", samples, self.schedule, SampleSettings, body=SampleSettings, errors=conflict),
+            Route("GET", alerts, read, self.read_alerts, AlertSettings),
+            Route(
+                "POST", alerts, tune, self.change_alerts, AlertSettings, body=AlertSettings, errors=conflict
+            ),
+            Route("GET", samples, read, self.read_samples, SampleSettings),
+            Route("POST", samples, tune, self.schedule, SampleSettings, body=SampleSettings, errors=conflict),
         ]
 
     def read(self) -> TelemetrySettings:

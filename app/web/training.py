@@ -5,6 +5,7 @@ from typing import Any
 
 from app.service import Estimate, ModelManager, RunCreated, Status, StepAnswer
 from app.service.requests import Apply, Control, Init, Request, TrainStep
+from app.web.access import Scope
 from app.web.routes import Route, asked_by, idempotency_key
 from app.web.schemas import AnnealRequest, Empty, EstimateRequest, InitRequest, TrainStepRequest
 from bitlm.session import Anneal, preset
@@ -19,22 +20,32 @@ class TrainingRoutes:
     def table(self) -> list[Route]:
         """Return these routes."""
         conflict = (HTTPStatus.CONFLICT,)
+        read, tune = Scope.READ, Scope.TUNE
         return [
             Route(
                 "POST",
                 "/init",
+                tune,
                 self.init,
                 RunCreated,
                 body=InitRequest,
                 status=HTTPStatus.CREATED,
                 errors=conflict,
             ),
-            Route("POST", "/estimate", self.estimate, Estimate, body=EstimateRequest),
-            Route("POST", "/train-step", self.train_step, StepAnswer, body=TrainStepRequest, errors=conflict),
-            Route("POST", "/train/start", self.start, Status, body=Empty, errors=conflict),
-            Route("POST", "/train/pause", self.pause, Status, body=Empty, errors=conflict),
-            Route("POST", "/train/stop", self.stop, Status, body=Empty, errors=conflict),
-            Route("POST", "/train/anneal", self.anneal, Status, body=AnnealRequest, errors=conflict),
+            Route("POST", "/estimate", read, self.estimate, Estimate, body=EstimateRequest),
+            Route(
+                "POST",
+                "/train-step",
+                tune,
+                self.train_step,
+                StepAnswer,
+                body=TrainStepRequest,
+                errors=conflict,
+            ),
+            Route("POST", "/train/start", tune, self.start, Status, body=Empty, errors=conflict),
+            Route("POST", "/train/pause", tune, self.pause, Status, body=Empty, errors=conflict),
+            Route("POST", "/train/stop", tune, self.stop, Status, body=Empty, errors=conflict),
+            Route("POST", "/train/anneal", tune, self.anneal, Status, body=AnnealRequest, errors=conflict),
         ]
 
     def init(self, body: InitRequest) -> RunCreated:

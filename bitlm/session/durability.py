@@ -3,11 +3,15 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
 ASIDE = ".tmp-"
 """Begins the names of what is not whole yet; whatever bears it may be swept when nobody writes."""
+
+ANYBODY = 0o666
+"""The mode of a file that is nobody's secret."""
 
 Reached = Callable[[str], None]
 """Called at each point of a commit, by its name."""
@@ -42,19 +46,22 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def _write_and_sync(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
+def _write_and_sync(path: Path, data: bytes, mode: int = ANYBODY) -> None:
+    with open(path, "wb", opener=partial(os.open, mode=mode)) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file that is never seen half-written and survives a power cut once this returns."""
+def write_durably(path: Path, data: bytes, *, mode: int = ANYBODY) -> None:
+    """Write a file that is never seen half-written and survives a power cut once this returns.
+
+    `mode` is who may read and write it, less what the process's umask takes away.
+    """
     make_folder(path.parent)
     aside = path.with_name(f"{ASIDE}{token_hex(4)}")
     try:
-        _write_and_sync(aside, data)
+        _write_and_sync(aside, data, mode)
         aside.rename(path)
     except OSError:
         aside.unlink(missing_ok=True)

@@ -23,6 +23,9 @@ const UNREACHABLE = {
 /** @param {Error} error @returns {boolean} Whether it was not BitLM that answered, if anybody did: the header says so, too. */
 export const isUnanswered = ({ problem }) => problem !== undefined && problem.status === undefined;
 
+/** @param {Error} error @returns {boolean} Whether BitLM asks for a token. */
+export const isLocked = ({ problem }) => problem?.status === 401;
+
 async function reach(path, options) {
   try {
     return await fetch(path, { headers: { Accept: "application/json" }, cache: "no-store", ...options });

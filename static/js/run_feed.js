@@ -1,6 +1,6 @@
 // Keeps the page's state equal to the service's: a snapshot and cursors over REST, then what the socket pushes.
 
-import { isUnanswered } from "./api.js";
+import { isLocked, isUnanswered } from "./api.js";
 import { dropAfter, lastStep, mergeColumns, rowCount, rowsAfter } from "./metrics.js";
 
 const MOST_ROWS = 6000;
@@ -66,7 +66,10 @@ export class RunFeed {
         this.gap = { ...(this.gap ?? cursorsOf(this.store.get())) };
         this.refresh();
       })
-      .on("disconnect", () => this.store.update({ connection: "disconnected" }))
+      .on("disconnect", () => {
+        this.store.update({ connection: "disconnected" });
+        this.#askWhetherLetIn();
+      })
       .on("update", (update) => this.#accept(update));
     this.refresh();
     this.socket.open();
@@ -82,6 +85,15 @@ export class RunFeed {
   #fail(error) {
     if (isUnanswered(error)) setTimeout(() => this.store.get().connection === "connected" && this.refresh(), PAUSE_MS);
     else this.onError(error);
+  }
+
+  /** A socket cannot say why it was refused; a cookie that is no more is something to be told of. */
+  async #askWhetherLetIn() {
+    try {
+      await this.api.status();
+    } catch (error) {
+      if (isLocked(error)) this.onError(error);
+    }
   }
 
   /** Take a Status that came as the answer to a command. @param {object} status */

@@ -67,7 +67,7 @@ def test_the_browser_is_told_to_run_nothing_foreign(client: FlaskClient) -> None
     policy = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
     assert policy["script-src"] == "'self'"
     assert policy["default-src"] == "'self'"
-    assert policy["connect-src"] == "'self' ws://localhost:5000"
+    assert policy["connect-src"] == "'self' ws://localhost:5000 wss://localhost:5000"
     assert policy["frame-ancestors"] == "'none'"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"

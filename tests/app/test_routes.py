@@ -5,13 +5,10 @@ from pathlib import Path
 
 from flask import Flask
 
-from app.web.routes import Route
+from app.web.routes import FILE_SCOPES, Route
 from app.web.schemas import InitRequest
 from bitlm.model import ModelConfig
 from bitlm.training import TrainingConfig
-
-FILES = {"static", "pages.dashboard", "pages.vendored", "exports.export"}
-"""Endpoints that answer with files instead of JSON."""
 
 
 def routes(app: Flask) -> tuple[Route, ...]:
@@ -21,7 +18,7 @@ def routes(app: Flask) -> tuple[Route, ...]:
 
 def test_every_rule_is_in_the_route_table_or_a_file(app: Flask) -> None:
     names = {route.name for route in routes(app)}
-    assert {rule.endpoint for rule in app.url_map.iter_rules()} == names | FILES
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == names | set(FILE_SCOPES)
 
 
 def test_every_write_has_a_body_with_a_schema(app: Flask) -> None:

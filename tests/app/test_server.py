@@ -199,11 +199,11 @@ def test_a_port_that_is_taken_is_one_sentence_and_exit_code_2(server: "RunningSe
 def test_a_wrong_setting_is_one_sentence_and_exit_code_2() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "app"],
-        env=os.environ | {"BITLM_PORT": "70000", "BITLM_HOST": "0.0.0.0"},  # noqa: S104 - refused, not used
+        env=os.environ | {"BITLM_PORT": "70000", "BITLM_HOST": "lab.example"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ended.returncode == 2
     assert re.search(r"^error: BITLM_PORT='70000': .*65535", ended.stderr, re.MULTILINE)
-    assert re.search(r"^error: BITLM_HOST='0.0.0.0': .*loopback", ended.stderr, re.MULTILINE)
+    assert re.search(r"^error: BITLM_HOST='lab.example': .*127.0.0.1", ended.stderr, re.MULTILINE)

@@ -24,15 +24,35 @@ def test_what_is_passed_overrides_the_environment(monkeypatch: pytest.MonkeyPatc
     assert Settings(port=6002).port == 6002
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org"])  # noqa: S104 - refused, not used
-def test_other_than_loopback_addresses_are_refused_with_the_way_out(host: str) -> None:
-    with pytest.raises(ValidationError, match="use a loopback address such as"):
-        Settings(host=host)
+def test_a_name_that_is_no_address_of_this_machine_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ValidationError, match="use an address of this machine, such as"):
+        Settings(host="example.org")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "2001:db8::7"])  # noqa: S104 - not listened on
+def test_whoever_listens_for_other_machines_asks_for_a_token_whatever_the_settings_say(host: str) -> None:
+    assert Settings(host=host, require_token=False).needs_token
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_every_loopback_address_is_taken(host: str) -> None:
-    assert Settings(host=host).host == host
+def test_on_a_loopback_address_a_token_is_asked_for_where_it_is_wanted(host: str) -> None:
+    assert not Settings(host=host).needs_token
+    assert Settings(host=host, require_token=True).needs_token
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - not listened on
+def test_of_every_address_the_page_is_called_by_a_name_of_its_own(host: str) -> None:
+    assert Settings(host=host).url == "http://127.0.0.1:5000"
+    named = Settings(host=host, allowed_hosts=("lab.example:443",))
+    assert named.url == "https://lab.example"
+    assert {"https://lab.example", "http://localhost:5000"} <= named.origins
+    assert not any("0.0.0.0" in name or "[::]" in name for name in named.hosts)  # noqa: S104 - the same
+
+
+def test_a_port_that_a_browser_leaves_out_is_no_part_of_an_origin() -> None:
+    hosts = ("lab.example:80", "lab.example:443", "lab.example:8080")
+    expected = {"http://lab.example", "https://lab.example", "http://lab.example:8080"}
+    assert expected <= Settings(allowed_hosts=hosts).origins
 
 
 def test_an_ipv6_address_is_bracketed_where_a_port_follows() -> None:

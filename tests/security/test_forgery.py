@@ -19,7 +19,7 @@ FORGED = [
 def test_no_write_is_taken_from_another_page(
     app: Flask, client: FlaskClient, headers: dict[str, str]
 ) -> None:
-    writes = [(method, path) for method, path in addresses(app) if method not in READS]
+    writes = [(method, path) for _, method, path in addresses(app) if method not in READS]
     assert ("POST", "/init") in writes
     assert [write for write in writes if not is_refused(ask(client, *write, headers), 403)] == []
 

@@ -1,0 +1,100 @@
+"""A service that listens for other machines, as a browser and a socket meet it."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from itertools import product
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import OpenWindow
+from tests.conftest import RunningServer, WaitUntil, serving
+
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with serving(tmp_path_factory.mktemp("server")) as serve:
+        yield serve(BITLM_HOST="0.0.0.0")  # noqa: S104 - which is what is tested
+
+
+@pytest.fixture(scope="module")
+def tokens(server: RunningServer) -> dict[str, str]:
+    found: dict[str, str] = json.loads((server.data_dir / "tokens.json").read_text())
+    return found
+
+
+def asked(server: RunningServer, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection.request("GET", path, headers=headers)
+    answer = connection.getresponse()
+    connection.close()
+    return answer
+
+
+def test_a_socket_opens_for_its_own_page_with_a_cookie_or_a_script_with_a_token_and_nobody_else(
+    server: RunningServer, tokens: dict[str, str]
+) -> None:
+    ours = urlsplit(server.url).netloc
+    login = asked(server, f"/?token={tokens['read']}", {})
+    cookie = str(login.headers["Set-Cookie"]).partition(";")[0]
+    shown = {
+        "nothing": {},
+        "cookie": {"Cookie": cookie},
+        "token": {"Authorization": f"Bearer {tokens['read']}"},
+    }
+    for how, host, origin in product(
+        shown, (ours, "evil.example"), (None, server.url, "http://evil.example", "null")
+    ):
+        headers = {**UPGRADE, **shown[how], "Host": host, **({"Origin": origin} if origin else {})}
+        if host != ours:
+            status = 421
+        elif origin not in {None, server.url}:
+            status = 403
+        elif how == "nothing":
+            status = 401
+        else:
+            status = 403 if how == "cookie" and origin is None else 101
+        assert asked(server, "/socket.io/?EIO=4&transport=websocket", headers).status == status, headers
+
+
+def test_the_address_is_told_once_opens_the_page_and_leaves_no_token_behind(
+    server: RunningServer, open_window: OpenWindow, tokens: dict[str, str], wait_until: WaitUntil
+) -> None:
+    told = wait_until(lambda: [line for line in server.said.read_text().splitlines() if "?token=" in line])
+    (address,) = [word for word in told[0].split() if "?token=" in word]
+    assert address == f"{server.url}/?token={tokens['destructive']}"
+
+    window = open_window(server.url)
+    expect(window.page.get_by_role("heading")).to_have_text("BitLM is locked")
+    window.page.get_by_label("Token").fill("not the token")
+    window.page.get_by_role("button", name="Open").click()
+    expect(window.page.get_by_text("This token is not known here")).to_be_visible()
+    window.console_errors.clear()  # of the two answers that were 401
+
+    window.page.goto(address)
+    expect(window.page.locator("[data-connection=connected]")).to_be_attached()
+    assert window.page.url == f"{server.url}/"
+    assert window.page.evaluate("document.cookie") == ""
+    assert window.console_errors == []
+    assert not any(token in server.log.read_text() for token in tokens.values())
+
+
+def test_a_page_whose_cookie_is_no_more_says_what_to_do(
+    server: RunningServer, open_window: OpenWindow, tokens: dict[str, str]
+) -> None:
+    window = open_window(f"{server.url}/?token={tokens['read']}")
+    expect(window.page.locator("[data-connection=connected]")).to_be_attached()
+    window.page.get_by_role("button", name="Train on the embedded text").click()
+    expect(window.page.get_by_role("alert")).to_contain_text("your token may read; this takes")
+    window.page.context.clear_cookies()
+    window.page.get_by_role("button", name="Train on the embedded text").click()
+    expect(window.page.get_by_text("open the address that BitLM printed")).to_be_visible()
