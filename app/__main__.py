@@ -258,7 +258,7 @@ def _settings() -> Settings:
 
         _refuse(*(_complaint(one, fix_of(one, Settings)) for one in error.errors(include_url=False)))
     except SettingsError as error:  # of what is to be JSON and is not
-        _refuse(f"{error}; BITLM_ALLOWED_HOSTS is a JSON list, such as '[\"localhost:8080\"]'.")
+        _refuse(f"{error}; it is a JSON list, such as '[\"localhost:8080\"]' or '[\"texts\"]'.")
 
 
 def _complaint(complaint: ErrorDetails, fix: str) -> str:

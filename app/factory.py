@@ -91,7 +91,7 @@ def create_app(settings: Settings) -> Flask:
     )
     webhook = Webhook(manager, store, settings.alert_webhook) if settings.alert_webhook else None
     concepts = (
-        TrainingRoutes(manager),
+        TrainingRoutes(manager, settings.readable_roots),
         InferenceRoutes(manager),
         TelemetryRoutes(manager),
         RunRoutes(manager, store),

@@ -34,6 +34,7 @@ class Settings(BaseSettings):
         max_sockets: Pages that may watch at once.
         torch_threads: Threads that torch computes with; None for one fewer than there are cores.
         allowed_hosts: Further `name:port` pairs the service may be called by, for forwarded ports.
+        corpus_roots: Folders below which a request may name texts; None for anywhere, unless others can ask.
         require_token: Whether it takes a token on a loopback address, too.
         max_body_bytes: Largest request body in bytes.
         update_interval_s: Shortest time between two updates over the socket, in seconds.
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     max_sockets: Annotated[int, Field(ge=1, le=250)] = 8
     torch_threads: Annotated[int, Field(ge=1, le=256)] | None = None
     allowed_hosts: tuple[HostAndPort, ...] = ()
+    corpus_roots: tuple[Path, ...] | None = None
     require_token: bool = False
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**30)] = 16 * 2**20
     update_interval_s: Annotated[float, Field(ge=0.25, le=60, allow_inf_nan=False)] = 0.25
@@ -112,9 +114,15 @@ class Settings(BaseSettings):
 
     @property
     def is_open_to_others(self) -> bool:
-        """Whether other machines can reach it."""
+        """Whether other machines can reach it, by its address or by a proxy that speaks https for it."""
         address = _address(self.host)
-        return address is not None and not address.is_loopback
+        is_bound_to_others = address is not None and not address.is_loopback
+        return is_bound_to_others or any(origin.startswith("https:") for origin in self.origins)
+
+    @property
+    def readable_roots(self) -> tuple[Path, ...] | None:
+        """The folders below which a request may name texts; None for anywhere."""
+        return () if self.corpus_roots is None and self.is_open_to_others else self.corpus_roots
 
     @property
     def needs_token(self) -> bool:

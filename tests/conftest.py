@@ -135,9 +135,9 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "data", torch_threads=1)
 
 
-@pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
-    """The service in this process, as pytest-flask's `client` wants it."""
+@contextmanager
+def service(settings: Settings) -> Iterator[Flask]:
+    """Make the service in this process, and close it."""
     from app.factory import create_app  # noqa: PLC0415 - torch stays out of tests that do not use it
 
     structlog.configure(
@@ -147,6 +147,13 @@ def app(settings: Settings) -> Iterator[Flask]:
     made = create_app(settings)
     yield made
     made.extensions["bitlm"].close()
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The service in this process, as pytest-flask's `client` wants it."""
+    with service(settings) as made:
+        yield made
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Making a run and training it."""
 
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from app.service import Estimate, ModelManager, RunCreated, Status, StepAnswer
@@ -8,14 +9,18 @@ from app.service.requests import Apply, Control, Init, Request, TrainStep
 from app.web.access import Scope
 from app.web.routes import Route, asked_by, idempotency_key
 from app.web.schemas import AnnealRequest, Empty, EstimateRequest, InitRequest, TrainStepRequest
+from bitlm.data.corpus import EMBEDDED
+from bitlm.errors import ConfigError
 from bitlm.session import Anneal, preset
 
 
 class TrainingRoutes:
     """Everything that makes steps happen."""
 
-    def __init__(self, manager: ModelManager) -> None:
+    def __init__(self, manager: ModelManager, roots: tuple[Path, ...] | None) -> None:
+        """Read texts below `roots` only, or anywhere (None)."""
         self._manager = manager
+        self._roots = roots
 
     def table(self) -> list[Route]:
         """Return these routes."""
@@ -54,7 +59,7 @@ class TrainingRoutes:
         request = Init(
             model,
             training,
-            corpus=body.corpus,
+            corpus=readable(body.corpus, self._roots),
             text=body.text,
             text_name=body.text_name,
             seed=body.seed,
@@ -66,7 +71,8 @@ class TrainingRoutes:
         """Say what POST /init would make of these settings, or what is wrong with them; make nothing."""
         model, training = preset(body.size, **body.changes())
         length = len(body.text.encode()) if body.text is not None else body.text_bytes
-        return self._manager.estimate(model, training, body.corpus if length is None else length)
+        text = readable(body.corpus, self._roots) if length is None else length
+        return self._manager.estimate(model, training, text)
 
     def train_step(self, body: TrainStepRequest) -> StepAnswer:
         """Do some steps and say what the last one measured."""
@@ -93,3 +99,26 @@ class TrainingRoutes:
         """Pass the request on and return the status that it led to."""
         self._manager.ask(request, asked_by())
         return self._manager.status()
+
+
+def readable(corpus: str, roots: tuple[Path, ...] | None) -> str:
+    """Return where a text that a request names is to be read, all links followed.
+
+    Raises:
+        ConfigError: It is below none of `roots`; whether there is anything is not told.
+    """
+    if roots is None or corpus == EMBEDDED:
+        return corpus
+    place = _real(corpus)
+    if place is None or not any(place.is_relative_to(root.expanduser().resolve()) for root in roots):
+        raise ConfigError(
+            "corpus", corpus, "name a file or folder below one of corpus_roots, or send the text itself."
+        )
+    return str(place)
+
+
+def _real(path: str) -> Path | None:
+    try:
+        return Path(path).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, nobody's home folder, a NUL
+        return None

@@ -19,6 +19,7 @@ from bitlm.session.durability import make_folder, sync_folder, write_durably
 from bitlm.session.events import Event, EventKind, Source, StepEvent
 from bitlm.session.metric_pairs import MetricPairs
 from bitlm.session.metric_table import MetricTable
+from bitlm.session.policy import require_run_id
 from bitlm.session.records import Origin, Planned, RunRecord
 from bitlm.session.sample_table import SampleTable
 from bitlm.session.scheduled_samples import ScheduledSample
@@ -91,8 +92,8 @@ class RunStore:
     # Runs
 
     def run_dir(self, run_id: str) -> Path:
-        """Return the folder of a run's files."""
-        return self.data_dir / "runs" / run_id
+        """Return the folder of a run's files; what can be no run's id raises RunNotFoundError."""
+        return self.data_dir / "runs" / require_run_id(run_id)
 
     def add_run(
         self,

@@ -49,6 +49,18 @@ def test_of_every_address_the_page_is_called_by_a_name_of_its_own(host: str) -> 
     assert not any("0.0.0.0" in name or "[::]" in name for name in named.hosts)  # noqa: S104 - the same
 
 
+def test_a_proxy_that_speaks_https_lets_others_in_so_a_token_is_asked_for() -> None:
+    assert Settings(allowed_hosts=("lab.example:443",)).needs_token
+    assert not Settings(allowed_hosts=("lab.example:8080",)).needs_token
+
+
+def test_where_others_can_ask_they_may_name_no_text_but_below_the_roots() -> None:
+    roots = (Path("texts"),)
+    assert Settings().readable_roots is None
+    assert Settings(host="0.0.0.0").readable_roots == ()  # noqa: S104 - not listened on
+    assert Settings(corpus_roots=roots).readable_roots == roots
+
+
 def test_a_port_that_a_browser_leaves_out_is_no_part_of_an_origin() -> None:
     hosts = ("lab.example:80", "lab.example:443", "lab.example:8080")
     expected = {"http://lab.example", "https://lab.example", "http://lab.example:8080"}

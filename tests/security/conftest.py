@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 
 from app.settings import Settings
+from tests.conftest import service
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +16,5 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def app(settings: Settings) -> Iterator[Flask]:
-    from app.factory import create_app  # noqa: PLC0415 - torch stays out of tests that do not use it
-
-    made = create_app(settings)
-    yield made
-    made.extensions["bitlm"].close()
+    with service(settings) as made:
+        yield made
