@@ -81,7 +81,7 @@ class Pages:
 
 
 def harden(response: Response) -> Response:
-    """Tell the browser to load and run nothing but what comes from here."""
+    """Tell the browser to load and run nothing but what comes from here, and to hand it to no other page."""
     response.headers["Content-Security-Policy"] = "; ".join(
         (
             "default-src 'self'",
@@ -97,6 +97,7 @@ def harden(response: Response) -> Response:
     )
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     if response.mimetype in CHANGING:
         response.headers["Cache-Control"] = "no-store"
     return response

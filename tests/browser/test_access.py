@@ -7,7 +7,7 @@ from itertools import product
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from tests.browser.conftest import OpenWindow
 from tests.conftest import RunningServer, WaitUntil, serving
@@ -66,7 +66,7 @@ def test_a_socket_opens_for_its_own_page_with_a_cookie_or_a_script_with_a_token_
         assert asked(server, "/socket.io/?EIO=4&transport=websocket", headers).status == status, headers
 
 
-def test_the_address_is_told_once_opens_the_page_and_leaves_no_token_behind(
+def test_the_address_is_told_once_opens_the_page_and_leaves_no_token_behind_until_the_cookie_is_gone(
     server: RunningServer, open_window: OpenWindow, tokens: dict[str, str], wait_until: WaitUntil
 ) -> None:
     told = wait_until(lambda: [line for line in server.said.read_text().splitlines() if "?token=" in line])
@@ -74,27 +74,27 @@ def test_the_address_is_told_once_opens_the_page_and_leaves_no_token_behind(
     assert address == f"{server.url}/?token={tokens['destructive']}"
 
     window = open_window(server.url)
-    expect(window.page.get_by_role("heading")).to_have_text("BitLM is locked")
-    window.page.get_by_label("Token").fill("not the token")
-    window.page.get_by_role("button", name="Open").click()
-    expect(window.page.get_by_text("This token is not known here")).to_be_visible()
+    page = window.page
+    expect(page.get_by_role("heading")).to_have_text("BitLM is locked")
+    page.get_by_label("Token").fill("not the token")
+    page.get_by_role("button", name="Open").click()
+    expect(page.get_by_text("This token is not known here")).to_be_visible()
     window.console_errors.clear()  # of the two answers that were 401
 
-    window.page.goto(address)
-    expect(window.page.locator("[data-connection=connected]")).to_be_attached()
-    assert window.page.url == f"{server.url}/"
-    assert window.page.evaluate("document.cookie") == ""
+    sockets: list[WebSocketRoute] = []
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        socket.connect_to_server()
+
+    page.route_web_socket("**/socket.io/**", pass_on)
+    page.goto(address)
+    expect(page.locator("[data-connection=connected]")).to_be_attached()
+    assert page.url == f"{server.url}/"
+    assert page.evaluate("document.cookie") == ""
     assert window.console_errors == []
     assert not any(token in server.log.read_text() for token in tokens.values())
 
-
-def test_a_page_whose_cookie_is_no_more_says_what_to_do(
-    server: RunningServer, open_window: OpenWindow, tokens: dict[str, str]
-) -> None:
-    window = open_window(f"{server.url}/?token={tokens['read']}")
-    expect(window.page.locator("[data-connection=connected]")).to_be_attached()
-    window.page.get_by_role("button", name="Train on the embedded text").click()
-    expect(window.page.get_by_role("alert")).to_contain_text("your token may read; this takes")
-    window.page.context.clear_cookies()
-    window.page.get_by_role("button", name="Train on the embedded text").click()
-    expect(window.page.get_by_text("open the address that BitLM printed")).to_be_visible()
+    page.context.clear_cookies()
+    sockets[0].close()
+    expect(page.locator(".toast")).to_contain_text("open the address that BitLM printed")

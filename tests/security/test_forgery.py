@@ -41,3 +41,4 @@ def test_a_link_to_the_page_may_be_followed_and_the_page_not_shown_in_another(
 def test_another_page_cannot_load_what_the_service_answers(client: FlaskClient) -> None:
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"}
     assert is_refused(client.get("/status", headers=headers), 403)
+    assert client.get("/status").headers["Cross-Origin-Resource-Policy"] == "same-origin"
