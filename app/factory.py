@@ -15,6 +15,7 @@ from app.web.checkpoints import CheckpointRoutes
 from app.web.coding import CodingRoutes
 from app.web.compression import compress
 from app.web.exports import Exports
+from app.web.exposition import Exposition
 from app.web.gate import Gate
 from app.web.health import HealthRoutes
 from app.web.inference import InferenceRoutes
@@ -106,6 +107,7 @@ def create_app(settings: Settings) -> Flask:
     add_routes(app, routes)
     app.register_blueprint(Pages(manager, store, settings.max_body_bytes).blueprint())
     app.register_blueprint(Exports(store).blueprint())
+    app.register_blueprint(Exposition(manager).blueprint())
     app.after_request(compress)
     app.after_request(harden)
     handle_errors(app)

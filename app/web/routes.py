@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 CHANGES_NOTHING = frozenset({"/estimate"})
 """What is asked while somebody types, and only a POST for what it has to say."""
 
-FILE_SCOPES = dict.fromkeys(("static", "pages.dashboard", "pages.vendored", "exports.export"), Scope.READ)
+FILE_SCOPES = dict.fromkeys(
+    ("static", "pages.dashboard", "pages.vendored", "exports.export", "exposition.metrics"), Scope.READ
+)
 """Endpoints that answer with files instead of JSON, and stand in no table."""
 
 LONGEST_KEY = 255
