@@ -56,12 +56,14 @@ export class RunFeed {
     this.gap = null; // the cursors of when the socket came up, until a refresh has filled what was pushed to nobody
     this.working = Promise.resolve();
     this.isThinningOut = false;
+    this.isAnswered = false; // whether the service answered since the socket was lost
   }
 
   /** Fetch what there is and listen from now on. */
   start() {
     this.socket
       .on("connect", () => {
+        this.isAnswered = false;
         this.store.update({ connection: "connected" });
         this.gap = { ...(this.gap ?? cursorsOf(this.store.get())) };
         this.refresh();
@@ -89,9 +91,12 @@ export class RunFeed {
 
   /** A socket cannot say why it was refused; a cookie that is no more is something to be told of. */
   async #askWhetherLetIn() {
+    if (this.isAnswered) return;
     try {
       await this.api.status();
+      this.isAnswered = true;
     } catch (error) {
+      this.isAnswered = !isUnanswered(error);
       if (isLocked(error)) this.onError(error);
     }
   }
