@@ -121,10 +121,10 @@ class Server(BaseApplication):
     def _tell(self, service: Any) -> None:
         """Say that the service is ready once it is, and meanwhile what that waits for."""
         manager = service.manager
-        if service.invitation is not None:
-            _say(f"Open {service.invitation} to come in; this is said once.")
         if self._settings.needs_token:
-            _say(f"Tokens are asked for: {self._settings.tokens_file.resolve()} has them.")
+            where = self._settings.tokens_file.resolve()
+            for sentence in about_tokens(service.invitation, where, at_terminal=sys.stdout.isatty()):
+                _say(sentence)
         began = time.monotonic()
         if not manager.wait_until_settled(PATIENCE_S):
             status = manager.status()
@@ -142,6 +142,14 @@ class Server(BaseApplication):
         _say(f"BitLM is ready: {self._settings.url}  ({run}runs are kept in {folder}; Ctrl-C stops)")
         if status.error:
             _say(f"But {status.error}")
+
+
+def about_tokens(invitation: str | None, tokens_file: Path, *, at_terminal: bool) -> list[str]:
+    """Return what is said of new tokens, or of those that are known; a token only where nothing keeps it."""
+    told = f"Tokens are asked for: {tokens_file} has them."
+    if invitation is None or not at_terminal:
+        return [told]
+    return [f"Open {invitation} to come in; this is said once.", told]
 
 
 def _say(sentence: str) -> None:

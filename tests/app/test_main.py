@@ -12,7 +12,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn
 
-from app.__main__ import GracefulWorker, Server, WorkerKilled, check_makeable
+from app.__main__ import GracefulWorker, Server, WorkerKilled, about_tokens, check_makeable
 from app.settings import Settings
 from bitlm.session.schema import MIGRATIONS
 from tests.conftest import ROOT
@@ -48,6 +48,16 @@ def test_a_data_folder_where_only_the_system_makes_files_is_refused_too() -> Non
 def test_a_data_folder_that_can_be_made_is_left_to_be_made(tmp_path: Path) -> None:
     check_makeable(tmp_path / "some" / "where")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_is_said_at_a_terminal_alone_and_only_while_it_is_new() -> None:
+    address, file = "http://127.0.0.1:5000/?token=new", Path("/data/tokens.json")
+    told = "Tokens are asked for: /data/tokens.json has them."
+    assert about_tokens(address, file, at_terminal=True) == [
+        f"Open {address} to come in; this is said once.", told,
+    ]  # fmt: skip
+    assert about_tokens(address, file, at_terminal=False) == [told]
+    assert about_tokens(None, file, at_terminal=True) == [told]
 
 
 def test_every_wrong_setting_is_a_sentence_with_its_name_its_value_and_the_fix() -> None:
