@@ -20,12 +20,11 @@ from bitlm.history.branching import add_branch, newest_whole
 from bitlm.history.enlarging import MEASURED_BYTES
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
-from bitlm.session import Origin, RunRecord, RunStore
+from bitlm.session import Origin, RunStore
 from bitlm.session.checkpoint import Checkpoint, encode_checkpoint
 from bitlm.session.events import Source
-from bitlm.session.learner import require_fitting
 from bitlm.session.records import DistillationReceipt
-from bitlm.session.reference_file import read_reference
+from bitlm.session.saved_model import saved_model
 from bitlm.version import VERSION
 
 
@@ -94,7 +93,8 @@ def distil(
     else:
         record = store.checkpoints.at(run_id, step)
     checkpoint = store.checkpoints.load(record)
-    teacher, corpus = _teacher(store, parent, checkpoint)
+    torch.set_num_threads(parent.config.threads)
+    teacher, corpus = saved_model(store, parent, checkpoint)
     seed = counter_seed(parent.config.seed, record.step, "distillation")
     lesson = Lesson(corpus, parent.config.training, wanted.steps, wanted.teacher_weight, seed)
     distilled = _collapsed(teacher, lesson, wanted, progress)
@@ -117,18 +117,6 @@ def distil(
         source=source,
     )
     return branch, distilled
-
-
-def _teacher(store: RunStore, run: RunRecord, checkpoint: Checkpoint) -> tuple[BitTransformer, Corpus]:
-    """Return a run's model as it was at a checkpoint, and its text."""
-    config = run.config
-    torch.set_num_threads(config.threads)
-    corpus = Corpus(config.corpus, store.data(config.corpus_fingerprint))
-    model = BitTransformer(config.model)
-    require_fitting(checkpoint.weights, model, config.version)
-    model.load_state_dict(checkpoint.weights)
-    model.reference = read_reference(store.run_dir(run.run_id), corpus, config)
-    return model.eval(), corpus
 
 
 def _collapsed(teacher: BitTransformer, lesson: Lesson, wanted: Student, progress: Progress) -> Distilled:

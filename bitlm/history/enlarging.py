@@ -2,16 +2,13 @@
 
 from dataclasses import asdict
 
-from bitlm.data import Corpus
 from bitlm.growth import Growth, carry_over, grow, grown_config, receipt
-from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
 from bitlm.session import RunRecord, RunStore
 from bitlm.session.checkpoint import Checkpoint, encode_checkpoint
 from bitlm.session.checkpoint_table import CheckpointRecord
-from bitlm.session.learner import require_fitting
 from bitlm.session.records import GrowthReceipt
-from bitlm.session.reference_file import read_reference
+from bitlm.session.saved_model import saved_model
 from bitlm.training import Trainer
 
 MEASURED_BYTES = 2**16
@@ -37,13 +34,9 @@ def enlarged(
         CheckpointError: The checkpoint is damaged, or its weights are those that another version made.
     """
     config, checkpoint = run.config, store.checkpoints.load(record)
-    corpus = Corpus(config.corpus, store.data(config.corpus_fingerprint))
+    model, corpus = saved_model(store, run, checkpoint)
     corpus.require_window(grown_config(config.model, growth).window_bytes)
-    model = BitTransformer(config.model)
-    require_fitting(checkpoint.weights, model, config.version)
-    model.load_state_dict(checkpoint.weights)
-    model.reference = read_reference(store.run_dir(run.run_id), corpus, config)
-    trainer = Trainer(model.eval(), config.training)
+    trainer = Trainer(model, config.training)
     trainer.optimizer.load_tensors(checkpoint.optimizer)
     grown = grow(model, growth, seed=counter_seed(config.seed, record.step, "growth"))
     carried = carry_over(trainer, grown)
