@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from bitlm.context_index import LEVELS
-from bitlm.errors import ConfigError, ModelFileError
+from bitlm.errors import CheckpointError, ConfigError, ModelFileError
 from bitlm.growth import receipt as measure
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.quantisation import (
@@ -37,9 +37,12 @@ from bitlm.quantisation import (
 )
 from bitlm.quantisation.groups import NIBBLE_BITS
 from bitlm.reference import ReferenceModel
-from bitlm.session import Session, TelemetrySettings
+from bitlm.session import RunStore, Session, TelemetrySettings
+from bitlm.session.checkpoint import Checkpoint
 from bitlm.session.database import full_disk_named
 from bitlm.session.durability import write_durably
+from bitlm.session.recovery import telemetry_in_force
+from bitlm.session.saved_model import saved_model
 from bitlm.version import VERSION
 
 LAYOUT = 1
@@ -197,6 +200,53 @@ def save_model(
     entry = json.dumps({"record": record, "sha256": _digest(tensors, record)})
     with full_disk_named():
         write_durably(path, save(tensors, metadata={ENTRY: entry}))
+
+
+def save_run(
+    store: RunStore, run_id: str, path: Path, *, precision: Precision = "float32", step: int | None = None
+) -> None:
+    """Write a run's model as one file, without a receipt: nothing is computed with it.
+
+    It may be called while another thread trains, or the run itself is trained.
+
+    Args:
+        store: Has the run.
+        run_id: The run.
+        path: As for `save_model`.
+        precision: What to keep the weights as.
+        step: Of the checkpoint; None for the newest that is whole, with the settings last in force.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+        CheckpointError: No checkpoint is whole, or none of that step; or another version made it.
+        CorpusError: Its text is missing or was changed.
+        StorageFullError: It did not fit.
+    """
+    run, checkpoint = store.run(run_id), _checkpoint(store, run_id, step)
+    state = checkpoint.state
+    if step is None:
+        telemetry = telemetry_in_force(store, run_id)
+    else:
+        telemetry = TelemetrySettings.model_validate(state["telemetry"])
+    origin = Provenance(
+        run_id=run_id,
+        step=state["step"],
+        bytes_seen=state["bytes_seen"],
+        corpus=run.config.corpus,
+        corpus_fingerprint=run.config.corpus_fingerprint,
+        telemetry=telemetry,
+    )
+    model, _ = saved_model(store, run, checkpoint)
+    save_model(model, path, precision=precision, provenance=origin)
+
+
+def _checkpoint(store: RunStore, run_id: str, step: int | None) -> Checkpoint:
+    if step is not None:
+        return store.checkpoints.load(store.checkpoints.at(run_id, step))
+    for _, loaded in store.checkpoints.good_ones(run_id):
+        if not isinstance(loaded, CheckpointError):
+            return loaded
+    raise CheckpointError(f"no checkpoint of run {run_id!r} is whole; train it on, or save it, first.")
 
 
 def load_model(path: Path) -> ModelFile:

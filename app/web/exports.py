@@ -1,17 +1,20 @@
-"""A run as a file: its figures in full, a report to read, a capsule to hand over."""
+"""A run as a file: its figures in full, a report to read, a capsule to hand over, its model alone."""
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
 from flask import Blueprint, Response, abort, request
 
+from app.web.routes import parsed_query
+from app.web.schemas import ModelQuery
 from bitlm.history.capsule import write_capsule
 from bitlm.history.export import export_csv, export_jsonl
 from bitlm.history.report import report_html
+from bitlm.model_file import save_run
 from bitlm.session import RunRecord, RunStore
 from bitlm.session.events import METRIC_COLUMNS
 
@@ -26,9 +29,10 @@ class Exports:
         self._store = store
 
     def blueprint(self) -> Blueprint:
-        """Return the route that answers with files instead of JSON."""
+        """Return the routes that answer with files instead of JSON."""
         exports = Blueprint("exports", __name__)
         exports.add_url_rule("/runs/<run_id>/export/<name>", "export", self.export)
+        exports.add_url_rule("/runs/<run_id>/model", "model", self.model)
         return exports
 
     def export(self, run_id: str, name: str) -> Response:
@@ -46,14 +50,18 @@ class Exports:
             return _download(iter([page]), "text/html; charset=utf-8", f"{title}.html")
         if name != "capsule":
             abort(404, f"there is no format {name!r}; use one of {', '.join(FORMATS)}.")
-        return _download(_pieces(self._capsule(run_id)), "application/zip", f"{title}.capsule.zip")
+        capsule = _written(lambda path: write_capsule(store, run_id, path))
+        return _download(_pieces(capsule), "application/zip", f"{title}.capsule.zip")
 
-    def _capsule(self, run_id: str) -> BinaryIO:
-        """Write the capsule before anything is answered, so that what is wrong can still be said."""
-        with tempfile.TemporaryDirectory(prefix="bitlm-") as folder:
-            path = Path(folder) / "capsule.zip"
-            write_capsule(self._store, run_id, path)
-            return path.open("rb")  # readable until closed, though its name is gone with the folder
+    def model(self, run_id: str) -> Response:
+        """Return a run's model as one file, piece by piece."""
+        store, asked = self._store, parsed_query(ModelQuery)
+        title = file_title(store.run(run_id))
+        written = _written(
+            lambda path: save_run(store, run_id, path, precision=asked.weights, step=asked.step)
+        )
+        name = f"{title}.{asked.weights}.safetensors"
+        return _download(_pieces(written), "application/octet-stream", name)
 
 
 def file_title(record: RunRecord) -> str:
@@ -68,6 +76,14 @@ def file_title(record: RunRecord) -> str:
 def _asked_columns() -> tuple[str, ...]:
     """Return the columns that the query `columns` names, with commas between; all where it names none."""
     return tuple(name for name in request.args.get("columns", "").split(",") if name) or METRIC_COLUMNS
+
+
+def _written(write: Callable[[Path], object]) -> BinaryIO:
+    """Write a file before anything is answered, so that what is wrong can still be said."""
+    with tempfile.TemporaryDirectory(prefix="bitlm-") as folder:
+        path = Path(folder) / "written"
+        write(path)
+        return path.open("rb")  # readable until closed, though its name is gone with the folder
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
 from flask import Flask, Response, g, request
@@ -31,9 +31,12 @@ CHANGES_NOTHING = frozenset({"/estimate"})
 """What is asked while somebody types, and only a POST for what it has to say."""
 
 FILE_SCOPES = dict.fromkeys(
-    ("static", "pages.dashboard", "pages.vendored", "exports.export", "exposition.metrics"), Scope.READ
+    ("static", "pages.dashboard", "pages.vendored", "exports.export", "exports.model", "exposition.metrics"),
+    Scope.READ,
 )
 """Endpoints that answer with files instead of JSON, and stand in no table."""
+
+Asked = TypeVar("Asked", bound=Query)
 
 LONGEST_KEY = 255
 """Characters of an Idempotency-Key."""
@@ -192,7 +195,7 @@ def _parsed(route: Route) -> dict[str, BaseModel]:
     if route.body is not None:
         arguments["body"] = _parsed_body(route.body)
     if route.query is not None:
-        arguments["query"] = _parsed_query(route.query)
+        arguments["query"] = parsed_query(route.query)
     return arguments
 
 
@@ -207,7 +210,12 @@ def _parsed_body(schema: type[Body]) -> Body:
         raise InvalidRequestError(error, schema) from error
 
 
-def _parsed_query(schema: type[Query]) -> Query:
+def parsed_query(schema: type[Asked]) -> Asked:
+    """Return what the address asks for, checked.
+
+    Raises:
+        InvalidRequestError: It is not what the schema says.
+    """
     try:
         return schema.model_validate(request.args.to_dict())
     except ValidationError as error:

@@ -9,6 +9,7 @@ from app.service.requests import Denoise
 from bitlm.calibration.floors import FALSE_REJECT_RATE, HIGHEST_RATE
 from bitlm.diffusion import MOST_STEPS
 from bitlm.growth import Growth
+from bitlm.quantisation import Precision
 from bitlm.session import AlertAction, SampleSchedule
 from bitlm.session.presets import DEFAULT_SIZE
 
@@ -353,6 +354,13 @@ class CalibrationQuery(Query):
     """The share of real text that the floors may refuse."""
 
     false_reject_rate: Annotated[float, Field(gt=0, le=HIGHEST_RATE)] = FALSE_REJECT_RATE
+
+
+class ModelQuery(Query):
+    """What to keep a model's weights as, and the step of its checkpoint; None for the newest."""
+
+    weights: Precision = "float32"
+    step: Annotated[int, Field(ge=0)] | None = None
 
 
 class RunsQuery(Query):

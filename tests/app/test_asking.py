@@ -9,7 +9,11 @@ from flask.testing import FlaskClient
 
 from app.factory import create_app
 from app.settings import Settings
+from bitlm.compression.identity import model_hash
+from bitlm.model_file import load_model
+from bitlm.quantisation import with_weights
 from tests.app.rest import changes, get, post, steered_run
+from tests.bitlm.cli.program import answer_of
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +136,52 @@ def test_what_nothing_follows_from_has_no_before_and_after(client: FlaskClient, 
 def test_milestones_are_there_once_the_baselines_are(client: FlaskClient, run_id: str) -> None:
     assert get(client, f"/runs/{run_id}/milestones") == {"run_id": run_id, "milestones": []}
     get(client, "/runs/nowhere/milestones", code=404)
+
+
+def test_a_model_comes_as_the_file_that_save_writes(client: FlaskClient, run_id: str, tmp_path: Path) -> None:
+    store = client.application.extensions["bitlm"].store
+    answer = client.get(f"/runs/{run_id}/model")
+    assert f"{run_id}.float32.safetensors" in answer.headers["Content-Disposition"]
+    answer_of("save", run_id, "--output", str(tmp_path / "saved"), "--data-dir", str(store.data_dir))
+    assert answer.data == (tmp_path / "saved").read_bytes()
+    whole = load_model(tmp_path / "saved")
+    assert whole.provenance is not None
+    newest = store.checkpoints.of(run_id)[0].step
+    assert (whole.provenance.step, whole.provenance.telemetry.lambda_K) == (newest, 0.1)
+
+    small = tmp_path / "small"
+    small.write_bytes(client.get(f"/runs/{run_id}/model?weights=int8").data)
+    kept = load_model(small)
+    assert (kept.precision, kept.receipt) == ("int8", None)
+    assert model_hash(kept.model) == model_hash(with_weights(whole.model, "int8"))
+    small.write_bytes(client.get(f"/runs/{run_id}/model?weights=int4&step=0").data)
+    earlier = load_model(small).provenance
+    assert earlier is not None
+    assert (earlier.step, earlier.telemetry.lambda_K) == (0, 0.0)
+
+
+def test_a_model_that_cannot_be_had_is_refused(client: FlaskClient, run_id: str) -> None:
+    refused = get(client, f"/runs/{run_id}/model?weights=int2", code=422)["errors"][0]
+    assert (refused["field"], refused["value"]) == ("weights", "int2")
+    assert refused["detail"] == "use 'float32', 'int8' or 'int4'."
+    assert "no checkpoint of step 5" in get(client, f"/runs/{run_id}/model?step=5", code=404)["detail"]
+    get(client, "/runs/nowhere/model", code=404)
+
+
+def test_a_model_is_read_from_the_newest_checkpoint_that_is_whole(
+    client: FlaskClient, run_id: str, tmp_path: Path
+) -> None:
+    checkpoints = client.application.extensions["bitlm"].store.checkpoints
+    records = checkpoints.of(run_id)
+    newest, *others = (checkpoints.folder(one) / "weights.safetensors" for one in records)
+    whole = {path: path.read_bytes() for path in (newest, *others)}
+    newest.write_bytes(b"damaged")
+    (tmp_path / "model").write_bytes(client.get(f"/runs/{run_id}/model").data)
+    came = load_model(tmp_path / "model").provenance
+    assert came is not None
+    assert came.step == records[1].step
+    for path in others:
+        path.write_bytes(b"damaged")
+    assert "no checkpoint of run" in get(client, f"/runs/{run_id}/model", code=409)["detail"]
+    for path, data in whole.items():
+        path.write_bytes(data)
