@@ -5,6 +5,7 @@ import { button, element } from "./dom.js";
 import { sentence } from "./events.js";
 import { fixed, whole } from "./format.js";
 import { comparisonTables } from "./comparison.js";
+import { placeBeside } from "./popover.js";
 import { obstacles, stateName } from "./run_state.js";
 import { Replays, replayWords } from "./replays.js";
 import { matches, nextOrder, sorted } from "./run_table.js";
@@ -37,6 +38,7 @@ export class RunsDialog {
     this.comparison = dialog.querySelector("[data-comparison]");
     this.query = dialog.querySelector("[data-search]");
     this.trash = dialog.querySelector("[data-trash]");
+    this.models = dialog.querySelector("[data-models]");
     this.runs = [];
     this.asked = 0; // times, for the list
     this.order = { column: "run", isDescending: true };
@@ -44,6 +46,7 @@ export class RunsDialog {
     dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
     this.archived.addEventListener("change", () => this.#show());
     this.query.addEventListener("input", () => this.#show());
+    this.models.addEventListener("click", ({ target }) => target.matches("a") && this.models.hidePopover());
     this.trash.addEventListener("click", () => {
       this.trash.setAttribute("aria-pressed", String(!this.isTrash));
       this.refresh();
@@ -198,6 +201,9 @@ export class RunsDialog {
         href: this.api.exportUrl(runId, format), download: "", textContent: label, title: FORMAT_HINTS[format],
         "aria-label": `Export run ${runId} as ${label}`,
       })),
+      button("model …", ({ currentTarget }) => this.#offerModel(runId, currentTarget), {
+        className: "plain small", "aria-haspopup": "dialog", "aria-label": `Export the model of run ${runId}`, title: "Its model alone, as one file",
+      }),
       button(run.archived ? "Unarchive" : "Archive", () => this.#archive(run, !run.archived), {
         className: "plain small", "aria-label": `${run.archived ? "Unarchive" : "Archive"} run ${runId}`,
       }),
@@ -208,6 +214,14 @@ export class RunsDialog {
         }),
         element("span", { role: "status" })),
     );
+  }
+
+  #offerModel(runId, opener) {
+    const links = [...this.models.querySelectorAll("a")];
+    for (const link of links) link.href = this.api.modelUrl(runId, link.dataset.weights);
+    this.models.showPopover();
+    placeBeside(this.models, opener.getBoundingClientRect());
+    links[0].focus();
   }
 
   /** The page shows the run that is opened, so the list gives way to it. */

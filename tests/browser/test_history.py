@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from bitlm.model_file import load_model
 from tests.bitlm.cli.program import answer_of
 from tests.browser.conftest import OpenWindow
 from tests.browser.pages import set_exactly, start_tiny_run, state, train_tiny_run
@@ -285,16 +286,25 @@ def test_runs_are_named_tagged_compared_archived_and_deleted(page: Page) -> None
     expect(run_row(page, twin)).to_have_count(0)
 
 
-@pytest.mark.parametrize(
-    ("label", "begins"), [("CSV", b"step,"), ("JSONL", b"{"), ("report", b"<!doctype"), ("capsule", b"PK")]
-)
-def test_a_run_is_downloaded(page: Page, label: str, begins: bytes) -> None:
+def test_a_run_is_downloaded_and_its_model_by_keys(page: Page) -> None:
     run_id = live_run(page)
     open_runs(page)
+    begins = {"CSV": b"step,", "JSONL": b"{", "report": b"<!doctype", "capsule": b"PK"}
+    for label, beginning in begins.items():
+        with page.expect_download() as download:
+            page.get_by_label(f"Export run {run_id} as {label}").click()
+        assert run_id in download.value.suggested_filename
+        assert Path(download.value.path()).read_bytes().startswith(beginning)
+
+    page.get_by_role("button", name=f"Export the model of run {run_id}").press("Enter")
+    menu = page.get_by_role("dialog", name="Model of the newest checkpoint")
+    expect(menu.get_by_role("link", name="float32")).to_be_focused()
+    page.keyboard.press("Tab")
     with page.expect_download() as download:
-        page.get_by_label(f"Export run {run_id} as {label}").click()
-    assert run_id in download.value.suggested_filename
-    assert Path(download.value.path()).read_bytes().startswith(begins)
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == f"{run_id}.int8.safetensors"
+    assert load_model(Path(download.value.path())).precision == "int8"
+    expect(menu).to_be_hidden()
 
 
 def test_after_a_kill_the_page_says_that_it_resumed_and_shows_what_it_showed(
