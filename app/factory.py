@@ -22,6 +22,7 @@ from app.web.inference import InferenceRoutes
 from app.web.lock import Lock
 from app.web.pages import Pages, harden
 from app.web.problems import handle_errors
+from app.web.reference import ReferenceRoutes
 from app.web.replays import ReplayRoutes
 from app.web.routes import Route, add_routes, log_requests, scopes_of
 from app.web.runs import RunRoutes
@@ -102,12 +103,14 @@ def create_app(settings: Settings) -> Flask:
         CodingRoutes(manager),
         HealthRoutes(manager),
     )
-    routes = tuple(route for concept in concepts for route in concept.table())
+    reference = ReferenceRoutes(concepts, settings)
+    routes = tuple(route for concept in (*concepts, reference) for route in concept.table())
     log_requests(app)
     add_routes(app, routes)
     app.register_blueprint(Pages(manager, store, settings.max_body_bytes).blueprint())
     app.register_blueprint(Exports(store).blueprint())
     app.register_blueprint(Exposition(manager).blueprint())
+    app.register_blueprint(reference.blueprint())
     app.after_request(compress)
     app.after_request(harden)
     handle_errors(app)
@@ -129,5 +132,5 @@ def create_app(settings: Settings) -> Flask:
 def _lock(settings: Settings) -> tuple[Lock, str | None]:
     """Return what tells callers apart and, where its tokens are new, the page's address with one."""
     made = make_tokens(settings.tokens_file)
-    lock = Lock(read_tokens(settings.tokens_file), cookie_name=f"bitlm-{settings.port}")
+    lock = Lock(read_tokens(settings.tokens_file), cookie_name=settings.cookie_name)
     return lock, f"{settings.url}/?token={made[Scope.DESTRUCTIVE]}" if made else None

@@ -135,6 +135,11 @@ class Settings(BaseSettings):
         return self.data_dir / TOKENS_FILE
 
     @property
+    def cookie_name(self) -> str:
+        """What the cookie for a token is called: by the port, which browsers do not tell cookies apart by."""
+        return f"bitlm-{self.port}"
+
+    @property
     def url(self) -> str:
         """Where the page is; of every address of the machine, where it is called by the first name it has."""
         if not self._is_everywhere:

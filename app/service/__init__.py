@@ -12,7 +12,7 @@ from app.service.answers import (
 from app.service.broadcaster import Broadcaster
 from app.service.calibration import CalibrationAnswer
 from app.service.errors import NoRunError, ServiceStoppingError, StateConflictError
-from app.service.estimate import Estimate
+from app.service.estimate import RunEstimate
 from app.service.manager import ModelManager
 
 __all__ = [
@@ -20,12 +20,12 @@ __all__ = [
     "CalibrationAnswer",
     "CharacterSurprise",
     "CorpusSummary",
-    "Estimate",
     "GateReport",
     "InferAnswer",
     "ModelManager",
     "NoRunError",
     "RunCreated",
+    "RunEstimate",
     "ServiceStoppingError",
     "StateConflictError",
     "Status",

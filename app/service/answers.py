@@ -158,7 +158,7 @@ class AttemptReport(Answered):
     temperature: float
     top_p: float
     mode: str
-    text: str | None
+    text: str | None = None
     passed: bool
     K: float
     C: float

@@ -22,7 +22,7 @@ FIGURES = ("training_bytes", "checkpoint_bytes", "bytes_per_s")
 Basis = Literal["tried", "reckoned", "busy", "large"]
 
 
-class Estimate(Answered):
+class RunEstimate(Answered):
     """What a run of some settings would take.
 
     Attributes:
@@ -55,7 +55,7 @@ class Estimator:
 
     def estimate(
         self, model: ModelConfig, training: TrainingConfig, *, text_bytes: int | None, is_busy: bool
-    ) -> Estimate:
+    ) -> RunEstimate:
         """Return what is known of these settings; a new set takes about a second unless `is_busy`."""
         with self._lock:
             if (model, training) not in self._known and not is_busy:
@@ -65,7 +65,7 @@ class Estimator:
             found = self._known.get((model, training))
             basis = self._basis(found, is_known=(model, training) in self._known)
         figures = {} if found is None else {name: getattr(found, name) for name in FIGURES}
-        return Estimate(
+        return RunEstimate(
             parameters=model.parameter_count,
             memory=found.memory if found else model.memory,
             text_bytes=text_bytes,

@@ -8,7 +8,7 @@ from app.service.calibration import CalibrationAnswer, Calibrator
 from app.service.coding import Coder, Coding
 from app.service.disk import DEFAULT_LIMITS, DiskGuard, DiskLimits, DiskReport
 from app.service.errors import NoRunError, NotReadyError, StateConflictError
-from app.service.estimate import Estimate, Estimator
+from app.service.estimate import Estimator, RunEstimate
 from app.service.replays import ReplayReport, Replays
 from app.service.requests import ReadText, Request, SaveCheckpoint
 from app.service.worker import Worker
@@ -112,7 +112,7 @@ class ModelManager:
         fitted = self._calibrator.calibrate(text.corpus, text.reference, false_reject_rate)
         return CalibrationAnswer.of(text.run_id, fitted)
 
-    def estimate(self, model: ModelConfig, training: TrainingConfig, text: str | int) -> Estimate:
+    def estimate(self, model: ModelConfig, training: TrainingConfig, text: str | int) -> RunEstimate:
         """Return what a run would take; `text` is its length in bytes, or where it is to be read.
 
         Raises:

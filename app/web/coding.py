@@ -4,7 +4,7 @@ from functools import partial
 from http import HTTPStatus
 
 from app.service import ModelManager
-from app.service.coding import CodedFile
+from app.service.coding import CodedFile, CodingProgress
 from app.web.access import Scope
 from app.web.routes import Lines, Route, asked_by
 from app.web.schemas import FileRequest
@@ -18,12 +18,11 @@ class CodingRoutes:
 
     def table(self) -> list[Route]:
         """Return these routes."""
-        errors = (HTTPStatus.CONFLICT,)
+        errors, lines = (HTTPStatus.CONFLICT,), (CodingProgress, CodedFile)
+        body, read, tune = FileRequest, Scope.READ, Scope.TUNE
         return [
-            Route("POST", "/compress", Scope.TUNE, self.compress, CodedFile, body=FileRequest, errors=errors),
-            Route(
-                "POST", "/decompress", Scope.READ, self.decompress, CodedFile, body=FileRequest, errors=errors
-            ),
+            Route("POST", "/compress", tune, self.compress, None, body=body, lines=lines, errors=errors),
+            Route("POST", "/decompress", read, self.decompress, None, body=body, lines=lines, errors=errors),
         ]
 
     def compress(self, body: FileRequest) -> Lines:

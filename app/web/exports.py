@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort
 
+from app.web.queries import ExportQuery, ModelQuery
 from app.web.routes import parsed_query
-from app.web.schemas import ModelQuery
 from bitlm.history.capsule import write_capsule
 from bitlm.history.export import export_csv, export_jsonl
 from bitlm.history.report import report_html
@@ -75,7 +75,7 @@ def file_title(record: RunRecord) -> str:
 
 def _asked_columns() -> tuple[str, ...]:
     """Return the columns that the query `columns` names, with commas between; all where it names none."""
-    return tuple(name for name in request.args.get("columns", "").split(",") if name) or METRIC_COLUMNS
+    return tuple(name for name in parsed_query(ExportQuery).columns.split(",") if name) or METRIC_COLUMNS
 
 
 def _written(write: Callable[[Path], object]) -> BinaryIO:

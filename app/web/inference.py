@@ -1,9 +1,11 @@
 """Sampling the live model through the gate."""
 
 from http import HTTPStatus
+from typing import get_args
 
 from app.service import InferAnswer, ModelManager
 from app.service.requests import Infer, InferStream
+from app.service.stream import Line
 from app.web.access import Scope
 from app.web.routes import Lines, Route, asked_by
 from app.web.schemas import InferRequest
@@ -25,6 +27,7 @@ class InferenceRoutes:
                 self.infer,
                 InferAnswer,
                 body=InferRequest,
+                lines=get_args(Line),
                 errors=(HTTPStatus.CONFLICT,),
             ),
         ]

@@ -32,9 +32,9 @@ class ReplayRoutes:
         return self._manager.replay(run_id)
 
     def replayed(self, run_id: str) -> ReplayReport:
-        """Say how far that is, or how it ended."""
+        """Say how far the last replay of a run is, or how it ended."""
         return self._manager.replayed(run_id)
 
     def cancel(self, run_id: str, body: Empty) -> ReplayReport:  # noqa: ARG002 - checked to be empty
-        """End it before its end."""
+        """End the replay of a run before its end."""
         return self._manager.cancel_replay(run_id)

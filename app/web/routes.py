@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import structlog
 from flask import Flask, Response, g, request
@@ -21,7 +21,8 @@ from app.web.problems import (
     Problem,
     problem_of,
 )
-from app.web.schemas import Body, Query
+from app.web.queries import ExportQuery, ModelQuery, Query
+from app.web.schemas import Body
 from bitlm.session.events import Source
 
 if TYPE_CHECKING:
@@ -30,13 +31,11 @@ if TYPE_CHECKING:
 CHANGES_NOTHING = frozenset({"/estimate"})
 """What is asked while somebody types, and only a POST for what it has to say."""
 
-FILE_SCOPES = dict.fromkeys(
-    ("static", "pages.dashboard", "pages.vendored", "exports.export", "exports.model", "exposition.metrics"),
-    Scope.READ,
-)
-"""Endpoints that answer with files instead of JSON, and stand in no table."""
+MISSING = (HTTPStatus.NOT_FOUND,)
 
-Asked = TypeVar("Asked", bound=Query)
+AnyQuery = TypeVar("AnyQuery", bound=Query)
+
+LINES_TYPE = "application/x-ndjson"
 
 LONGEST_KEY = 255
 """Characters of an Idempotency-Key."""
@@ -69,8 +68,11 @@ class Route:
     Attributes:
         path: In Flask's notation, `<name>` for what the handler takes by that name.
         scope: What whoever asks has to be granted, where a token is asked for.
-        handler: Takes `body` and `query` where there are such, and answers with a `response`, or with `Lines`
-            that end in one.
+        handler: Takes `body`, `query` and `key` where there are such, and answers with a `response`, or with
+            `Lines`.
+        response: What is answered at once; None where all answers come line by line.
+        lines: What may be answered line by line.
+        takes_key: Whether the handler takes an Idempotency-Key, or None where none came.
         status: Of the answer when all goes well.
         errors: Statuses of the problems it may answer, beside those of every route.
     """
@@ -79,9 +81,11 @@ class Route:
     path: str
     scope: Scope
     handler: Callable[..., BaseModel | Lines]
-    response: type[BaseModel]
+    response: type[BaseModel] | None
     body: type[Body] | None = None
     query: type[Query] | None = None
+    lines: tuple[type[BaseModel], ...] = ()
+    takes_key: bool = False
     status: HTTPStatus = HTTPStatus.OK
     errors: tuple[HTTPStatus, ...] = ()
 
@@ -91,27 +95,57 @@ class Route:
         return f"{self.method} {self.path}".replace(".", "_")
 
 
+class Concept(Protocol):
+    """Routes that belong together, under the name and the description of their class."""
+
+    def table(self) -> list[Route]:
+        """Return these routes."""
+        ...
+
+
+@dataclass(frozen=True)
+class File:
+    """What a GET answers that is no JSON, and stands in no table.
+
+    Attributes:
+        meaning: What it is, as a handler's docstring would say it.
+        media_types: Those it may have.
+    """
+
+    meaning: str
+    media_types: tuple[str, ...]
+    scope: Scope = Scope.READ
+    query: type[Query] | None = None
+    errors: tuple[HTTPStatus, ...] = ()
+
+
+FILES = {
+    "static": File(
+        "Return a file of the page.", ("text/css", "text/javascript", "image/svg+xml"), errors=MISSING
+    ),
+    "pages.dashboard": File("Return the page.", ("text/html",)),
+    "pages.vendored": File("Return plotly.js.", ("text/javascript",), errors=MISSING),
+    "exports.export": File(
+        "Return a run as a file: csv, jsonl, report or capsule.",
+        ("text/csv", "application/jsonl", "text/html", "application/zip"),
+        query=ExportQuery,
+        errors=(*MISSING, HTTPStatus.CONFLICT, HTTPStatus.INSUFFICIENT_STORAGE),
+    ),
+    "exports.model": File(
+        "Return a run's model as one file, in four bytes a weight, one or a half.",
+        ("application/octet-stream",),
+        query=ModelQuery,
+        errors=(*MISSING, HTTPStatus.CONFLICT, HTTPStatus.INSUFFICIENT_STORAGE),
+    ),
+    "exposition.metrics": File("Return the figures of the moment for Prometheus.", ("text/plain",)),
+    "reference.docs": File("Return the page of all routes.", ("text/html",)),
+}
+"""By the names of their endpoints."""
+
+
 def asked_by() -> Source:
     """Return "ui" for a page (browsers send Origin with every write) and "rest" for a script."""
     return "ui" if "Origin" in request.headers else "rest"
-
-
-def idempotency_key() -> IdempotencyKey | None:
-    """Return the Idempotency-Key header with the hash of the body it came with, or None.
-
-    Source: Jena and Dalal, "The Idempotency-Key HTTP Header Field", IETF draft, 2025.
-
-    Raises:
-        MalformedHeaderError: The key is empty or too long.
-    """
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not 1 <= len(key) <= LONGEST_KEY:
-        raise MalformedHeaderError(
-            f"Idempotency-Key has {len(key)} characters; use 1 to {LONGEST_KEY}, for example a UUID."
-        )
-    return IdempotencyKey(key, sha256(request.get_data()).hexdigest())
 
 
 def add_routes(app: Flask, routes: Iterable[Route]) -> None:
@@ -125,7 +159,9 @@ def scopes_of(app: Flask, routes: Iterable[Route]) -> "Callable[[WSGIEnvironment
 
     What leads nowhere, or not by this method, needs what the page does.
     """
-    scopes = {route.name: route.scope for route in routes} | FILE_SCOPES
+    scopes = {name: file.scope for name, file in FILES.items()} | {
+        route.name: route.scope for route in routes
+    }
 
     def scope_of(environ: "WSGIEnvironment") -> Scope:
         urls = app.create_url_adapter(app.request_class(environ))
@@ -137,6 +173,18 @@ def scopes_of(app: Flask, routes: Iterable[Route]) -> "Callable[[WSGIEnvironment
         return scopes[endpoint]
 
     return scope_of
+
+
+def parsed_query(schema: type[AnyQuery]) -> AnyQuery:
+    """Return the query string.
+
+    Raises:
+        InvalidRequestError: It is not what `schema` says.
+    """
+    try:
+        return schema.model_validate(request.args.to_dict())
+    except ValidationError as error:
+        raise InvalidRequestError(error, schema) from error
 
 
 def log_requests(app: Flask) -> None:
@@ -166,37 +214,59 @@ def _view(route: Route) -> Callable[..., Response]:
     def view(**arguments: str) -> Response:
         answer = route.handler(**arguments, **_parsed(route))
         if isinstance(answer, Lines):
-            return _line_by_line(answer)
+            return _line_by_line(answer, route.lines)
+        assert route.response is not None, f"{route.name} promises lines"
         assert isinstance(answer, route.response), f"{route.name} promises {route.response.__name__}"
         return Response(answer.model_dump_json() + "\n", route.status, content_type="application/json")
 
     return view
 
 
-def _line_by_line(answer: Lines) -> Response:
+def _line_by_line(answer: Lines, promised: tuple[type[BaseModel], ...]) -> Response:
     """Return lines that are sent as they come."""
 
     def written() -> Iterator[str]:
         try:
             for line in answer.lines:
+                assert isinstance(line, promised), f"no {type(line).__name__} is promised"
                 yield line.model_dump_json() + "\n"
         except Exception as error:  # noqa: BLE001 - the status is sent, so whoever reads is told in a line
             yield ProblemLine(problem=problem_of(error)).model_dump_json(exclude_none=True) + "\n"
 
-    response = Response(written(), content_type="application/x-ndjson")
+    response = Response(written(), content_type=LINES_TYPE)
     response.headers["Cache-Control"] = "no-store"
     response.call_on_close(answer.close)
     return response
 
 
-def _parsed(route: Route) -> dict[str, BaseModel]:
-    """Return the body and the query that the handler takes, checked."""
-    arguments: dict[str, BaseModel] = {}
+def _parsed(route: Route) -> dict[str, Any]:
+    """Return the body, the query and the key that the handler takes, checked."""
+    arguments: dict[str, Any] = {}
     if route.body is not None:
         arguments["body"] = _parsed_body(route.body)
     if route.query is not None:
         arguments["query"] = parsed_query(route.query)
+    if route.takes_key:
+        arguments["key"] = _idempotency_key()
     return arguments
+
+
+def _idempotency_key() -> IdempotencyKey | None:
+    """Return the Idempotency-Key header with the hash of the body it came with, or None.
+
+    Source: Jena and Dalal, "The Idempotency-Key HTTP Header Field", IETF draft, 2025.
+
+    Raises:
+        MalformedHeaderError: The key is empty or too long.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= LONGEST_KEY:
+        raise MalformedHeaderError(
+            f"Idempotency-Key has {len(key)} characters; use 1 to {LONGEST_KEY}, for example a UUID."
+        )
+    return IdempotencyKey(key, sha256(request.get_data()).hexdigest())
 
 
 def _parsed_body(schema: type[Body]) -> Body:
@@ -207,16 +277,4 @@ def _parsed_body(schema: type[Body]) -> Body:
         complaint = error.errors(include_url=False, include_input=False)[0]
         if complaint["type"] == "json_invalid":
             raise MalformedJSONError(f"the body is not JSON: {complaint['ctx']['error']}.") from error
-        raise InvalidRequestError(error, schema) from error
-
-
-def parsed_query(schema: type[Asked]) -> Asked:
-    """Return what the address asks for, checked.
-
-    Raises:
-        InvalidRequestError: It is not what the schema says.
-    """
-    try:
-        return schema.model_validate(request.args.to_dict())
-    except ValidationError as error:
         raise InvalidRequestError(error, schema) from error

@@ -16,19 +16,17 @@ from app.web.answers import (
     RunSummary,
     SamplesAnswer,
 )
-from app.web.routes import Route, asked_by
-from app.web.schemas import (
+from app.web.queries import (
     CompareQuery,
-    DeleteRequest,
     DifferenceQuery,
     EffectQuery,
-    Empty,
     EventsQuery,
-    LabelRequest,
     MetricsQuery,
     RunsQuery,
     SamplesQuery,
 )
+from app.web.routes import Route, asked_by
+from app.web.schemas import DeleteRequest, Empty, LabelRequest
 from bitlm.errors import ConfigError
 from bitlm.history.comparison import Comparison, Difference, compare, difference
 from bitlm.history.effects import EffectReport, effect_of
@@ -64,13 +62,13 @@ class RunRoutes:
 
     def _looks(self, missing: tuple[HTTPStatus, ...]) -> list[Route]:
         one, read = "/runs/<run_id>", Scope.READ
-        live = (*missing, HTTPStatus.CONFLICT)
+        live, full = (*missing, HTTPStatus.CONFLICT), (HTTPStatus.INSUFFICIENT_STORAGE,)
         metrics, events, samples = f"{one}/metrics", f"{one}/events", f"{one}/samples"
         between, effect = f"{one}/difference", f"{one}/effect"
         return [
             Route("GET", "/status", read, self.status, Status),
-            Route("GET", "/runs", read, self.runs, RunList, query=RunsQuery),
-            Route("GET", one, read, self.run, RunSummary, errors=missing),
+            Route("GET", "/runs", read, self.runs, RunList, query=RunsQuery, errors=full),
+            Route("GET", one, read, self.run, RunSummary, errors=(*missing, *full)),
             Route("GET", f"{one}/journal", read, self.journal, JournalAnswer, errors=missing),
             Route("GET", "/compare", read, self.compare, Comparison, query=CompareQuery, errors=missing),
             Route("GET", between, read, self.difference, Difference, query=DifferenceQuery, errors=missing),

@@ -1,4 +1,4 @@
-"""What requests may say."""
+"""What the body of a request may say; what its address may, is in `queries`."""
 
 from base64 import b64decode
 from typing import Annotated, Any, Literal, Self
@@ -6,10 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from app.service.requests import Denoise
-from bitlm.calibration.floors import FALSE_REJECT_RATE, HIGHEST_RATE
 from bitlm.diffusion import MOST_STEPS
 from bitlm.growth import Growth
-from bitlm.quantisation import Precision
 from bitlm.session import AlertAction, SampleSchedule
 from bitlm.session.presets import DEFAULT_SIZE
 
@@ -152,11 +150,12 @@ TemplatePart = (
 
 
 class InferRequest(Body):
-    """A prompt and how to go on from it; `strict` refuses a sample below a floor instead of marking it.
-
-    Floors are the run's unless given.
+    """A prompt and how to go on from it.
 
     Attributes:
+        strict: Refuse a sample below a floor instead of marking it.
+        c_floor: Of this request alone; the run's unless given.
+        s_floor: The same of S.
         stream: Answer line by line while it is generated.
         details: Tell of each character its bytes, the probabilities of their bits, and alternatives.
         switch_modes: Draw every other retry in the other mode.
@@ -323,66 +322,3 @@ class FileRequest(Body):
     def content(self) -> bytes:
         """The file's bytes."""
         return b64decode(self.data)
-
-
-class Query(BaseModel):
-    """A query string: no unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MetricsQuery(Query):
-    """Which steps, and about how many rows at most."""
-
-    since: Annotated[int, Field(ge=-1)] = -1
-    max_points: Annotated[int, Field(ge=2, le=3000)] = 1000
-
-
-class SamplesQuery(Query):
-    """Which samples along training to return: those of steps above `since`."""
-
-    since: Annotated[int, Field(ge=-1)] = -1
-
-
-class EventsQuery(Query):
-    """Which events: those with ids above `since`."""
-
-    since: Annotated[int, Field(ge=0)] = 0
-
-
-class CalibrationQuery(Query):
-    """The share of real text that the floors may refuse."""
-
-    false_reject_rate: Annotated[float, Field(gt=0, le=HIGHEST_RATE)] = FALSE_REJECT_RATE
-
-
-class ModelQuery(Query):
-    """What to keep a model's weights as, and the step of its checkpoint; None for the newest."""
-
-    weights: Precision = "float32"
-    step: Annotated[int, Field(ge=0)] | None = None
-
-
-class RunsQuery(Query):
-    """Which runs: those there are, or those in the trash."""
-
-    trashed: bool = False
-
-
-class CompareQuery(Query):
-    """Ids of runs, with commas between."""
-
-    runs: Annotated[str, Field(max_length=600)]
-
-
-class DifferenceQuery(Query):
-    """The run to compare with, and how many stretches of steps at most."""
-
-    other: Annotated[str, Field(max_length=64)]
-    max_points: Annotated[int, Field(ge=2, le=3000)] = 500
-
-
-class EffectQuery(Query):
-    """The event to look before and after."""
-
-    event: Annotated[int, Field(ge=1)]

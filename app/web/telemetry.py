@@ -5,8 +5,9 @@ from http import HTTPStatus
 from app.service import CalibrationAnswer, ModelManager
 from app.service.requests import Apply
 from app.web.access import Scope
+from app.web.queries import CalibrationQuery
 from app.web.routes import Route, asked_by
-from app.web.schemas import AlertSettings, CalibrationQuery, SampleSettings, TelemetryRequest
+from app.web.schemas import AlertSettings, SampleSettings, TelemetryRequest
 from bitlm.session import ScheduleSamples, SetAlertAction, SetTelemetry, TelemetrySettings
 
 
@@ -31,7 +32,7 @@ class TelemetryRoutes:
                 self.calibrate,
                 CalibrationAnswer,
                 query=CalibrationQuery,
-                errors=conflict,
+                errors=(*conflict, HTTPStatus.SERVICE_UNAVAILABLE),
             ),
             Route("GET", alerts, read, self.read_alerts, AlertSettings),
             Route(

@@ -4,10 +4,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from app.service import Estimate, ModelManager, RunCreated, Status, StepAnswer
-from app.service.requests import Apply, Control, Init, Request, TrainStep
+from app.service import ModelManager, RunCreated, RunEstimate, Status, StepAnswer
+from app.service.requests import Apply, Control, IdempotencyKey, Init, Request, TrainStep
 from app.web.access import Scope
-from app.web.routes import Route, asked_by, idempotency_key
+from app.web.routes import Route, asked_by
 from app.web.schemas import AnnealRequest, Empty, EstimateRequest, InitRequest, TrainStepRequest
 from bitlm.data.corpus import EMBEDDED
 from bitlm.errors import ConfigError
@@ -34,10 +34,11 @@ class TrainingRoutes:
                 self.init,
                 RunCreated,
                 body=InitRequest,
+                takes_key=True,
                 status=HTTPStatus.CREATED,
                 errors=conflict,
             ),
-            Route("POST", "/estimate", read, self.estimate, Estimate, body=EstimateRequest),
+            Route("POST", "/estimate", read, self.estimate, RunEstimate, body=EstimateRequest),
             Route(
                 "POST",
                 "/train-step",
@@ -45,6 +46,7 @@ class TrainingRoutes:
                 self.train_step,
                 StepAnswer,
                 body=TrainStepRequest,
+                takes_key=True,
                 errors=conflict,
             ),
             Route("POST", "/train/start", tune, self.start, Status, body=Empty, errors=conflict),
@@ -53,7 +55,7 @@ class TrainingRoutes:
             Route("POST", "/train/anneal", tune, self.anneal, Status, body=AnnealRequest, errors=conflict),
         ]
 
-    def init(self, body: InitRequest) -> RunCreated:
+    def init(self, body: InitRequest, key: IdempotencyKey | None) -> RunCreated:
         """Make a run and take it live."""
         model, training = preset(body.size, **body.changes())
         request = Init(
@@ -63,21 +65,21 @@ class TrainingRoutes:
             text=body.text,
             text_name=body.text_name,
             seed=body.seed,
-            key=idempotency_key(),
+            key=key,
         )
         return self._manager.ask(request, asked_by())
 
-    def estimate(self, body: EstimateRequest) -> Estimate:
+    def estimate(self, body: EstimateRequest) -> RunEstimate:
         """Say what POST /init would make of these settings, or what is wrong with them; make nothing."""
         model, training = preset(body.size, **body.changes())
         length = len(body.text.encode()) if body.text is not None else body.text_bytes
         text = readable(body.corpus, self._roots) if length is None else length
         return self._manager.estimate(model, training, text)
 
-    def train_step(self, body: TrainStepRequest) -> StepAnswer:
+    def train_step(self, body: TrainStepRequest, key: IdempotencyKey | None) -> StepAnswer:
         """Do some steps and say what the last one measured."""
         bits = None if body.bits is None else tuple(body.bits)
-        return self._manager.ask(TrainStep(body.steps, body.text, bits, idempotency_key()), asked_by())
+        return self._manager.ask(TrainStep(body.steps, body.text, bits, key), asked_by())
 
     def start(self, body: Empty) -> Status:  # noqa: ARG002 - checked to be empty
         """Train until told otherwise."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from app.web.routes import FILE_SCOPES, Route
+from app.web.routes import FILES, Route
 from app.web.schemas import InitRequest
 from bitlm.model import ModelConfig
 from bitlm.training import TrainingConfig
@@ -18,7 +18,7 @@ def routes(app: Flask) -> tuple[Route, ...]:
 
 def test_every_rule_is_in_the_route_table_or_a_file(app: Flask) -> None:
     names = {route.name for route in routes(app)}
-    assert {rule.endpoint for rule in app.url_map.iter_rules()} == names | set(FILE_SCOPES)
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == names | set(FILES)
 
 
 def test_every_write_has_a_body_with_a_schema(app: Flask) -> None:

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from app.settings import Settings
 from app.web.access import GRANTED, Scope, read_tokens
 from app.web.lock import Lock
-from app.web.routes import FILE_SCOPES
+from app.web.routes import FILES
 from tests.security.requests import OURS, READS, addresses, ask, is_refused
 
 NEEDED = {
@@ -97,7 +97,8 @@ def test_what_is_not_there_asks_for_a_token_too(client: FlaskClient) -> None:
 def test_a_token_that_may_less_than_a_route_needs_is_refused_by_every_such_route(
     app: Flask, client: FlaskClient, tokens: dict[Scope, str]
 ) -> None:
-    needs = {route.name: route.scope for route in app.extensions["bitlm"].routes} | FILE_SCOPES
+    needs = {name: file.scope for name, file in FILES.items()}
+    needs |= {route.name: route.scope for route in app.extensions["bitlm"].routes}
     for endpoint, method, path in addresses(app):
         lower = [scope for scope in GRANTED if scope < needs[endpoint] and method != "OPTIONS"]
         for scope in lower:
