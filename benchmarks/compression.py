@@ -165,6 +165,7 @@ def main() -> None:
         "--cache", type=Path, default=Path(".bitlm") / "corpora", help="folder of fetched texts"
     )
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--name", default="compression", help="of the file in results/")
     options = parser.parse_args()
     compile_functions()
     rows = []
@@ -173,7 +174,7 @@ def main() -> None:
         rows.append(asdict(row) | {"verdict": row.verdict})
     keep(
         options.output,
-        "compression",
+        options.name,
         by=__file__,
         settings={"threads": options.threads, "seed": options.seed},
         rows=rows,

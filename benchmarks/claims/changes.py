@@ -9,6 +9,11 @@ from benchmarks.claim import Bar, Benchmark, Claim, Topic, asserted_by, row
 COMPRESSION = Benchmark(
     "compression", "python -m benchmarks.compression --corpus kjv --preset small --minutes 2", 8
 )
+LONGER_TRAINED = Benchmark(
+    "compression_sotu",
+    "python -m benchmarks.compression --corpus sotu --preset small --minutes 15 --name compression_sotu",
+    22,
+)
 GROWTH = Benchmark(
     "growth",
     "python -m benchmarks.growth --corpus kjv --minutes 3 --rate-factor 1 --warmup 0 --frozen 0 "
@@ -109,6 +114,22 @@ THE_CHANGES = Topic(
             ),
             "{:.2f} against {:.2f} · {:.2f}",
             Bar("below xz", lambda size, given, alone: size < min(given, alone)),
+        ),
+        Claim(
+            "State of the Union's by `small` after 15 min: bits per byte · claimed · xz given the rest",
+            LONGER_TRAINED.take(
+                lambda kept: [
+                    kept["rows"][0]["bits_per_byte"],
+                    kept["rows"][0]["claim"],
+                    kept["rows"][0]["added"]["xz"],
+                ]
+            ),
+            "{:.3f} · {:.3f} · {:.3f}",
+            Bar(
+                "at most 1 % more than claimed, and below xz",
+                lambda size, claimed, xz: size <= LONGER_AT_MOST * claimed and size < xz,
+            ),
+            ["bits per byte of the file · xz given the rest of the text | {0:.3f} · {2:.3f} |"],
         ),
         Claim(
             "… kB a second of processor time: compressing · giving back",
