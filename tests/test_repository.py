@@ -123,4 +123,4 @@ def test_the_readmes_program_runs_and_leaves_a_run_to_go_on_with(
     assert 0 < float(whole) < 8
     with closing(RunStore(tmp_path / ".bitlm")) as store:
         (run,) = store.runs()
-        assert [kept.step for kept in store.checkpoints.of(run.run_id)] == [2, 0]
+        assert store.checkpoints.of(run.run_id)[0].step == 2
