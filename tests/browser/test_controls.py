@@ -91,9 +91,11 @@ def test_the_form_says_while_one_types_what_is_wrong_and_what_the_run_would_take
     expect(complaint).to_be_hidden()
     expect(heads).not_to_have_attribute("aria-invalid", "true")
     expect(parameters).to_be_visible()
-    for choice in ("diffusion", "Compression"):
-        assert re.search("not in BitLM yet", form.locator("label", has_text=choice).inner_text())
-    expect(form.locator("select[disabled]").first).to_have_attribute("title", "BitLM has no compression yet")
+    causal_alone = parameters.inner_text()
+    form.locator('select[name="objective"]').select_option("diffusion")
+    expect(parameters).not_to_have_text(causal_alone)
+    expect(complaint).to_be_hidden()
+    expect(form.locator("select[disabled]")).to_have_count(0)
 
 
 def test_a_file_is_taken_up_by_picking_or_dropping_it_and_refused_with_the_limit(
