@@ -5,6 +5,7 @@ import re
 from flask.testing import FlaskClient
 
 from tests.app.rest import get, post
+from tests.conftest import WaitUntil
 
 SAMPLE = re.compile(r'([a-z_]+(?:\{[a-z]+="[^"\\\n]*"\})?) (\S+)')
 RUN = {"bitlm_step", "bitlm_parameters", "bitlm_seen_bytes", "bitlm_training_seconds"}
@@ -24,8 +25,9 @@ def figures(client: FlaskClient) -> dict[str, float]:
 
 
 def test_figures_are_those_of_the_status_and_without_a_run_there_are_none_of_a_run(
-    client: FlaskClient, tiny_run: dict[str, object]
+    client: FlaskClient, tiny_run: dict[str, object], wait_until: WaitUntil
 ) -> None:
+    wait_until(lambda: get(client, "/status")["state"] == "empty")
     before = figures(client)
     assert before.keys().isdisjoint(RUN)
     assert before['bitlm_state{state="empty"}'] == 1
