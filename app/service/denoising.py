@@ -8,17 +8,19 @@ from bitlm.diffusion import Denoising, Frame, Template, samples
 from bitlm.draw import Filling
 from bitlm.generation import GeneratedByte
 from bitlm.model import BitTransformer
+from bitlm.model.denoiser import require_denoises
 
 
 def filling_of(model: BitTransformer, request: Infer, prompt: bytes) -> Filling | None:
     """Return what a request wants filled in, in blocks where it does not fit a window; None if nothing.
 
     Raises:
-        ConfigError: A setting is out of range, or the template has no gap.
+        ConfigError: A setting is out of range, the template has no gap, or the model cannot denoise.
     """
     asked = request.denoise
     if asked is None:
         return None
+    require_denoises(model.config)
     if asked.template is None:
         template = Template.around(request.max_new_bytes, prompt=prompt, suffix=asked.suffix.encode())
     else:

@@ -1,6 +1,6 @@
 """Growing while a run trains: each time it stalls, it goes on as a branch whose model is larger."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import typer
@@ -10,16 +10,17 @@ from bitlm.history.branching import fork
 from bitlm.session import Session, StepEvent
 from bitlm.session.records import GrowthReceipt
 
-IMPROVE_THRESH = 0.01
 MOST_MEMORY_MB = 64
 """Four to five million weights, twice `base`: what one core can train in an hour."""
 
 Grow = Annotated[bool, typer.Option("--grow", help="Go on with a larger model each time that it stalls.")]
 ImproveThresh = Annotated[
-    float, typer.Option(min=0.0, help="--grow: stalling is a smaller gain in bpb from estimate to estimate.")
+    float | None,
+    typer.Option(min=0.0, help="--grow: a smaller gain in bpb an estimate is a stall (default: 0.01)."),
 ]
 MostMemoryMb = Annotated[
-    int, typer.Option(min=1, help="--grow: at most so many MB of weights, gradients and optimizer.")
+    int | None,
+    typer.Option(min=1, help="--grow: at most so many MB of weights, gradients, optimizer (default: 64)."),
 ]
 
 LARGER: dict[Growth, str] = {
@@ -27,6 +28,26 @@ LARGER: dict[Growth, str] = {
     "width": "twice the width",
     "context": "twice the window",
 }
+
+
+def asked_schedule(
+    grow: bool, improve_thresh: float | None, most_memory_mb: int | None
+) -> GrowthSchedule | None:
+    """Return when a run is to grow, as the options say; None where it is not.
+
+    Raises:
+        BadParameter: How it is to grow is said, and not that it is to.
+    """
+    if not grow:
+        if improve_thresh is not None or most_memory_mb is not None:
+            raise typer.BadParameter(
+                "--improve-thresh and --most-memory-mb say how to --grow; give that too."
+            )
+        return None
+    most_bytes = (most_memory_mb or MOST_MEMORY_MB) * 10**6
+    if improve_thresh is None:
+        return GrowthSchedule(most_bytes=most_bytes)
+    return GrowthSchedule(improve_thresh, most_bytes=most_bytes)
 
 
 @dataclass
@@ -47,10 +68,11 @@ class Growing:
 
     @classmethod
     def of(cls, session: Session, schedule: GrowthSchedule) -> "Growing":
-        """Take up where a run is: it remembers its last growth, and its figures since."""
+        """Take up where a run is, with its last growth and its figures since; windows shall fit its text."""
         origin = session.store.run(session.run_id).origin
         grown, since = (origin.growth, origin.step) if origin is not None else (None, -1)
         told = session.store.values(session.run_id, "validation_bits_per_byte", after=since)
+        schedule = replace(schedule, most_window_bytes=len(session.corpus.held_out))
         return cls(schedule, grown.by if grown is not None else None, [figure for _, figure in told])
 
     def note(self, session: Session, event: StepEvent) -> bool:
@@ -67,11 +89,7 @@ class Growing:
 
 
 def grown(session: Session, growth: Growth) -> tuple[Session, GrowthReceipt]:
-    """Close a run and open the branch that goes on with a larger model; return that, and what it changed.
-
-    Raises:
-        CorpusError: The text is too short for a longer window.
-    """
+    """Close a run and open the branch that goes on with a larger model; return that, and what it changed."""
     session.save()
     session.close()
     branch = fork(session.store, session.run_id, growth=growth, source="session")

@@ -13,12 +13,11 @@ from rich.table import Table
 
 from bitlm.baselines import baselines
 from bitlm.cli.growing import (
-    IMPROVE_THRESH,
-    MOST_MEMORY_MB,
     Grow,
     Growing,
     ImproveThresh,
     MostMemoryMb,
+    asked_schedule,
     grown,
     reason,
     receipt_line,
@@ -30,7 +29,7 @@ from bitlm.cli.stopping import noted_ctrl_c
 from bitlm.data import Corpus
 from bitlm.data.corpus import EMBEDDED
 from bitlm.errors import ConfigError, HaltedError
-from bitlm.growth import GrowthSchedule
+from bitlm.growth import GrowthSchedule, require_growable
 from bitlm.history.branching import roll_back
 from bitlm.history.milestones import milestones
 from bitlm.history.narration import duration, percent
@@ -61,6 +60,9 @@ ANNEAL_SHARE = 0.5
 
 GoOnWith = Annotated[
     str | None, typer.Option(help="Go on with this run, by id or name or 'latest', instead of making one.")
+]
+SampleEvery = Annotated[
+    int | None, typer.Option(min=0, help="Steps between samples along training; 0 ends them.")
 ]
 TextPath = Annotated[str | None, typer.Option(help="Path of a text file or folder (default: 'embedded').")]
 
@@ -117,13 +119,11 @@ def train(
     on_alert: Annotated[
         AlertAction | None, typer.Option(help="What an alert leads to; a run remembers it (first: notify).")
     ] = None,
-    sample_every: Annotated[
-        int | None, typer.Option(min=0, help="Steps between samples along training; 0 ends them.")
-    ] = None,
+    sample_every: SampleEvery = None,
     sample_prompt: Annotated[str, typer.Option(help="What these samples go on from.")] = "",
     grow: Grow = False,
-    improve_thresh: ImproveThresh = IMPROVE_THRESH,
-    most_memory_mb: MostMemoryMb = MOST_MEMORY_MB,
+    improve_thresh: ImproveThresh = None,
+    most_memory_mb: MostMemoryMb = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Key of every random draw (default: 0).")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: cores - 1).")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -154,10 +154,12 @@ def train(
     seconds = None if steps is not None else 60.0 * (minutes if minutes is not None else DEFAULT_MINUTES)
     store, console = RunStore(data_dir), Console(stderr=as_json, quiet=as_json)
     given = {"corpus": corpus, "size": size, "set": settings, "seed": seed, "threads": threads}
-    session = _made(store, given, console) if run is None else _taken_up(store, run, given)
+    schedule = asked_schedule(grow, improve_thresh, most_memory_mb)
+    session = (
+        _made(store, given, console, grow=grow) if run is None else _taken_up(store, run, given, grow=grow)
+    )
     _tell(session, on_alert, sample_every, sample_prompt)
     plan = Plan(steps, seconds, session.step_count, session.elapsed_s)
-    schedule = GrowthSchedule(improve_thresh, most_bytes=most_memory_mb * 10**6) if grow else None
     started = time.monotonic()
     session, was_stopped = _train_to_end(session, plan, console, schedule)
     session.save()
@@ -185,9 +187,11 @@ def _refuse_settings(run: str, given: dict[str, Any]) -> None:
             )
 
 
-def _made(store: RunStore, given: dict[str, Any], console: Console) -> Session:
+def _made(store: RunStore, given: dict[str, Any], console: Console, *, grow: bool) -> Session:
     """Make a run with the settings given, and say what is remarkable about its text."""
     model, training = preset(given["size"] or DEFAULT_SIZE, **parsed(given["set"]))
+    if grow:
+        require_growable(training)
     session = Session.create(
         store, model=model, training=training, corpus=Corpus.load(given["corpus"] or EMBEDDED),
         seed=given["seed"] or 0, threads=given["threads"] or default_threads(), source="cli",
@@ -197,15 +201,18 @@ def _made(store: RunStore, given: dict[str, Any], console: Console) -> Session:
     return session
 
 
-def _taken_up(store: RunStore, run: str, given: dict[str, Any]) -> Session:
+def _taken_up(store: RunStore, run: str, given: dict[str, Any], *, grow: bool) -> Session:
     """Open a run that is to go on with the settings it has.
 
     Raises:
-        ConfigError: Others are given, or the run is in the trash.
+        ConfigError: Others are given, the run is in the trash, or it is to grow and cannot.
     """
     _refuse_settings(run, given)
     run_id = resolved(store, run)
-    if store.run(run_id).trashed_at is not None:
+    record = store.run(run_id)
+    if grow:
+        require_growable(record.config.training)
+    if record.trashed_at is not None:
         raise ConfigError("--run", run_id, f"it is in the trash; `runs restore {run_id}` takes it back.")
     return Session.open(store, run_id)
 

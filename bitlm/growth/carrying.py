@@ -11,12 +11,23 @@ from torch.nn import Parameter
 from bitlm.errors import ConfigError
 from bitlm.growth.widening import Widening, widening_of
 from bitlm.model import BitTransformer
-from bitlm.training import Trainer
+from bitlm.training import Trainer, TrainingConfig
 
 SAME = Widening()
 
 POWERS = {"momentum_buffer": 1, "exp_avg": 1, "exp_avg_sq": 2}
 """Of the gradients that a moment is the mean of; what else an optimizer keeps counts steps."""
+
+
+def require_growable(config: TrainingConfig) -> None:
+    """Check that a model that learns like this may become larger.
+
+    Raises:
+        ConfigError: It learns for few bits.
+    """
+    if config.qat:
+        fix = "rounding what is new would change predictions: grow the run without it, then fork with it."
+        raise ConfigError("qat", config.qat, fix)
 
 
 def carry_over(trainer: Trainer, grown: BitTransformer) -> Trainer:
@@ -33,9 +44,7 @@ def carry_over(trainer: Trainer, grown: BitTransformer) -> Trainer:
     Raises:
         ConfigError: The model was not, or it learns for few bits.
     """
-    if trainer.config.qat:
-        fix = "rounding what is new would change predictions: grow the run without it, then fork with it."
-        raise ConfigError("qat", trainer.config.qat, fix)
+    require_growable(trainer.config)
     widenings = widenings_of(trainer.model, grown)
     carried = Trainer(grown, trainer.config)
     carried.optimizer.peaks = dict(trainer.optimizer.peaks)

@@ -29,6 +29,7 @@ class GrowthSchedule:
         validations: Improvements the mean is over, at least 1.
         most_bytes: Of what training holds (`training_memory`); None for any. A growth that would need more is
             passed over, and the next of the cycle takes its turn.
+        most_window_bytes: Of a window, which has to fit into the text; None for any. Likewise.
 
     Raises:
         ConfigError: A setting is out of range.
@@ -37,13 +38,14 @@ class GrowthSchedule:
     improve_thresh: float = 0.01
     validations: int = 4
     most_bytes: int | None = None
+    most_window_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if not (isfinite(self.improve_thresh) and self.improve_thresh >= 0):
             raise ConfigError("improve_thresh", self.improve_thresh, "use a number of at least 0.")
-        for field in ("validations", "most_bytes"):
+        for field in ("validations", "most_bytes", "most_window_bytes"):
             value = getattr(self, field)
-            if field == "most_bytes" and value is None:
+            if field != "validations" and value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(field, value, "use a whole number of at least 1.")
@@ -81,5 +83,7 @@ class GrowthSchedule:
         try:
             grown = grown_config(config, growth)
         except ConfigError:  # beyond a setting's range
+            return False
+        if self.most_window_bytes is not None and grown.window_bytes > self.most_window_bytes:
             return False
         return self.most_bytes is None or training_memory(grown).total <= self.most_bytes

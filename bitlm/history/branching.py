@@ -92,10 +92,7 @@ def fork(
     changes = dict(settings or {})
     config = _changed(parent.config, changes)
     told = {} if telemetry is None else _changes(telemetry, parent.config.model.objective)
-    if step is None:
-        record = newest_whole(store, run_id, step=None, event_id=None)
-    else:
-        record = store.checkpoints.at(run_id, step)
+    record = chosen_checkpoint(store, run_id, step)
     files, receipt = store.checkpoints.files(record), None
     if growth is not None:
         shape = grown_config(config.model, growth)
@@ -152,7 +149,7 @@ def twin(
     change = _change(run_id, journal, event_id)
     if undo and instead is not None:
         raise ConfigError("instead", dict(instead), "to undo a change is to put nothing in its place.")
-    record = newest_whole(store, run_id, step=change.step, event_id=event_id)
+    record = _newest_whole(store, run_id, step=change.step, event_id=event_id)
     plan = [_planned(event) for event in journal if record.event_id < event.event_id < event_id]
     if instead is not None:
         payload = _payload(change, instead, parent.config)
@@ -195,7 +192,7 @@ def roll_back(store: RunStore, run_id: str, *, since: int | None = None, source:
     if since is None:
         alerts = store.all_events(run_id, kinds=TROUBLES)
         since = alerts[-1].payload.get("since", alerts[-1].step) if alerts else None
-    record = newest_whole(store, run_id, step=since, event_id=None)
+    record = _newest_whole(store, run_id, step=since, event_id=None)
     changes = {rate: getattr(parent.config.training, rate) / 2 for rate in sorted(RATES)}
     origin = Origin(
         run_id=run_id,
@@ -290,7 +287,16 @@ def _changed(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
         raise ConfigError.of(error, RunConfig) from error
 
 
-def newest_whole(store: RunStore, run_id: str, *, step: int | None, event_id: int | None) -> CheckpointRecord:
+def chosen_checkpoint(store: RunStore, run_id: str, step: int | None) -> CheckpointRecord:
+    """Return the checkpoint of a step, of None the newest whole one; CheckpointError where there is none."""
+    if step is not None:
+        return store.checkpoints.at(run_id, step)
+    return _newest_whole(store, run_id, step=None, event_id=None)
+
+
+def _newest_whole(
+    store: RunStore, run_id: str, *, step: int | None, event_id: int | None
+) -> CheckpointRecord:
     """Return the newest checkpoint whose files are whole, of at most `step` and from before `event_id`."""
     for record in store.checkpoints.of(run_id):
         if (step is not None and record.step > step) or (event_id is not None and record.event_id > event_id):

@@ -16,7 +16,7 @@ from bitlm.distillation import (
 )
 from bitlm.errors import ConfigError
 from bitlm.growth import receipt
-from bitlm.history.branching import add_branch, newest_whole
+from bitlm.history.branching import add_branch, chosen_checkpoint
 from bitlm.history.enlarging import MEASURED_BYTES
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
@@ -88,10 +88,7 @@ def distil(
         GridOverflowError: The student's training diverged.
     """
     parent = store.run(run_id)
-    if step is None:
-        record = newest_whole(store, run_id, step=None, event_id=None)
-    else:
-        record = store.checkpoints.at(run_id, step)
+    record = chosen_checkpoint(store, run_id, step)
     checkpoint = store.checkpoints.load(record)
     torch.set_num_threads(parent.config.threads)
     teacher, corpus = saved_model(store, parent, checkpoint)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from bitlm.bits import MASK, PAYLOAD_BITS
+from bitlm.errors import ConfigError
 from bitlm.model.bit_tree import leaf_bits, patch_values
 from bitlm.model.config import BIT_STATES, BIT_WIDTH, NEIGHBOURS, PATTERNS, ModelConfig
 from bitlm.model.ngram_kernels import ODD
@@ -18,6 +19,21 @@ HIDDEN = 1 << PAYLOAD_BITS
 
 SIGNED_ODD = int(ODD) - (1 << 64)
 """The factor of the hash as a signed number: products of both are the same modulo 2⁶⁴."""
+
+
+def require_denoises(config: ModelConfig) -> None:
+    """Check that a model of this shape can denoise.
+
+    Raises:
+        ConfigError: It cannot; says how to make one that can.
+    """
+    if not config.denoises:
+        raise ConfigError(
+            "objective",
+            config.objective,
+            "this model has never learned to denoise: make one with objective='diffusion' or 'mixed' "
+            "and train it.",
+        )
 
 
 class Denoiser(nn.Module):

@@ -16,7 +16,7 @@ from bitlm.model.bit_tree import gather_paths, patch_values
 from bitlm.model.config import ModelConfig
 from bitlm.model.context_reader import ContextReader
 from bitlm.model.decoding import DecodingCache
-from bitlm.model.denoiser import Denoiser, known_before
+from bitlm.model.denoiser import Denoiser, known_before, require_denoises
 from bitlm.model.embedding import PatchEmbedding
 from bitlm.model.initialisation import initialise
 from bitlm.model.mixing import Mixer
@@ -180,13 +180,8 @@ class BitTransformer(nn.Module):
         dropout_seed: int | None,
     ) -> Float[Tensor, "batch position width"]:
         """Return what the trunk makes of masked bytes; with blocks, of the true ones before them, too."""
-        if self.denoiser is None:
-            raise ConfigError(
-                "objective",
-                self.config.objective,
-                "this model has never learned to denoise: make one with objective='diffusion' or 'mixed' "
-                "and train it.",
-            )
+        require_denoises(self.config)
+        assert self.denoiser is not None, "a model that denoises has one"
         check_states(states, self.config)
         key = self._dropout_key(dropout_seed)
         if values is None:

@@ -150,7 +150,8 @@ def test_what_cannot_be_filled_in_is_refused(
     assert fix in answer.text
 
 
-def test_a_run_that_never_learned_it_says_how_one_would(ready: FlaskClient) -> None:
-    answer = ready.post("/infer", json=GAP)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_run_that_never_learned_it_says_how_one_would(ready: FlaskClient, *, stream: bool) -> None:
+    answer = ready.post("/infer", json={**GAP, "stream": stream})
     assert answer.status_code == 422
     assert "objective='diffusion' or 'mixed'" in answer.text

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import Result
 
 from bitlm.data import Corpus
+from bitlm.errors import ConfigError
 from bitlm.session import RunStore
 from bitlm.session.records import GrowthReceipt
 from tests.bitlm.cli.conftest import Say
@@ -70,3 +71,21 @@ def test_a_run_that_improves_or_has_no_room_stays_as_it_is(say: Say, store: RunS
     assert store.run(json.loads(improving.stdout)["run_id"]).origin is None
     full = train(say, text, "--steps", "12", "--improve-thresh", "9", "--most-memory-mb", "1", "--json")
     assert store.run(json.loads(full.stdout)["run_id"]).origin is None
+
+
+def test_what_cannot_grow_or_is_not_asked_to_is_refused_before_a_run_is_made(
+    say: Say, store: RunStore, text: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"qat=True: .*grow the run without it"):
+        train(say, text, "--steps", "4", "--set", "qat=true")
+    told = say("train", "--corpus", str(text), "--steps", "1", "--improve-thresh", "0.1", code=2)
+    assert "say how to --grow" in told.output
+    assert store.runs() == []
+
+
+def test_a_window_does_not_outgrow_its_text(say: Say, store: RunStore, tmp_path: Path) -> None:
+    short = tmp_path / "short.txt"
+    short.write_bytes(Corpus.embedded().data[:400])  # 40 bytes of it are held out, and a window has 32
+    told = json.loads(train(say, short, "--steps", "36", "--improve-thresh", "9", "--json").stdout)
+    shape = store.run(told["run_id"]).config.model
+    assert (shape.num_layers, shape.d_model, shape.max_seq_len) == (4, 32, 256)

@@ -56,6 +56,9 @@ def test_what_there_is_no_room_for_is_passed_over() -> None:
     full = ModelConfig(d_model=16, nhead=2, num_layers=2, dim_feedforward=32, max_seq_len=2**18)
     assert narrow.next_growth(full, "layer") == "layer"
     assert GrowthSchedule(most_bytes=1).next_growth(SMALL) is None
+    window = SMALL.window_bytes
+    assert GrowthSchedule(most_window_bytes=2 * window).next_growth(SMALL, "width") == "context"
+    assert GrowthSchedule(most_window_bytes=2 * window - 1).next_growth(SMALL, "width") == "layer"
 
 
 @pytest.mark.parametrize("previous", [None, *GROWTHS])

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 
 from bitlm.model import leaf_log_probabilities, path_nodes
 from bitlm.model.bit_tree import gather_paths, leaf_bits, patch_values
@@ -46,3 +47,8 @@ def test_a_leaf_is_the_product_of_the_bits_on_its_path(seed: int) -> None:
 def test_a_one_node_tree_is_one_coin() -> None:
     leaves = np.exp(leaf_log_probabilities(np.array([np.log(3.0)])))
     np.testing.assert_allclose(leaves, [0.25, 0.75])
+
+
+def test_shapes_are_checked_while_tests_of_parts_run() -> None:
+    with pytest.raises(TypeCheckError):
+        gather_paths(torch.zeros(2, 3, 255), torch.zeros(3, 2, dtype=torch.int64), 8)
