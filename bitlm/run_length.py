@@ -18,6 +18,9 @@ Bits = UInt8[np.ndarray, "batch bit"]
 
 WORD_BITS = 64
 
+LONGEST_IN_BYTE = 255
+"""The longest run that one byte can tell."""
+
 
 @dataclass(frozen=True)
 class RunLengths:
@@ -107,3 +110,40 @@ def _checked_ends(runs: RunLengths) -> Int64[np.ndarray, " run"]:
     if runs.first_bits.max(initial=0) > 1:
         raise BitFormatError(f"a first bit is {runs.first_bits.max()}; it can be 0 or 1.")
     return ends
+
+
+def run_length_bytes(text: UInt8[np.ndarray, " byte"]) -> UInt8[np.ndarray, " length"]:
+    """Return the lengths of the runs of a text's bits, a byte each: a text whose letters are lengths.
+
+    Bits are read from the most significant of each byte on. The first run is one of zeros, as in fax (it may
+    be of none); a run longer than 255 is told in parts, with a run of none of the other value between them.
+
+    Source: ITU-T T.4, 1980, for beginning with zeros; the rest is this project's own.
+    """
+    runs = batch_rle_encode(np.unpackbits(text)[None])
+    lengths = runs.lengths
+    if len(lengths) and runs.first_bits[0]:
+        lengths = np.concatenate([[0], lengths])
+    parts = np.maximum(1, -(-lengths // LONGEST_IN_BYTE))
+    sizes = 2 * parts - 1
+    ends = np.cumsum(sizes)
+    place_in_run = np.arange(sizes.sum()) - np.repeat(ends - sizes, sizes)
+    told = np.where(place_in_run % 2, 0, LONGEST_IN_BYTE).astype(np.uint8)
+    told[ends - 1] = lengths - (parts - 1) * LONGEST_IN_BYTE
+    return told
+
+
+def run_length_rows(rows: UInt8[np.ndarray, "row byte"]) -> UInt8[np.ndarray, "row byte"]:
+    """Return rows filled with the `run_length_bytes` of each, as many as there is room for.
+
+    A row of prose is told to about its fourth part. One with runs so long that it is told in fewer bytes than
+    it has begins again.
+    """
+    told = np.empty_like(rows)
+    for row, into in zip(rows, told, strict=True):
+        text, lengths = row, run_length_bytes(row)
+        while len(lengths) < len(row):
+            text = np.concatenate([text, text])
+            lengths = run_length_bytes(text)
+        into[:] = lengths[: len(row)]
+    return told

@@ -98,6 +98,7 @@ class InitRequest(Body):
     telemetry_budget: Number | None = None
     checkpoint_interval: int | None = None
     reference_bytes: int | None = None
+    compress_prob: Number | None = None
     autocast: str | None = None
     qat: bool | None = None
 

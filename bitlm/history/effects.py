@@ -18,6 +18,7 @@ QUANTITIES = (
     "validation_bits_per_byte",
     "bound_bits_per_byte",
     "validation_bound_bits_per_byte",
+    "compressed_bits_per_byte",
     "K",
     "C",
     "S",

@@ -40,6 +40,7 @@ TAGS = {
     "depth_mean": "depth/mean",
     "bound_bits_per_byte": "bits_per_byte/bound/train",
     "validation_bound_bits_per_byte": "bits_per_byte/bound/validation",
+    "compressed_bits_per_byte": "bits_per_byte/compressed/train",
     "resident_bytes": "cost/resident_bytes",
     "telemetry_share": "cost/telemetry_share",
 }

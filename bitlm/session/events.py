@@ -94,6 +94,8 @@ class StepEvent(BaseModel):
         inversion_error: Of `Reversibility`, at the same steps; 0.0 is exact.
         gradient_agreement: Of the same.
         depth_mean: Mean layers a position used, from 1 to num_layers; None without adaptive computation.
+        compressed_bits_per_byte: What this step's windows of run lengths cost, in bits per byte of the
+            lengths; None where there were none.
         resident_bytes: Resident set of the process, at most a second old; None where no /proc tells it.
         telemetry_share: Share of the last minute's stepping that telemetry took, in [0, 1].
     """
@@ -125,6 +127,7 @@ class StepEvent(BaseModel):
     depth_mean: float | None = None
     bound_bits_per_byte: float | None = None
     validation_bound_bits_per_byte: float | None = None
+    compressed_bits_per_byte: float | None = None
     resident_bytes: int | None = None
     telemetry_share: float | None = None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
 from bitlm.bits import encode_frames
@@ -22,6 +22,7 @@ from bitlm.errors import CheckpointError, ConfigError
 from bitlm.model import BitTransformer, MemoryChoice, choose_memory, cpu_autocast
 from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
+from bitlm.run_length import run_length_rows
 from bitlm.session.checkpoint import Checkpoint
 from bitlm.session.commands import AlertAction, SampleSchedule, TelemetrySettings
 from bitlm.session.config import RunConfig
@@ -169,7 +170,8 @@ class Learner:
         """
         batch, counts = self._batch()
         rate_factor, model = self.rate_factor(), self.config.model
-        causal = causal_rows(self.telemetry.causal_share, len(batch))
+        causal = causal_rows(self.telemetry.causal_share, len(batch)) - self._compressed_rows(len(batch))
+        is_compressed = causal < len(batch) and model.objective == "causal"
         result = self._trainer.update(
             encode_frames(batch[:causal], parity=model.parity) if causal else None,
             rate_factor=rate_factor,
@@ -178,7 +180,8 @@ class Learner:
             counts=counts and Counts(counts.zeros[:causal], counts.ones[:causal]),
             ponder_cost=self.config.training.ponder_cost_after(self.step_count),
             reference_probabilities=self._reference_probabilities(batch[:causal]) if causal else None,
-            masked=self._masked(batch[causal:]) if causal < len(batch) else None,
+            masked=self._masked(batch[causal:]) if causal < len(batch) and not is_compressed else None,
+            compressed=self._run_lengths(batch[causal:]) if is_compressed else None,
         )
         if result.finite:
             self.step_count += 1
@@ -191,7 +194,8 @@ class Learner:
             "learning_rate": rate_factor * self.config.training.learning_rate,
             "bytes_seen": self.bytes_seen,
             "depth_mean": result.depth_mean,
-            "bound_bits_per_byte": None if result.bound is None else bits_per_byte(result.bound),
+            "bound_bits_per_byte": result.bound and bits_per_byte(result.bound),
+            "compressed_bits_per_byte": result.compressed and bits_per_byte(result.compressed),
         }
         return Update(result, batch.numel(), measured)
 
@@ -217,6 +221,19 @@ class Learner:
         key = counter_seed(self.config.seed, self.step_count, "masks")
         least = self.config.training.least_masked_share(self.step_count)
         return masked_batch(batch, self.config.model, key, least_share=least)
+
+    def _compressed_rows(self, rows: int) -> int:
+        """Return how many of this step's windows hold run lengths, the last ones; the first never does."""
+        probability = self.config.training.compress_prob
+        if probability == 0.0:
+            return 0
+        draw = generator(self.config.seed, self.step_count, "compressed")
+        return int((torch.rand(rows - 1, generator=draw) < probability).sum())
+
+    def _run_lengths(self, batch: UInt8[Tensor, "batch byte"]) -> Integer[Tensor, "batch bit"]:
+        """Return frames of the run lengths of these windows."""
+        told = torch.from_numpy(run_length_rows(batch.numpy()))
+        return encode_frames(told, parity=self.config.model.parity)
 
     def _reference_probabilities(
         self, batch: UInt8[Tensor, "batch byte"]

@@ -41,4 +41,7 @@ def preset(size: str, **changes: Any) -> tuple[ModelConfig, TrainingConfig]:
     recipe = TrainingConfig(**training)
     if shape.objective == "mixed" and recipe.batch_size == 1:
         raise ConfigError("batch_size", 1, "use at least 2: a mixed step has causal and masked windows.")
+    if shape.objective != "causal" and recipe.compress_prob > 0:
+        fix = "use 0, or the objective 'causal': run lengths are learned from their beginning to their end."
+        raise ConfigError("compress_prob", recipe.compress_prob, fix)
     return shape, recipe

@@ -86,6 +86,8 @@ ALTER TABLE metrics ADD COLUMN bound_bits_per_byte REAL;
 ALTER TABLE metrics ADD COLUMN validation_bound_bits_per_byte REAL;
 """
 
+COMPRESSED = "ALTER TABLE metrics ADD COLUMN compressed_bits_per_byte REAL;"
+
 EXTREMES_OF_ALL = """
 INSERT INTO metric_extremes
 SELECT low.run_id, '{measure}', :width, low.bucket, low.step, low.value, high.step, high.value FROM
@@ -172,5 +174,19 @@ def _seventh(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: A
     _run(connection, BOUNDS)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _second, _third, _fourth, _fifth, _sixth, _seventh)
+def _eighth(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG001 - the folder is not needed
+    """Add what run lengths cost; steps before have none."""
+    _run(connection, COMPRESSED)
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _first,
+    _second,
+    _third,
+    _fourth,
+    _fifth,
+    _sixth,
+    _seventh,
+    _eighth,
+)
 """Each leads from the layout of its index to the next; never changed once released, only added to."""

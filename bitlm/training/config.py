@@ -39,6 +39,9 @@ class TrainingConfig:
         checkpoint_interval: Steps between two automatic checkpoints.
         reference_bytes: Of a longer training text the reference model counts this many bytes at its end.
             Each takes one byte on the disk and one and a half in memory.
+        compress_prob: With objective="causal", the probability of each of a step's windows but the first to
+            hold the run lengths of its text's bits in place of the text (`bitlm.run_length.run_length_rows`),
+            in [0, 1]. What they cost stands apart from the text's loss.
         autocast: "bf16" computes the trunk's branches in bf16 while training, "off" in fp32; "auto" lets
             this machine choose (`choose_autocast`) when the run is made, which then has what was chosen.
         qat: Whether training knows that the weights will be kept in 4 bits (quantisation-aware training): the
@@ -65,6 +68,7 @@ class TrainingConfig:
     telemetry_budget: float = 0.02
     checkpoint_interval: int = 500
     reference_bytes: int = 2**26
+    compress_prob: float = 0.0
     autocast: str = "off"
     qat: bool = False
 
@@ -84,6 +88,10 @@ class TrainingConfig:
         for interval in INTERVALS:
             self._check_count(interval, low=1, high=1_000_000)
         self._check_count("reference_bytes", low=1, high=2**31 - 1)
+        self._check_number("compress_prob", low=0.0, high=1.0)
+        if self.compress_prob > 0 and self.batch_size == 1:
+            fix = "use 0, or a batch_size of at least 2: the first window of a step is always text."
+            raise ConfigError("compress_prob", self.compress_prob, fix)
         check_autocast(self.autocast)
         if not isinstance(self.qat, bool):
             raise ConfigError("qat", self.qat, "use true or false.")

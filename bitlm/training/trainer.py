@@ -1,15 +1,18 @@
 """One optimizer update, as a pure function of weights, batch, step and settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
+import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from bitlm.bits import PAYLOAD_BITS
 from bitlm.context_index import Counts
 from bitlm.machine import keep_freed_memory
-from bitlm.model import BitTransformer, choose_autocast, cpu_autocast
+from bitlm.model import BitTransformer, ModelOutput, choose_autocast, cpu_autocast
 from bitlm.randomness import counter_seed
 from bitlm.training.config import TrainingConfig
 from bitlm.training.denoising import MaskedBatch, denoising_objective
@@ -30,6 +33,8 @@ class StepResult:
             been drawn: from 1 to num_layers. None without.
         bound: What was denoised costs at most so many nats per payload bit, by these masks; None where
             nothing was.
+        compressed: Cross-entropy of what was compressed, in nats per payload bit of its code; None where
+            nothing was.
     """
 
     loss: float
@@ -38,6 +43,7 @@ class StepResult:
     finite: bool
     depth_mean: float | None = None
     bound: float | None = None
+    compressed: float | None = None
 
 
 class Trainer:
@@ -74,6 +80,7 @@ class Trainer:
         ponder_cost: float = 0.0,
         reference_probabilities: Float[Tensor, "batch payload"] | None = None,
         masked: MaskedBatch | None = None,
+        compressed: Integer[Tensor, "compressed bit"] | None = None,
         soft_targets: SoftTargets | None = None,
     ) -> StepResult:
         """Do one update on a batch of whole frames; leave the weights alone if anything is not finite.
@@ -88,6 +95,7 @@ class Trainer:
                 every layer is run, and the update is the one without ACT.
             reference_probabilities: As for `causal_objective`.
             masked: What is denoised in the same step; it weighs as much as its rows are of all.
+            compressed: Frames of no text, learned from no counts and with no λ; weighed as `masked`, without it.
             soft_targets: As for `causal_objective`.
 
         Raises:
@@ -95,23 +103,20 @@ class Trainer:
             ConfigError: Something is to be denoised, and the model was not made for it.
             GridOverflowError: An activation left the exact range; weights and optimizer are as they were.
         """
-        share = _causal_share(bits, masked)
         self.optimizer.zero_grad()
         self.model.train()
+        parts = []
         try:
-            parts = []
             if bits is not None:
-                full_depth = ponder_cost == 0
-                with cpu_autocast(self.model, self.config.autocast):
-                    output = self.model(bits, dropout_seed=dropout_seed, counts=counts, full_depth=full_depth)
+                output = self._predicted(bits, dropout_seed, counts, ponder_cost)
                 aims = (lambdas, ponder_cost, reference_probabilities)
                 parts.append(causal_objective(output, bits, *aims, soft_targets=soft_targets))
             if masked is not None:
                 parts.append(self._denoising(masked, dropout_seed))
-            total = (
-                parts[0].total if len(parts) == 1 else share * parts[0].total + (1 - share) * parts[1].total
-            )
-            total.backward()  # type: ignore[no-untyped-call] # torch leaves backward untyped
+            elif compressed is not None:
+                parts.append(self._beside_text(compressed, dropout_seed, ponder_cost))
+            share = _causal_share(bits, compressed if masked is None else masked.values)
+            _weighed(share, parts).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         finally:
             self.model.eval()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip).item()
@@ -120,9 +125,30 @@ class Trainer:
         if finite:
             self.optimizer.set_learning_rate_factor(rate_factor)
             self.optimizer.step()
+        of_rows = {"bound": masked, "compressed": compressed}
+        beside = {name: losses[-1] for name, rows in of_rows.items() if rows is not None}
         depth_mean = None if parts[0].depth_mean is None else parts[0].depth_mean.item()
-        bound = None if masked is None else losses[-1]
-        return StepResult(losses[0], parts[0].negentropy.item(), norm, finite, depth_mean, bound)
+        return StepResult(losses[0], parts[0].negentropy.item(), norm, finite, depth_mean, **beside)
+
+    def _beside_text(
+        self, bits: Integer[Tensor, "batch bit"], dropout_seed: int, ponder_cost: float
+    ) -> Objective:
+        """Return the objective of rows that the counts of the text know nothing of."""
+        key, counts = counter_seed(dropout_seed, 0, "compressed"), None
+        if self.model.mixer is not None:
+            rows, window = len(bits), self.model.config.window_bytes
+            none = np.zeros((rows, window, PAYLOAD_BITS, self.model.mixer.order + 1), dtype=np.float32)
+            counts = Counts(none, none)
+        output = self._predicted(bits, key, counts, ponder_cost)
+        return causal_objective(output, bits, ponder_cost=ponder_cost)
+
+    def _predicted(
+        self, bits: Integer[Tensor, "batch bit"], dropout_seed: int, counts: Counts | None, ponder_cost: float
+    ) -> ModelOutput:
+        with cpu_autocast(self.model, self.config.autocast):
+            return self.model(  # type: ignore[no-any-return] # torch leaves what a module returns untyped
+                bits, dropout_seed=dropout_seed, counts=counts, full_depth=ponder_cost == 0
+            )
 
     def _denoising(self, masked: MaskedBatch, dropout_seed: int) -> Objective:
         key = counter_seed(dropout_seed, 0, "denoising")
@@ -132,8 +158,14 @@ class Trainer:
             )
 
 
-def _causal_share(bits: Tensor | None, masked: MaskedBatch | None) -> float:
-    """Return the share of a step's rows that are causal."""
-    causal, denoised = 0 if bits is None else len(bits), 0 if masked is None else len(masked.values)
-    assert causal + denoised, "a step has something to learn from"
-    return causal / (causal + denoised)
+def _weighed(share: float, parts: Sequence[Objective]) -> Float[Tensor, ""]:
+    """Return what a step minimises, of one part or of two, the first of which has this share of the rows."""
+    totals = [part.total for part in parts]
+    return totals[0] if len(totals) == 1 else share * totals[0] + (1 - share) * totals[1]
+
+
+def _causal_share(bits: Tensor | None, beside: Tensor | None) -> float:
+    """Return the share of a step's rows that are causal text."""
+    causal, others = (0 if rows is None else len(rows) for rows in (bits, beside))
+    assert causal + others, "a step has something to learn from"
+    return causal / (causal + others)

@@ -7,7 +7,7 @@ import { rateFigure } from "./rate_figures.js";
 
 /** @type {Object<string, {figure: function(import("./plot.js").ChartInput): object, columns: string[], isBeside?: boolean}>} */
 export const CHARTS = {
-  loss: { figure: lossFigure, columns: ["bits_per_byte", "validation_bits_per_byte", "validation_bound_bits_per_byte"], isBeside: true },
+  loss: { figure: lossFigure, columns: ["bits_per_byte", "validation_bits_per_byte", "validation_bound_bits_per_byte", "compressed_bits_per_byte"], isBeside: true },
   difference: { figure: differenceFigure, columns: [] }, // the service's difference, not a column
   telemetry: { figure: telemetryFigure, columns: ["K", "C", "S"], isBeside: true },
   throughput: { figure: throughputFigure, columns: ["bytes_per_s"] },

@@ -15,6 +15,7 @@ const FIGURES = {
   validation_bits_per_byte: ["held out", three],
   bound_bits_per_byte: ["bound", three],
   validation_bound_bits_per_byte: ["bound, held out", three],
+  compressed_bits_per_byte: ["run lengths", three],
   K: ["K", three],
   C: ["C", three],
   S: ["S", three],
@@ -31,7 +32,7 @@ const FIGURES = {
 
 /** What each chart draws of them. */
 const OF_CHART = {
-  loss: ["bits_per_byte", "validation_bits_per_byte", "bound_bits_per_byte", "validation_bound_bits_per_byte"],
+  loss: ["bits_per_byte", "validation_bits_per_byte", "bound_bits_per_byte", "validation_bound_bits_per_byte", "compressed_bits_per_byte"],
   difference: ["bits_per_byte", "validation_bits_per_byte"],
   telemetry: ["K", "C", "S"],
   throughput: ["bytes_per_s"],

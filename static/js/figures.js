@@ -36,6 +36,12 @@ function denoised(input, colour) {
   return { ...bound, line: { ...bound.line, dash: "dot" }, marker: { ...bound.marker, symbol: "circle-open" } };
 }
 
+/** What windows of run lengths cost, where a run learns those too: as training is drawn, but dotted. */
+function compressed(input, colour) {
+  const lengths = sparse(input, "run lengths", "compressed_bits_per_byte", colour);
+  return { ...lengths, mode: "lines", line: { ...lengths.line, width: 1, dash: "dot" } };
+}
+
 /** @param {ChartInput} input @returns {{data: object[], layout: object}} Bits per byte with its baselines. */
 export function lossFigure(input) {
   const { colours, baselines } = input;
@@ -57,7 +63,7 @@ export function lossFigure(input) {
   const shown = yRange(input, "loss", [isLog ? Math.max(low, NICE) : low, high]);
   const drawn = layout(input, { levels, yRange: shown, yAxis: { type: isLog ? "log" : "linear", tickformat: ".2~f" } });
   return {
-    data: [...training, ...others, validation, bound, milestoneTrace(input, shown), ...markerTraces(input)],
+    data: [...training, ...others, validation, bound, compressed(input, colours.training), milestoneTrace(input, shown), ...markerTraces(input)],
     layout: { ...drawn, annotations: [...drawn.annotations, ...milestoneLabels(input, shown)] },
   };
 }

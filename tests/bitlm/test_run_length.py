@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from bitlm import RunLengths, batch_rle_decode, batch_rle_encode
 from bitlm.errors import BitFormatError
+from bitlm.run_length import run_length_bytes, run_length_rows
 
 ROWS = np.array([[0, 0, 0, 1, 1], [1, 0, 1, 0, 1], [1, 1, 1, 1, 1]], dtype=np.uint8)
 
@@ -79,3 +80,18 @@ def test_runs_that_were_changed_are_refused(change: dict[str, object], said: str
     runs: RunLengths = replace(batch_rle_encode(ROWS), **change)  # type: ignore[arg-type]
     with pytest.raises(BitFormatError, match=said):
         batch_rle_decode(runs)
+
+
+@given(text=st.binary(max_size=80) | st.integers(1, 200).map(lambda size: b"a" + bytes(size) + b"\xff"))
+def test_run_lengths_in_bytes_alternate_between_zeros_and_ones_and_tell_every_bit(text: bytes) -> None:
+    bits = np.unpackbits(np.frombuffer(text, dtype=np.uint8))
+    told = run_length_bytes(np.frombuffer(text, dtype=np.uint8))
+    assert np.array_equal(np.repeat(np.arange(len(told)) % 2, told), bits)
+
+
+def test_a_row_is_filled_with_as_many_run_lengths_as_it_has_room_for() -> None:
+    prose, blank = np.frombuffer(b"The quick brown fox", dtype=np.uint8), np.zeros(19, dtype=np.uint8)
+    told = run_length_rows(np.stack([prose, blank]))
+    assert told[0].tolist() == run_length_bytes(prose)[:19].tolist()
+    assert told[0, :4].tolist() == [1, 1, 1, 1]  # T is 01010100
+    assert told[1].tolist() == [255, 0] * 9 + [137]

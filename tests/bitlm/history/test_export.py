@@ -70,7 +70,12 @@ PARTS = (
 )
 """Columns with more than one tag."""
 
-NOT_MEASURED = {"depth/mean", "bits_per_byte/bound/train", "bits_per_byte/bound/validation"}
+NOT_MEASURED = {
+    "depth/mean",
+    "bits_per_byte/bound/train",
+    "bits_per_byte/bound/validation",
+    "bits_per_byte/compressed/train",
+}
 """Tags of what this run has no figure for."""
 
 
