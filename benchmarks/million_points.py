@@ -49,7 +49,7 @@ OTHER_RUNS, OTHER_STEPS = 49, 200
 
 NEWEST_STEPS = 500
 START_DEADLINE_S = 120.0
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium-headless-shell"
 FLAGS = (
     "--no-sandbox",
     "--disable-quic",

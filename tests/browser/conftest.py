@@ -1,4 +1,4 @@
-"""Real Chromium. Debian's package, because the page is tested as people on the target system see it."""
+"""Real Chromium: Debian's package, because the page is tested as people on the target system see it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from playwright.sync_api import (
 
 from tests.conftest import RunningServer, serving
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = Path("/usr/bin/chromium-headless-shell")
 FLAGS = (
     "--no-sandbox",
     "--disable-quic",
@@ -78,7 +78,9 @@ class EvaluateModule(Protocol):
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
     """Chromium with a profile on the disk: unlike one in memory it keeps what it compiled of the scripts."""
     if not CHROMIUM.exists():
-        pytest.fail(f"{CHROMIUM} is missing: install Debian's package 'chromium' (apt-get install chromium).")
+        pytest.fail(
+            f"{CHROMIUM} is missing: install Debian's package of that name (apt-get install {CHROMIUM.name})."
+        )
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             tmp_path_factory.mktemp("profile"),
