@@ -95,7 +95,7 @@ class Trainer:
                 every layer is run, and the update is the one without ACT.
             reference_probabilities: As for `causal_objective`.
             masked: What is denoised in the same step; it weighs as much as its rows are of all.
-            compressed: Frames of no text, learned from no counts and with no λ; weighed as `masked`, without it.
+            compressed: Frames of no text, learned without counts and λ; weighed as `masked`, never with it.
             soft_targets: As for `causal_objective`.
 
         Raises:

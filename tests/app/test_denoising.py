@@ -96,7 +96,7 @@ def test_a_causal_run_says_what_it_lacks_for_denoising(ready: FlaskClient) -> No
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_training_goes_on_between_the_steps(mixed: FlaskClient, *, strict: bool) -> None:
-    long = {**GAP, "max_new_bytes": 40, "steps": 256, "strict": strict, "s_floor": 0, "c_floor": 0}
+    long = {**GAP, "max_new_bytes": 40, "steps": 100, "strict": strict, "s_floor": 0, "c_floor": 0}
     assert mixed.post("/train/start", json={}).status_code == 200
     answer = mixed.post("/infer", json={**long, "stream": True})
     begun = json.loads(answer.text.splitlines()[0])["step"]
