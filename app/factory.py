@@ -83,7 +83,7 @@ def create_app(settings: Settings) -> Flask:
     )
     app = Flask("app", template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    sockets = Sockets(app)
+    sockets = Sockets(app, patience_s=settings.client_timeout_s)
     broadcaster = Broadcaster(
         manager,
         store,

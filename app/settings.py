@@ -37,6 +37,7 @@ class Settings(BaseSettings):
         corpus_roots: Folders below which a request may name texts; None for anywhere, unless others can ask.
         require_token: Whether it takes a token on a loopback address, too.
         max_body_bytes: Largest request body in bytes.
+        client_timeout_s: Longest time a client may take for a request, or not read its answer, in seconds.
         update_interval_s: Shortest time between two updates over the socket, in seconds.
         shutdown_grace_s: Longest wait for open requests and the last checkpoint when stopping, in seconds.
         checkpoint_interval_s: Longest time between two checkpoints while training, in seconds.
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     corpus_roots: tuple[Path, ...] | None = None
     require_token: bool = False
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**30)] = 16 * 2**20
+    client_timeout_s: Annotated[float, Field(ge=1, le=300, allow_inf_nan=False)] = 10
     update_interval_s: Annotated[float, Field(ge=0.25, le=60, allow_inf_nan=False)] = 0.25
     shutdown_grace_s: Annotated[int, Field(ge=1, le=3600)] = 60
     checkpoint_interval_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 120

@@ -1,14 +1,73 @@
 """The socket: the service tells, the page listens."""
 
+import socket
+from collections.abc import Callable
+from functools import partial
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import simple_websocket  # type: ignore[import-untyped] # it ships no types
+from engineio.async_drivers.threading import SimpleWebSocketWSGI  # type: ignore[import-untyped] # it has no types
 from flask import Flask, request
 from flask_socketio import SocketIO
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 UPDATE = "update"
 MOST_RECEIVED_BYTES = 4096
 """Longest message taken from a page, which has nothing to say but its heartbeat."""
+
+
+COMPRESSION = "HTTP_SEC_WEBSOCKET_EXTENSIONS"
+
+
+class WebSocket(simple_websocket.Server):  # type: ignore[misc] # its base has no types
+    """One that always says that it has ended; after too long a message the stock one may not."""
+
+    def _thread(self) -> None:
+        super()._thread()
+        self.connected = False
+        self.event.set()
+
+
+class BoundedWebSocket(SimpleWebSocketWSGI):  # type: ignore[misc] # its base has no types
+    """A websocket whose other end cannot make it grow, nor hold on to it without taking part.
+
+    The stock one unpacks a compressed message of any size, waits for ever for one who said nothing yet, and
+    once it hangs up on one who no longer answers, the thread that listens to that one stays.
+    """
+
+    def __init__(self, handler: Callable[..., Any], _: object = None, *, patience_s: float) -> None:
+        super().__init__(handler, None)
+        self._patience_s: float | None = patience_s
+
+    def __call__(self, environ: "WSGIEnvironment", _: "StartResponse") -> NoReturn:
+        """Serve the websocket of this request, uncompressed.
+
+        Raises:
+            StopIteration: It is over; gunicorn takes that for a connection that is spent.
+        """
+        self._wire: socket.socket = environ["gunicorn.socket"]
+        plain = {name: value for name, value in environ.items() if name != COMPRESSION}
+        self.ws = WebSocket(plain, max_message_size=MOST_RECEIVED_BYTES)
+        self.app(self)
+        raise StopIteration
+
+    def wait(self) -> str | bytes | None:
+        """Return the next message, or None once there are no more; the first must come soon."""
+        patience_s, self._patience_s = self._patience_s, None
+        if patience_s is not None and not self.ws.event.wait(patience_s):
+            return None
+        return super().wait()  # type: ignore[no-any-return] # the same
+
+    def close(self) -> None:
+        """Hang up, on one who does not listen too."""
+        try:
+            super().close()
+            self._wire.shutdown(socket.SHUT_RDWR)
+        except OSError:  # it is closed already
+            return
 
 
 class Sockets:
@@ -17,7 +76,8 @@ class Sockets:
     Whoever connects reads the past over REST by cursor; from then on `emit` keeps it up to date.
     """
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, *, patience_s: float) -> None:
+        """Serve sockets of `app`; who opens one has `patience_s` to take part."""
         self._socketio = SocketIO(  # type: ignore[call-arg] # its types lack two options it has
             app,
             async_mode="threading",
@@ -27,6 +87,9 @@ class Sockets:
             cors_allowed_origins=[],  # the gate has seen to the Origin, and knows the names of proxies
             max_http_buffer_size=MOST_RECEIVED_BYTES,
         )
+        engine = self._socketio.server.eio  # type: ignore[attr-defined] # its types lack it
+        bounded = partial(BoundedWebSocket, patience_s=patience_s)
+        engine._async = engine._async | {"websocket": bounded}  # noqa: SLF001 - there is no other way in
         self._listeners: set[str] = set()
         self._lock = Lock()
         self._socketio.on_event("connect", self._connected)

@@ -12,7 +12,9 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn
 
-from app.__main__ import GracefulWorker, Server, WorkerKilled, about_tokens, check_makeable
+from app.__main__ import check_makeable
+from app.logs import WorkerKilled
+from app.server import GracefulWorker, Server, about_tokens
 from app.settings import Settings
 from bitlm.session.schema import MIGRATIONS
 from tests.conftest import ROOT

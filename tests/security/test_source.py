@@ -15,6 +15,8 @@ REACHING_OUT = {
 }
 ALLOWED = {
     "app/__main__.py": {"socket"},  # asks whether its port is free
+    "app/connections.py": {"socket"},  # bounds what comes and goes on those that clients open
+    "app/web/sockets.py": {"socket"},  # hangs up on them
     "app/service/own_process.py": {"subprocess"},  # starts python -m bitlm, without a shell
     "app/service/webhook.py": {"http.client", "urllib.request"},  # posts to the operator's own address
 }
