@@ -9,6 +9,7 @@ Source: Fielding, Nottingham and Reschke, "HTTP/1.1", RFC 9112, 2022, sections 6
 
 import errno
 import json
+import secrets
 import select
 import socket
 import time
@@ -60,6 +61,7 @@ class RefusedError(Exception):
     def __init__(self, status: HTTPStatus, detail: str, **headers: str) -> None:
         self.status = status
         self.headers = headers
+        self.request_id = secrets.token_hex(8)
         super().__init__(detail)
 
     def answer(self) -> bytes:
@@ -69,12 +71,14 @@ class RefusedError(Exception):
             "title": self.status.phrase,
             "status": self.status,
             "detail": str(self),
+            "request_id": self.request_id,
         }
         body = json.dumps(told).encode()
         headers = {
             "Content-Type": "application/problem+json",
             "Content-Length": str(len(body)),
             "Connection": "close",
+            "X-Request-Id": self.request_id,
             **{name.replace("_", "-"): value for name, value in self.headers.items()},
         }
         lines = (f"HTTP/1.1 {self.status.value} {self.status.phrase}", *map(": ".join, headers.items()))
@@ -292,7 +296,9 @@ class PatientWorker(ThreadWorker):
         super().enqueue_req(conn)
 
     def _refuse(self, conn: TConn, refusal: RefusedError) -> None:
-        self._log.info("request_refused", status=refusal.status, reason=str(refusal))
+        self._log.info(
+            "request_refused", status=refusal.status, reason=str(refusal), request_id=refusal.request_id
+        )
         self._stop_awaiting(conn)
         _patient(conn).say(refusal.answer())
         self._let_go(conn)

@@ -24,6 +24,7 @@ from app.web.pages import Pages, harden
 from app.web.problems import handle_errors
 from app.web.reference import ReferenceRoutes
 from app.web.replays import ReplayRoutes
+from app.web.request_ids import RequestIds
 from app.web.routes import Route, add_routes, log_requests, scopes_of
 from app.web.runs import RunRoutes
 from app.web.sockets import Sockets
@@ -75,12 +76,7 @@ def create_app(settings: Settings) -> Flask:
     """
     lock, invitation = _lock(settings) if settings.needs_token else (None, None)
     store = RunStore(settings.data_dir)
-    manager = ModelManager(
-        store,
-        torch_threads=settings.computing_threads,
-        policy=CheckpointPolicy(settings.checkpoint_interval_s, settings.checkpoints_kept),
-        disk_limits=DiskLimits(settings.disk_warn_bytes, settings.disk_pause_bytes),
-    )
+    manager = _manager(settings, store)
     app = Flask("app", template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     sockets = Sockets(app, patience_s=settings.client_timeout_s)
@@ -114,19 +110,30 @@ def create_app(settings: Settings) -> Flask:
     app.after_request(compress)
     app.after_request(harden)
     handle_errors(app)
-    app.wsgi_app = Gate(  # type: ignore[method-assign] # Flask's own way to add middleware
+    gate = Gate(
         app.wsgi_app,
         settings,
         scope_of=scopes_of(app, routes),
         lock=lock,
         locked_page=(ROOT / "templates" / "locked.html").read_text(),
     )
+    app.wsgi_app = RequestIds(gate)  # type: ignore[method-assign] # Flask's own way to add middleware
     app.extensions[EXTENSION] = Service(manager, store, broadcaster, sockets, webhook, routes, invitation)
     broadcaster.start()
     if webhook is not None:
         webhook.start()
     manager.start()
     return app
+
+
+def _manager(settings: Settings, store: RunStore) -> ModelManager:
+    return ModelManager(
+        store,
+        torch_threads=settings.computing_threads,
+        policy=CheckpointPolicy(settings.checkpoint_interval_s, settings.checkpoints_kept),
+        disk_limits=DiskLimits(settings.disk_warn_bytes, settings.disk_pause_bytes),
+        max_waiting=settings.max_waiting,
+    )
 
 
 def _lock(settings: Settings) -> tuple[Lock, str | None]:

@@ -17,7 +17,7 @@ SETTINGS_FILE = Path(__file__).parents[1] / "config" / "app.toml"
 LOCALHOST = "localhost"
 TOKENS_FILE = "tokens.json"
 HTTP_RESERVE = 4
-"""HTTP threads that sockets must leave free, so that a page can load however many are watching."""
+"""Threads that sockets and the model must leave free, so that a page can load however many use them."""
 
 WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+", examples=["https://example.org/hook"])]
 HostAndPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$", examples=["localhost:8080"])]
@@ -32,6 +32,8 @@ class Settings(BaseSettings):
         data_dir: Folder of runs, metrics and checkpoints; made when missing.
         threads: Threads that serve HTTP; each open page keeps one for its socket.
         max_sockets: Pages that may watch at once.
+        max_waiting: Requests that may wait for the model at once.
+        requests_per_s: Requests a second that one address may make in the long run.
         torch_threads: Threads that torch computes with; None for one fewer than there are cores.
         allowed_hosts: Further `name:port` pairs the service may be called by, for forwarded ports.
         corpus_roots: Folders below which a request may name texts; None for anywhere, unless others can ask.
@@ -55,8 +57,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 5000
     data_dir: Path = Path(".bitlm")
-    threads: Annotated[int, Field(ge=1, le=256)] = 16
+    threads: Annotated[int, Field(ge=1, le=256)] = 48
     max_sockets: Annotated[int, Field(ge=1, le=250)] = 8
+    max_waiting: Annotated[int, Field(ge=1, le=250)] = 32
+    requests_per_s: Annotated[float, Field(ge=50, le=1_000_000, allow_inf_nan=False)] = 200
     torch_threads: Annotated[int, Field(ge=1, le=256)] | None = None
     allowed_hosts: tuple[HostAndPort, ...] = ()
     corpus_roots: tuple[Path, ...] | None = None
@@ -93,12 +97,13 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _sockets_leave_threads(self) -> Self:
-        if self.threads < self.max_sockets + HTTP_RESERVE:
+    def _threads_are_left(self) -> Self:
+        needed = self.max_sockets + self.max_waiting + HTTP_RESERVE
+        if self.threads < needed:
             raise ValueError(
-                f"BITLM_THREADS={self.threads} is too few for BITLM_MAX_SOCKETS={self.max_sockets}: "
-                f"every socket keeps one, and {HTTP_RESERVE} must stay free; "
-                f"use BITLM_THREADS={self.max_sockets + HTTP_RESERVE} or more"
+                f"BITLM_THREADS={self.threads} is too few for BITLM_MAX_SOCKETS={self.max_sockets} and "
+                f"BITLM_MAX_WAITING={self.max_waiting}: each of these keeps one, and {HTTP_RESERVE} must "
+                f"stay free; use BITLM_THREADS={needed} or more"
             )
         return self
 

@@ -6,6 +6,7 @@ BitLMError
 ├── FileCodingError        a file cannot be coded, or not be given back
 ├── KeyReusedError         an idempotency key came with another request before
 ├── NotReadyError          no requests can be taken now
+├── BusyError              too many requests wait already
 └── ServiceStoppingError   the service is shutting down
 """
 
@@ -39,6 +40,13 @@ class KeyReusedError(BitLMError):
 
 class NotReadyError(BitLMError):
     """The service is there, but cannot do its work now."""
+
+
+class BusyError(BitLMError):
+    """Too many wait already."""
+
+    def __init__(self, waiting: int, what: str) -> None:
+        super().__init__(f"{waiting} {what} already; try again in a moment.")
 
 
 class ServiceStoppingError(BitLMError):

@@ -1,13 +1,14 @@
 """The live model as others see it: ask and be answered; look at its status and never wait."""
 
 from collections.abc import Callable
+from threading import BoundedSemaphore
 from typing import TypeVar
 
 from app.service.answers import Status
 from app.service.calibration import CalibrationAnswer, Calibrator
 from app.service.coding import Coder, Coding
 from app.service.disk import DEFAULT_LIMITS, DiskGuard, DiskLimits, DiskReport
-from app.service.errors import NoRunError, NotReadyError, StateConflictError
+from app.service.errors import BusyError, NoRunError, NotReadyError, StateConflictError
 from app.service.estimate import Estimator, RunEstimate
 from app.service.replays import ReplayReport, Replays
 from app.service.requests import ReadText, Request, SaveCheckpoint
@@ -21,6 +22,9 @@ from bitlm.training import TrainingConfig
 
 Answer = TypeVar("Answer")
 
+MOST_WAITING = 32
+"""Requests that wait for the model at once."""
+
 
 class ModelManager:
     """One live model for many askers. `start` it once, `close` it once."""
@@ -32,7 +36,9 @@ class ModelManager:
         torch_threads: int,
         policy: CheckpointPolicy = DEFAULT_POLICY,
         disk_limits: DiskLimits = DEFAULT_LIMITS,
+        max_waiting: int = MOST_WAITING,
     ) -> None:
+        self._max_waiting, self._places = max_waiting, BoundedSemaphore(max_waiting)
         self._store = store
         self._guard = DiskGuard(store.data_dir, disk_limits)
         self._observers: list[Callable[[], None]] = []
@@ -90,6 +96,7 @@ class ModelManager:
         Raises:
             BitLMError: Whatever was wrong with it.
             NotReadyError: A run is being computed up to where it was, which can take minutes.
+            BusyError: Too many wait for it already.
             ServiceStoppingError: The service is shutting down.
         """
         resuming = self.status().resuming
@@ -98,7 +105,12 @@ class ModelManager:
                 f"the run is being computed up to where it was: step {resuming.step} of {resuming.until}; "
                 "repeat the request when /readyz answers 200."
             )
-        answer: Answer = self._worker.submit(request, source).result()
+        if not self._places.acquire(blocking=False):
+            raise BusyError(self._max_waiting, "requests wait for the model")
+        try:
+            answer: Answer = self._worker.submit(request, source).result()
+        finally:
+            self._places.release()
         return answer
 
     def calibrate(self, false_reject_rate: float, source: Source) -> CalibrationAnswer:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from app.service.answers import CharacterSurprise
-from app.service.errors import StateConflictError
+from app.service.errors import BusyError, StateConflictError
 from app.service.inference import Inference
 from app.service.live import Live
 from app.service.requests import InferStream
@@ -18,6 +18,9 @@ from bitlm.session.events import Source
 
 SLICE_S = 0.04
 """How long one text is generated before it is told, and the others and training have their turn."""
+
+MOST_STREAMS = 8
+"""Texts under way at once: each has weights of its own, and a thread that tells it."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,11 @@ class Streams:
         """Draw the first of a text, so that what is wrong with the request is said at once.
 
         Raises:
+            BusyError: Too many texts are under way.
             BitLMError: Whatever is wrong with it.
         """
+        if len(self._open) >= MOST_STREAMS:
+            raise BusyError(MOST_STREAMS, "texts are being told")
         session = self._live.require()
         inference = Inference(session, request.infer, source, _copy(session.model))
         text = _Open(inference, inference.lines(), TextStream())

@@ -19,6 +19,8 @@ from app.settings import TOKENS_FILE, Settings
 from app.web.access import Scope
 from app.web.gate_answers import GateAnswer, locked, problem, see_other
 from app.web.lock import Caller, Lock, page_without_token
+from app.web.problems import SOON_S
+from app.web.rate import Rate
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -56,6 +58,7 @@ class Gate:
         self._origins = settings.origins
         self._max_body_bytes = settings.max_body_bytes
         self._max_sockets = settings.max_sockets
+        self._rate = Rate(settings.requests_per_s)
         self._sockets = BoundedSemaphore(settings.max_sockets)
         self._scope_of = scope_of
         self._lock = lock
@@ -63,7 +66,7 @@ class Gate:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer, or let the request through."""
-        answer = self._of_another(environ)
+        answer = self._rate_refusal(environ) or self._of_another(environ)
         if answer is None and self._lock is not None:
             answer = self._unlock(environ, self._lock)
         if answer is None and environ["REQUEST_METHOD"] not in SAFE_METHODS:
@@ -74,11 +77,22 @@ class Gate:
             return self._inner(environ, start_response)
         if not self._sockets.acquire(blocking=False):
             detail = f"{self._max_sockets} pages watch already; close one, or raise max_sockets and threads."
-            return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail).send(start_response)
+            again = ("Retry-After", str(SOON_S))
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, again).send(start_response)
         try:
             return self._inner(environ, start_response)
         finally:
             self._sockets.release()
+
+    def _rate_refusal(self, environ: "WSGIEnvironment") -> GateAnswer | None:
+        wait_s = self._rate.wait_s(environ.get("REMOTE_ADDR", ""))
+        if not wait_s:
+            return None
+        seconds = math.ceil(wait_s)
+        detail = (
+            f"too many requests come from your address; try again in {seconds} s, or raise requests_per_s."
+        )
+        return problem(HTTPStatus.TOO_MANY_REQUESTS, detail, ("Retry-After", str(seconds)))
 
     def _of_another(self, environ: "WSGIEnvironment") -> GateAnswer | None:
         """Refuse what is meant for another service, or asked by another's page."""

@@ -50,9 +50,12 @@ WITH_QUERY = (HTTPStatus.UNPROCESSABLE_ENTITY,)
 
 PROBLEMS = sorted({*ALWAYS, *WITH_BODY, HTTPStatus.UNAUTHORIZED, *(status for _, status, _ in TABLE)})
 
+RETRY_AFTER = ("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1})
+
 HEADERS: dict[HTTPStatus, tuple[str, str, dict[str, Any]]] = {
     HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "The scheme to come with.", {"const": "Bearer"}),
-    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "Seconds to wait.", {"type": "integer", "minimum": 1}),
+    HTTPStatus.TOO_MANY_REQUESTS: RETRY_AFTER,
+    HTTPStatus.SERVICE_UNAVAILABLE: RETRY_AFTER,
 }
 """Headers of some problems."""
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from app.service import NoRunError, ServiceStoppingError, StateConflictError
 from app.service.answers import GateReport
-from app.service.errors import KeyReusedError, NotReadyError
+from app.service.errors import BusyError, KeyReusedError, NotReadyError
+from app.web.request_ids import request_id
 from bitlm.complaints import did_you_mean, fix_of
 from bitlm.errors import (
     BitFormatError,
@@ -35,6 +36,9 @@ from bitlm.errors import (
 )
 
 CONTENT_TYPE = "application/problem+json"
+
+SOON_S = 1
+"""When to ask again whoever cannot answer now, in seconds."""
 
 SHOWN_CHARACTERS = 100
 """Longest value an error repeats."""
@@ -60,7 +64,11 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error as everyone sees it; never a stack trace."""
+    """An error as everyone sees it; never a stack trace.
+
+    Attributes:
+        request_id: What the log calls the request.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,6 +78,7 @@ class Problem(BaseModel):
     detail: str
     errors: tuple[FieldError, ...] | None = None
     gate: GateReport | None = None
+    request_id: str | None = Field(default_factory=request_id)
 
 
 class MalformedJSONError(Exception):
@@ -114,6 +123,7 @@ TABLE: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (HaltedError, HTTPStatus.CONFLICT, "The run has stopped itself"),
     (JournalError, HTTPStatus.CONFLICT, "The journal does not allow it"),
     (StorageFullError, HTTPStatus.INSUFFICIENT_STORAGE, "The disk is full"),
+    (BusyError, HTTPStatus.SERVICE_UNAVAILABLE, "Busy"),
     (NotReadyError, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready"),
     (CheckpointError, HTTPStatus.CONFLICT, "The checkpoint cannot be used"),
     (MissingReferenceError, HTTPStatus.CONFLICT, "The model has no reference"),
@@ -140,9 +150,12 @@ def problem_of(error: Exception) -> Problem:
 
 def respond(problem: Problem) -> Response:
     """Return the problem as an HTTP response."""
-    return Response(
+    response = Response(
         problem.model_dump_json(exclude_none=True) + "\n", problem.status, content_type=CONTENT_TYPE
     )
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(SOON_S)
+    return response
 
 
 def handle_errors(app: Flask) -> None:

@@ -1,6 +1,7 @@
 """Clients that are slow, stuck or hostile, on raw sockets against the real server."""
 
 import base64
+import json
 import os
 import select
 import socket
@@ -9,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tests.conftest import RunningServer, WaitUntil
 
 THREADS = 12
+PLACES = 4
 TIMEOUT_S = 2
 PATIENCE_S = 10.0
 """Within which a legitimate request must be answered."""
@@ -40,7 +42,12 @@ UPGRADE = (
 def strict(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[RunningServer]":
     """One server with few threads and little patience, for all tests here."""
     with serving(tmp_path_factory.mktemp("server")) as serve:
-        yield serve(BITLM_THREADS=str(THREADS), BITLM_CLIENT_TIMEOUT_S=str(TIMEOUT_S))
+        yield serve(
+            BITLM_THREADS=str(THREADS),
+            BITLM_MAX_SOCKETS=str(PLACES),
+            BITLM_MAX_WAITING=str(PLACES),
+            BITLM_CLIENT_TIMEOUT_S=str(TIMEOUT_S),
+        )
 
 
 @pytest.fixture
@@ -114,7 +121,7 @@ def test_readers_that_do_not_read_give_their_threads_back(strict: "RunningServer
 def test_websockets_that_never_take_part_give_their_places_back(
     strict: "RunningServer", opened: ExitStack, wait_until: "WaitUntil"
 ) -> None:
-    idle = [_websocket(strict, opened) for _ in range(8)]
+    idle = [_websocket(strict, opened) for _ in range(PLACES)]
     assert_answers(strict, opened)
     for connection in idle:
         read_to_end(connection)
@@ -192,6 +199,34 @@ def test_one_who_stops_reading_a_websocket_is_let_go() -> None:
     theirs.close()
 
 
+def test_more_than_can_wait_for_the_model_are_told_to_come_again_and_the_others_are_answered(
+    strict: "RunningServer", opened: ExitStack, tiny_run: dict[str, Any]
+) -> None:
+    strict.ask("POST", "/init", tiny_run)
+    asked = [_ask(strict, opened, {"max_new_bytes": 256}) for _ in range(2 * PLACES)]
+    assert_answers(strict, opened)
+    answers = [read_to_end(connection) for connection in asked]
+    busy = [answer for answer in answers if answer.startswith(b"HTTP/1.1 503")]
+    assert all(
+        b"Retry-After: 1\r\n" in answer and b"requests wait for the model already" in answer
+        for answer in busy
+    )
+    assert 0 < len(busy) <= PLACES
+    assert sum(answer.startswith(b"HTTP/1.1 200") for answer in answers) == len(asked) - len(busy)
+
+    told = [_ask(strict, opened, {"max_new_bytes": 4096, "stream": True}).recv(12) for _ in range(9)]
+    assert told == [b"HTTP/1.1 200"] * 8 + [b"HTTP/1.1 503"]
+
+
+def _ask(server: "RunningServer", opened: ExitStack, wanted: dict[str, Any]) -> socket.socket:
+    """Ask for a text and do not wait for it."""
+    body = json.dumps(wanted).encode()
+    made = connect(server, opened)
+    more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+    made.sendall(head(server, "POST", "/infer", more) + body)
+    return made
+
+
 def test_requests_in_pieces_and_behind_one_another_are_answered_in_order(
     strict: "RunningServer", opened: ExitStack
 ) -> None:
@@ -216,10 +251,10 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(
     more = (
         "Content-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n"
     )
-    connection.sendall(head(strict, "POST", "/train/pause", more))
+    connection.sendall(head(strict, "POST", "/none", more))
     assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
     connection.sendall(b"{}")
-    assert b"HTTP/1.1 409" in read_to_end(connection)
+    assert b"HTTP/1.1 404" in read_to_end(connection)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,17 @@
 """Who is let in: names, origins, media types and sizes."""
 
+import re
+from typing import Any
+
 import pytest
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
+from app.settings import Settings
+from app.web.access import Scope
+from app.web.gate import Gate
 from app.web.problems import CONTENT_TYPE
+from app.web.rate import MOST_KNOWN, Rate
 
 OURS = "127.0.0.1:5000"
 
@@ -85,3 +92,52 @@ def test_a_body_above_the_limit_is_too_large(client: FlaskClient) -> None:
 def test_json_may_name_its_character_set(client: FlaskClient) -> None:
     answer = client.post("/infer", data=b"{}", content_type="application/json; charset=utf-8")
     assert answer.status_code == 409
+
+
+def test_a_client_may_make_so_many_requests_a_second_and_another_is_not_held_up_by_it() -> None:
+    def inner(_: object, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return []
+
+    settings = Settings(requests_per_s=50)
+    gate = Gate(inner, settings, scope_of=lambda _: Scope.READ, lock=None, locked_page="")
+    statuses = [_status_for(gate, "10.0.0.1") for _ in range(500)]
+    assert statuses == ["200 OK"] * 500
+    assert "429 Too Many Requests" in [_status_for(gate, "10.0.0.1") for _ in range(500)]
+    assert _status_for(gate, "10.0.0.2") == "200 OK"
+
+
+def _status_for(gate: Gate, address: str) -> str:
+    builder = EnvironBuilder("/status", headers=[("Host", OURS)], environ_overrides={"REMOTE_ADDR": address})
+    return run_wsgi_app(gate, builder.get_environ())[1]
+
+
+def test_a_bucket_fills_up_again_and_addresses_with_full_ones_are_forgotten() -> None:
+    now = [0.0]
+    rate = Rate(50, clock=lambda: now[0])
+    assert [rate.wait_s("a") for _ in range(500)] == [0.0] * 500
+    assert rate.wait_s("a") == pytest.approx(0.02)
+    now[0] = 0.02
+    assert [rate.wait_s("a") > 0 for _ in range(2)] == [False, True]
+    for number in range(MOST_KNOWN):
+        rate.wait_s(str(number))
+    now[0] = 10.0
+    rate.wait_s("b")
+    rate.wait_s("c")
+    assert rate.wait_s("a") == 0.0
+    assert len(rate._fullness) < 5
+
+
+def test_an_answer_has_the_name_of_its_request_whoever_gives_it(client: FlaskClient) -> None:
+    named = {"X-Request-Id": "mine-1"}
+    answers = [client.get(path, headers=named) for path in ("/status", "/none")]
+    answers.append(client.get("/status", headers={**named, "Host": "evil.example"}))
+    assert [answer.headers["X-Request-Id"] for answer in answers] == ["mine-1"] * 3
+    assert [answer.get_json().get("request_id") for answer in answers] == [None, "mine-1", "mine-1"]
+
+
+@pytest.mark.parametrize("asked", ["", "two words", "x" * 65, "<b>"])
+def test_a_request_that_is_called_strangely_gets_another_name(client: FlaskClient, asked: str) -> None:
+    names = [client.get("/status", headers={"X-Request-Id": asked}).headers["X-Request-Id"] for _ in range(2)]
+    assert all(re.fullmatch("[0-9a-f]{16}", name) for name in names)
+    assert len(set(names)) == 2

@@ -71,12 +71,13 @@ def test_an_ipv6_address_is_bracketed_where_a_port_follows() -> None:
     assert Settings(host="::1", port=6003).url == "http://[::1]:6003"
 
 
-def test_sockets_may_not_take_every_thread() -> None:
+def test_sockets_and_the_model_may_not_take_every_thread() -> None:
     with pytest.raises(
         ValidationError,
-        match=r"BITLM_THREADS=16 is too few for BITLM_MAX_SOCKETS=16.* use BITLM_THREADS=20 or more",
+        match=r"BITLM_THREADS=16 is too few for BITLM_MAX_SOCKETS=16 and BITLM_MAX_WAITING=2: "
+        r".* use BITLM_THREADS=22 or more",
     ):
-        Settings(threads=16, max_sockets=16)
+        Settings(threads=16, max_sockets=16, max_waiting=2)
 
 
 def test_a_setting_that_does_not_exist_is_refused() -> None:
