@@ -271,6 +271,8 @@ class Desk:
     def _apply(self, request: Apply, source: Source) -> TelemetrySettings:
         command = request.command
         session = self._live.require()
+        if request.check is not None:
+            request.check()
         if isinstance(command, Anneal):
             _refuse_second_fall(self._live.require_steppable())
         if not _changes_nothing(command, session):

@@ -1,5 +1,6 @@
 """What can be asked of the thread that owns the model; each request names the type of its answer."""
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
@@ -219,9 +220,14 @@ class ReadText(Request[LiveText]):
 
 @dataclass(frozen=True)
 class Apply(Request[TelemetrySettings]):
-    """Apply a command to the run from its next step on."""
+    """Apply a command to the run from its next step on.
+
+    Attributes:
+        check: Called right before, when nothing else can change any more; refuses by raising.
+    """
 
     command: Command
+    check: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,13 @@ IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
 }
 
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag of what was read; where it is no longer in force, nothing is changed.",
+    "schema": {"type": "string"},
+}
+
 SETTINGS_OF: dict[type, tuple[type, ...]] = {
     InitRequest: (ModelConfig, TrainingConfig),
     TelemetryRequest: (TelemetrySettings,),
@@ -204,14 +211,22 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
         }
     operation: dict[str, Any] = {
         **_told(_prose(route.handler)),
-        "parameters": [*_query_parameters(route.query), *([IDEMPOTENCY_KEY] if route.takes_key else [])],
+        "parameters": [
+            *_query_parameters(route.query),
+            *([IDEMPOTENCY_KEY] if route.takes_key else []),
+            *([IF_MATCH] if route.has_version and route.body else []),
+        ],
     }
     if route.body is not None:
         is_needed = any(field.is_required() for field in route.body.model_fields.values())
         body = {JSON: {"schema": schemas.taken(route.body)}}
         operation["requestBody"] = {"required": is_needed, "content": body}
     taken = (*(WITH_BODY if route.body else ()), *(WITH_QUERY if route.query else ()))
-    success = {"description": route.status.phrase, "content": content}
+    success: dict[str, Any] = {"description": route.status.phrase, "content": content}
+    if route.has_version:
+        success["headers"] = {
+            "ETag": {"description": "Names what is in force.", "schema": {"type": "string"}}
+        }
     return operation | {
         "responses": {str(route.status.value): success, **_problems(route.scope, *taken, *route.errors)}
     }

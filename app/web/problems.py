@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from app.service import NoRunError, ServiceStoppingError, StateConflictError
 from app.service.answers import GateReport
-from app.service.errors import BusyError, KeyReusedError, NotReadyError
+from app.service.errors import BusyError, ChangedMeanwhileError, KeyReusedError, NotReadyError
 from app.web.request_ids import request_id
 from bitlm.complaints import did_you_mean, fix_of
 from bitlm.errors import (
@@ -109,6 +109,7 @@ class InvalidRequestError(Exception):
 TABLE: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (MalformedJSONError, HTTPStatus.BAD_REQUEST, "Malformed JSON"),
     (MalformedHeaderError, HTTPStatus.BAD_REQUEST, "Malformed header"),
+    (ChangedMeanwhileError, HTTPStatus.PRECONDITION_FAILED, "Changed meanwhile"),
     (KeyReusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "The idempotency key was used before"),
     (InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed"),
     (SafetyGateError, HTTPStatus.UNPROCESSABLE_ENTITY, "The safety gate refused the sample"),

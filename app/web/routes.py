@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 import structlog
 from flask import Flask, Response, g, request
 from pydantic import BaseModel, ValidationError
+from werkzeug.datastructures import ETags
 from werkzeug.exceptions import HTTPException
 
+from app.service.errors import ChangedMeanwhileError
 from app.service.requests import IdempotencyKey
 from app.web.access import Scope
 from app.web.problems import (
@@ -72,6 +74,8 @@ class Route:
             `Lines`.
         response: What is answered at once; None where all answers come line by line.
         lines: What may be answered line by line.
+        has_version: Whether the answer has an ETag, and a handler with a body takes `match`: the ETags one of
+            which must be that of what is to be changed, or none.
         takes_key: Whether the handler takes an Idempotency-Key, or None where none came.
         status: Of the answer when all goes well.
         errors: Statuses of the problems it may answer, beside those of every route.
@@ -85,6 +89,7 @@ class Route:
     body: type[Body] | None = None
     query: type[Query] | None = None
     lines: tuple[type[BaseModel], ...] = ()
+    has_version: bool = False
     takes_key: bool = False
     status: HTTPStatus = HTTPStatus.OK
     errors: tuple[HTTPStatus, ...] = ()
@@ -217,7 +222,10 @@ def _view(route: Route) -> Callable[..., Response]:
             return _line_by_line(answer, route.lines)
         assert route.response is not None, f"{route.name} promises lines"
         assert isinstance(answer, route.response), f"{route.name} promises {route.response.__name__}"
-        return Response(answer.model_dump_json() + "\n", route.status, content_type="application/json")
+        response = Response(answer.model_dump_json() + "\n", route.status, content_type="application/json")
+        if route.has_version:
+            response.set_etag(_version(answer))
+        return response
 
     return view
 
@@ -244,11 +252,29 @@ def _parsed(route: Route) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     if route.body is not None:
         arguments["body"] = _parsed_body(route.body)
+        if route.has_version:
+            arguments["match"] = request.if_match
     if route.query is not None:
         arguments["query"] = parsed_query(route.query)
     if route.takes_key:
         arguments["key"] = _idempotency_key()
     return arguments
+
+
+def require_match(match: ETags, read: Callable[[], BaseModel]) -> None:
+    """Hold what is in force now against the If-Match that a request came with, if it did.
+
+    Source: Fielding, Nottingham and Reschke, "HTTP Semantics", RFC 9110, 2022, section 13.1.1.
+
+    Raises:
+        ChangedMeanwhileError: It is another.
+    """
+    if match and not match.contains(_version(read())):
+        raise ChangedMeanwhileError
+
+
+def _version(answer: BaseModel) -> str:
+    return sha256(answer.model_dump_json().encode()).hexdigest()[:32]
 
 
 def _idempotency_key() -> IdempotencyKey | None:

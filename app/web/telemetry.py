@@ -1,13 +1,18 @@
 """The λ, the floors, what alerts lead to and what is drawn along training; and floors that fit the text."""
 
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
+
+from pydantic import BaseModel
+from werkzeug.datastructures import ETags
 
 from app.service import CalibrationAnswer, ModelManager
 from app.service.requests import Apply
 from app.web.access import Scope
 from app.web.queries import CalibrationQuery
-from app.web.routes import Route, asked_by
-from app.web.schemas import AlertSettings, SampleSettings, TelemetryRequest
+from app.web.routes import Route, asked_by, require_match
+from app.web.schemas import AlertSettings, Body, SampleSettings, TelemetryRequest
 from bitlm.session import ScheduleSamples, SetAlertAction, SetTelemetry, TelemetrySettings
 
 
@@ -20,36 +25,30 @@ class TelemetryRoutes:
     def table(self) -> list[Route]:
         """Return these routes."""
         path, alerts, samples = "/config/telemetry", "/config/alerts", "/config/samples"
-        conflict = (HTTPStatus.CONFLICT,)
-        read, tune = Scope.READ, Scope.TUNE
         return [
-            Route("GET", path, read, self.read, TelemetrySettings),
-            Route("POST", path, tune, self.change, TelemetrySettings, body=TelemetryRequest, errors=conflict),
+            *_settings(path, self.read, self.change, TelemetrySettings, TelemetryRequest),
             Route(
                 "GET",
                 "/calibration",
-                read,
+                Scope.READ,
                 self.calibrate,
                 CalibrationAnswer,
                 query=CalibrationQuery,
-                errors=(*conflict, HTTPStatus.SERVICE_UNAVAILABLE),
+                errors=(HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
             ),
-            Route("GET", alerts, read, self.read_alerts, AlertSettings),
-            Route(
-                "POST", alerts, tune, self.change_alerts, AlertSettings, body=AlertSettings, errors=conflict
-            ),
-            Route("GET", samples, read, self.read_samples, SampleSettings),
-            Route("POST", samples, tune, self.schedule, SampleSettings, body=SampleSettings, errors=conflict),
+            *_settings(alerts, self.read_alerts, self.change_alerts, AlertSettings, AlertSettings),
+            *_settings(samples, self.read_samples, self.schedule, SampleSettings, SampleSettings),
         ]
 
     def read(self) -> TelemetrySettings:
         """Return the settings in force."""
         return self._manager.status().telemetry
 
-    def change(self, body: TelemetryRequest) -> TelemetrySettings:
+    def change(self, body: TelemetryRequest, match: ETags) -> TelemetrySettings:
         """Change some settings from the next step on and return them all."""
         command = SetTelemetry(**body.model_dump(exclude_none=True))
-        return self._manager.ask(Apply(command), asked_by())
+        check = partial(require_match, match, self.read)
+        return self._manager.ask(Apply(command, check), asked_by())
 
     def calibrate(self, query: CalibrationQuery) -> CalibrationAnswer:
         """Return floors that fit the live run's held-out text; changes nothing."""
@@ -59,16 +58,33 @@ class TelemetryRoutes:
         """Return what an alert leads to."""
         return AlertSettings(action=self._manager.status().alert_action)
 
-    def change_alerts(self, body: AlertSettings) -> AlertSettings:
+    def change_alerts(self, body: AlertSettings, match: ETags) -> AlertSettings:
         """Change what every alert leads to from now on."""
-        self._manager.ask(Apply(SetAlertAction(action=body.action)), asked_by())
+        check = partial(require_match, match, self.read_alerts)
+        self._manager.ask(Apply(SetAlertAction(action=body.action), check), asked_by())
         return self.read_alerts()
 
     def read_samples(self) -> SampleSettings:
         """Return what is drawn along training."""
         return SampleSettings(schedule=self._manager.status().sample_schedule)
 
-    def schedule(self, body: SampleSettings) -> SampleSettings:
+    def schedule(self, body: SampleSettings, match: ETags) -> SampleSettings:
         """Change what is drawn along training from the next step on."""
-        self._manager.ask(Apply(ScheduleSamples(schedule=body.schedule)), asked_by())
+        check = partial(require_match, match, self.read_samples)
+        self._manager.ask(Apply(ScheduleSamples(schedule=body.schedule), check), asked_by())
         return self.read_samples()
+
+
+def _settings(
+    path: str,
+    read: Callable[[], BaseModel],
+    change: Callable[..., BaseModel],
+    answer: type[BaseModel],
+    body: type[Body],
+) -> tuple[Route, Route]:
+    """Return the two routes of settings that two people may change at once."""
+    errors = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
+    return (
+        Route("GET", path, Scope.READ, read, answer, has_version=True),
+        Route("POST", path, Scope.TUNE, change, answer, body=body, has_version=True, errors=errors),
+    )

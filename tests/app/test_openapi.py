@@ -110,7 +110,7 @@ def test_it_is_sound(document: dict[str, Any]) -> None:
     assert [name for name in components if "__" in name or not re.fullmatch(r"[\w.-]+", name)] == []
 
 
-def test_each_route_says_its_scope_its_success_its_problems_and_whether_it_takes_a_key(
+def test_each_route_says_its_scope_its_success_its_problems_and_which_headers_it_takes(
     app: Flask, document: dict[str, Any]
 ) -> None:
     routes: tuple[Route, ...] = app.extensions["bitlm"].routes
@@ -123,13 +123,14 @@ def test_each_route_says_its_scope_its_success_its_problems_and_whether_it_takes
         assert {str(status.value) for status in route.errors} <= operation["responses"].keys()
         assert ("401" in operation["responses"]) == bool(route.scope)
         assert ("415" in operation["responses"]) == ("requestBody" in operation) == (route.body is not None)
-    keyed = {
-        path
+    headers = {
+        (path, parameter["name"])
         for (_, path), one in told.items()
         for parameter in one["parameters"]
         if parameter["in"] == "header"
     }
-    assert keyed == {"/init", "/train-step"}
+    keyed = {(path, "Idempotency-Key") for path in ("/init", "/train-step")}
+    assert headers == keyed | {(f"/config/{name}", "If-Match") for name in ("telemetry", "alerts", "samples")}
     streams = {path for (_, path), one in told.items() if "application/x-ndjson" in str(one["responses"])}
     assert streams == {"/infer", "/compress", "/decompress"}
 
