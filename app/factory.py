@@ -97,7 +97,7 @@ def create_app(settings: Settings) -> Flask:
         BranchRoutes(manager),
         CheckpointRoutes(manager, store),
         CodingRoutes(manager),
-        HealthRoutes(manager),
+        HealthRoutes(manager, store),
     )
     reference = ReferenceRoutes(concepts, settings)
     routes = tuple(route for concept in (*concepts, reference) for route in concept.table())

@@ -6,6 +6,7 @@ BitLMError
 ├── FileCodingError        a file cannot be coded, or not be given back
 ├── ChangedMeanwhileError  what was to be changed is no longer what the asker saw
 ├── KeyReusedError         an idempotency key came with another request before
+├── MemoryShortError       a model does not fit into the memory that is free
 ├── NotReadyError          no requests can be taken now
 ├── BusyError              too many requests wait already
 └── ServiceStoppingError   the service is shutting down
@@ -45,6 +46,16 @@ class KeyReusedError(BitLMError):
         super().__init__(
             f"the Idempotency-Key {key!r} came with a different request before; "
             "choose a new key for a new request."
+        )
+
+
+class MemoryShortError(BitLMError):
+    """A model does not fit into the memory that is free."""
+
+    def __init__(self, needed_bytes: int, free_bytes: int) -> None:
+        super().__init__(
+            f"training this model takes {needed_bytes:,} bytes of memory or more; {free_bytes:,} are free: "
+            "choose a smaller size, fewer or narrower layers, or end other programs."
         )
 
 

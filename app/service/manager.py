@@ -86,6 +86,11 @@ class ModelManager:
         """Whether requests are being answered."""
         return self._worker.is_alive
 
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the model's thread gave a sign of life."""
+        return self._worker.silent_s
+
     def disk(self) -> DiskReport:
         """Return the room there is on the disk now."""
         return self._guard.look()

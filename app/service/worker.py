@@ -2,6 +2,7 @@
 
 import queue
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Event as Flag
@@ -22,6 +23,9 @@ from app.service.streaming import Streams
 from bitlm.errors import BitLMError
 from bitlm.session import CheckpointPolicy, RunStore
 from bitlm.session.events import Source
+
+PULSE_S = 5.0
+"""How long the thread waits for requests before it shows that it lives."""
 
 
 class Worker:
@@ -51,6 +55,7 @@ class Worker:
         self._tickets: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._stopping, self._settled = Flag(), Flag()
         self._thread = Thread(target=self._run, name="bitlm-worker")
+        self._alive_at = time.monotonic()
         self._log = structlog.get_logger("bitlm.worker")
 
     # Called from any thread
@@ -64,6 +69,11 @@ class Worker:
     def is_alive(self) -> bool:
         """Whether requests are being answered."""
         return self._thread.is_alive() and not self._stopping.is_set()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the thread last looked for something to do, such as a step or an answer."""
+        return time.monotonic() - self._alive_at
 
     def note_label(self, run_id: str, name: str | None) -> None:
         """Show the live run under its new name."""
@@ -106,6 +116,7 @@ class Worker:
         self._desk.reopen_last()
         self._settled.set()
         while not self._stopping.is_set():
+            self._alive_at = time.monotonic()
             self._answer_waiting()
             if self._stopping.is_set():
                 break
@@ -127,7 +138,7 @@ class Worker:
                 self._answer(ticket)
 
     def _next_ticket(self, *, wait: bool) -> Ticket | None:
-        patience = DISK_INTERVAL_S if self._stepping.waits_for_disk else None
+        patience = DISK_INTERVAL_S if self._stepping.waits_for_disk else PULSE_S
         try:
             return self._tickets.get(block=wait, timeout=patience)
         except queue.Empty:
@@ -150,6 +161,7 @@ class Worker:
 
     def _note_resuming(self, step: int, until: int) -> None:
         """Tell everyone how far a run that is taken up has come; stopping stops that, too."""
+        self._alive_at = time.monotonic()
         if self._stopping.is_set():
             raise ServiceStoppingError
         if step < until:

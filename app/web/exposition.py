@@ -43,12 +43,13 @@ class Exposition:
     def metrics(self) -> Response:
         """Return every figure of the moment; never waits for the model."""
         status, free = self._manager.status(), self._manager.disk().free_bytes
+        silent_s = self._manager.silent_s
         lines = [
             *_lines("bitlm_info", "The version, as a label.", [(f'{{version="{VERSION}"}}', 1)]),
             *_lines("bitlm_state", "1 for the state the service is in.", _states(status)),
             *(
                 line
-                for gauge in _gauges(status, free)
+                for gauge in _gauges(status, free, silent_s)
                 if gauge.value is not None
                 for line in _lines(gauge.name, gauge.meaning, [("", gauge.value)])
             ),
@@ -56,7 +57,7 @@ class Exposition:
         return Response("\n".join(lines) + "\n", content_type=CONTENT_TYPE)
 
 
-def _gauges(status: Status, free_bytes: int) -> tuple[Gauge, ...]:
+def _gauges(status: Status, free_bytes: int, silent_s: float) -> tuple[Gauge, ...]:
     step, seen, seconds = (status.step, status.bytes_seen, status.elapsed_s) if status.run_id else (None,) * 3
     return (
         Gauge("bitlm_step", "Updates of the live run.", step),
@@ -67,6 +68,7 @@ def _gauges(status: Status, free_bytes: int) -> tuple[Gauge, ...]:
         Gauge("bitlm_bits_per_byte", "Of its last batch.", status.bits_per_byte),
         Gauge("bitlm_validation_bits_per_byte", "Newest held-out estimate.", status.validation_bits_per_byte),
         Gauge("bitlm_disk_free_bytes", "Room where the runs are.", free_bytes),
+        Gauge("bitlm_worker_silent_seconds", "Since the model's thread gave a sign of life.", silent_s),
         Gauge("bitlm_start_time_seconds", "Unix time of the service's start.", status.service_started_at),
         Gauge("bitlm_resident_memory_bytes", "Resident set of the process.", resident_bytes()),
     )

@@ -1,5 +1,7 @@
 """Whether the service is well."""
 
+import sqlite3
+from collections.abc import Iterator
 from http import HTTPStatus
 
 from app.service import ModelManager, ServiceStoppingError
@@ -7,14 +9,19 @@ from app.service.errors import NotReadyError
 from app.web.access import Scope
 from app.web.answers import Health
 from app.web.routes import Route
+from bitlm.session import RunStore
 from bitlm.version import VERSION
+
+MOST_SILENT_S = 120
+"""A model's thread that is at one step, or one answer, for longer is taken for stuck."""
 
 
 class HealthRoutes:
     """For whoever watches over the process."""
 
-    def __init__(self, manager: ModelManager) -> None:
+    def __init__(self, manager: ModelManager, store: RunStore) -> None:
         self._manager = manager
+        self._store = store
 
     def table(self) -> list[Route]:
         """Return these routes."""
@@ -31,13 +38,33 @@ class HealthRoutes:
         return Health(status="ok", version=VERSION)
 
     def ready(self) -> Health:
-        """Say that the service can do its work: it has taken up its run, and the disk has room."""
-        health, status = self.health(), self._manager.status()
-        if status.state in {"initializing", "resuming"}:
-            raise NotReadyError("the last run is being taken up; ask again in a moment.")
-        disk = self._manager.disk()
-        if disk.state == "full" or (status.disk is not None and status.disk.state == "full"):
-            raise NotReadyError(
-                status.error or f"the disk is full ({disk.free_bytes:,} bytes free); make room."
-            )
+        """Say that the service can do its work: model, its thread, database and disk are well."""
+        health = self.health()
+        unwell = [*self._model(), *self._worker(), *self._database(), *self._disk()]
+        if unwell:
+            raise NotReadyError("; ".join(unwell))
         return health
+
+    def _model(self) -> Iterator[str]:
+        status = self._manager.status()
+        if status.state in {"initializing", "resuming"}:
+            yield "model: the last run is being taken up; ask again in a moment."
+        elif status.state == "failed":
+            yield f"model: {status.error}"
+
+    def _worker(self) -> Iterator[str]:
+        silent_s = self._manager.silent_s
+        if silent_s > MOST_SILENT_S:
+            yield f"worker: no sign of life for {silent_s:.0f} s; restart the service if that goes on."
+
+    def _database(self) -> Iterator[str]:
+        try:
+            self._store.last_active_run()
+        except sqlite3.Error as error:
+            yield f"store: {error}; see that the data folder is there and whole."
+
+    def _disk(self) -> Iterator[str]:
+        disk, status = self._manager.disk(), self._manager.status()
+        if disk.state == "full" or (status.disk is not None and status.disk.state == "full"):
+            why = status.error or f"the disk is full ({disk.free_bytes:,} bytes free); make room."
+            yield f"disk: {why}"

@@ -15,7 +15,13 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from app.service import NoRunError, ServiceStoppingError, StateConflictError
 from app.service.answers import GateReport
-from app.service.errors import BusyError, ChangedMeanwhileError, KeyReusedError, NotReadyError
+from app.service.errors import (
+    BusyError,
+    ChangedMeanwhileError,
+    KeyReusedError,
+    MemoryShortError,
+    NotReadyError,
+)
 from app.web.request_ids import request_id
 from bitlm.complaints import did_you_mean, fix_of
 from bitlm.errors import (
@@ -124,6 +130,7 @@ TABLE: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (HaltedError, HTTPStatus.CONFLICT, "The run has stopped itself"),
     (JournalError, HTTPStatus.CONFLICT, "The journal does not allow it"),
     (StorageFullError, HTTPStatus.INSUFFICIENT_STORAGE, "The disk is full"),
+    (MemoryShortError, HTTPStatus.INSUFFICIENT_STORAGE, "The memory is too small"),
     (BusyError, HTTPStatus.SERVICE_UNAVAILABLE, "Busy"),
     (NotReadyError, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready"),
     (CheckpointError, HTTPStatus.CONFLICT, "The checkpoint cannot be used"),

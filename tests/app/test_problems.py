@@ -235,7 +235,9 @@ def test_a_run_that_stops_itself_says_so_and_the_service_goes_on(app: Flask, rea
     assert "nonfinite_alert" in [event["kind"] for event in events["events"]]
 
 
-def test_a_mistake_of_ours_is_told_without_its_insides(app: Flask, ready: FlaskClient) -> None:
+def test_a_mistake_of_ours_is_told_without_its_insides_and_the_next_run_is_well(
+    app: Flask, ready: FlaskClient, tiny_run: dict[str, Any]
+) -> None:
     session = app.extensions["bitlm"].manager._worker._live.session
     session._learner.corpus = None  # what no request can do
     problem = assert_problem(
@@ -249,3 +251,7 @@ def test_a_mistake_of_ours_is_told_without_its_insides(app: Flask, ready: FlaskC
     assert events is not None
     # Baselines are counted beside training, and may be told after it.
     assert "failed" in [event["kind"] for event in events["events"]]
+    assert_problem(ready.get("/readyz"), 503, "model: an unexpected AttributeError")
+    assert ready.post("/init", json=tiny_run).status_code == 201
+    assert ready.post("/train-step", json={}).status_code == 200
+    assert ready.get("/readyz").status_code == 200
