@@ -7,6 +7,7 @@ from flask import Flask
 
 from app.service import Broadcaster, ModelManager
 from app.service.disk import DiskLimits
+from app.service.event_log import EventLog
 from app.service.webhook import Webhook
 from app.settings import Settings
 from app.web.access import Scope, make_tokens, read_tokens
@@ -49,6 +50,7 @@ class Service:
     manager: ModelManager
     store: RunStore
     broadcaster: Broadcaster
+    event_log: EventLog
     sockets: Sockets
     webhook: Webhook | None
     routes: tuple[Route, ...]
@@ -64,6 +66,7 @@ class Service:
         self.broadcaster.close()
         self.sockets.close()
         self.manager.close()
+        self.event_log.close()
         if self.webhook is not None:
             self.webhook.close()
         self.store.close()
@@ -87,6 +90,7 @@ def create_app(settings: Settings) -> Flask:
         listening=lambda: sockets.listening,
         interval_s=settings.update_interval_s,
     )
+    event_log = EventLog(manager, store)
     webhook = Webhook(manager, store, settings.alert_webhook) if settings.alert_webhook else None
     concepts = (
         TrainingRoutes(manager, settings.readable_roots),
@@ -118,8 +122,11 @@ def create_app(settings: Settings) -> Flask:
         locked_page=(ROOT / "templates" / "locked.html").read_text(),
     )
     app.wsgi_app = RequestIds(gate)  # type: ignore[method-assign] # Flask's own way to add middleware
-    app.extensions[EXTENSION] = Service(manager, store, broadcaster, sockets, webhook, routes, invitation)
+    app.extensions[EXTENSION] = Service(
+        manager, store, broadcaster, event_log, sockets, webhook, routes, invitation
+    )
     broadcaster.start()
+    event_log.start()
     if webhook is not None:
         webhook.start()
     manager.start()

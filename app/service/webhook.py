@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
@@ -12,6 +12,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 import structlog
 
 from app.service.manager import ModelManager
+from app.service.news import News
 from app.service.watch import Watch
 from bitlm.history.narration import is_alert, sentence
 from bitlm.session import Event, RunStore
@@ -37,15 +38,11 @@ class Webhook:
     def __init__(
         self, manager: ModelManager, store: RunStore, url: str, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self._manager = manager
-        self._store = store
+        self._news = News(manager, store, since=clock())
         self._url = url
-        self._since = clock()
         self._open = build_opener(_NoRedirects).open
         self._watch = Watch(manager, self._tell, name="webhook")
         self._log = structlog.get_logger("bitlm.webhook")
-        self._run_id: str | None = None
-        self._cursor = 0
 
     def start(self) -> None:
         """Begin to watch the manager."""
@@ -56,20 +53,9 @@ class Webhook:
         self._watch.close(TIMEOUT_S)
 
     def _tell(self) -> None:
-        for alert in self._news():
-            self._post(alert)
-
-    def _news(self) -> Iterator[Event]:
-        """Yield the alerts since the last look, first those of the run before: one may have ended it."""
-        live = self._manager.status().run_id
-        for run_id in dict.fromkeys((self._run_id, live)):
-            if run_id is None:
-                continue
-            if run_id != self._run_id:
-                self._run_id, self._cursor = run_id, 0
-            while events := self._store.events(run_id, since=self._cursor):
-                self._cursor = events[-1].event_id
-                yield from (event for event in events if event.at >= self._since and is_alert(event))
+        for event in self._news.events():
+            if is_alert(event):
+                self._post(event)
 
     def _post(self, alert: Event) -> None:
         told = {**alert.model_dump(mode="json"), "sentence": sentence(alert)}

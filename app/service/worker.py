@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Event as Flag
-from threading import Thread
+from threading import RLock, Thread
 from typing import Any
 
 import structlog
@@ -53,6 +53,7 @@ class Worker:
             submit=self.submit,
         )
         self._tickets: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self._door = RLock()  # a second signal may ask to stop in the middle of the first
         self._stopping, self._settled = Flag(), Flag()
         self._thread = Thread(target=self._run, name="bitlm-worker")
         self._alive_at = time.monotonic()
@@ -91,24 +92,24 @@ class Worker:
     def submit(self, request: Request[Any], source: Source) -> Future[Any]:
         """Queue a request; its answer or error arrives in the future."""
         ticket = Ticket(request, source, Future())
-        if self._stopping.is_set():
-            ticket.future.set_exception(ServiceStoppingError())
-        else:
-            self._tickets.put(ticket)
+        with self._door:
+            if self._stopping.is_set():
+                ticket.future.set_exception(ServiceStoppingError())
+            else:
+                self._tickets.put(ticket)
         return ticket.future
 
     def request_stop(self) -> None:
         """Ask the thread to end after the step at hand, with a checkpoint."""
-        self._stopping.set()
-        self._tickets.put(None)
+        with self._door:  # after which nothing more is queued, so that who waits then is told at once
+            self._stopping.set()
+            self._tickets.put(None)
 
     def join(self) -> None:
         """Wait for the thread to end, and briefly for a comparison under way."""
         if self._thread.ident is not None:
             self._thread.join()
         self._desk.close()
-        while not self._tickets.empty():
-            self._refuse(self._next_ticket(wait=False))
 
     # The thread
 
@@ -169,7 +170,9 @@ class Worker:
             self._live.publish()
 
     def _end(self) -> None:
-        """Leave nothing unsaved and nobody waiting."""
+        """Leave nobody waiting and nothing unsaved."""
+        while not self._tickets.empty():
+            self._refuse(self._next_ticket(wait=False))
         try:
             self._streams.abandon(ServiceStoppingError())
             self._stepping.abandon()

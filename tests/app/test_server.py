@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ import socketio  # type: ignore[import-untyped] # it ships no types
 
 if TYPE_CHECKING:
     from tests.conftest import RunningServer, Serve, WaitUntil
+
+
+STOPPING_S = 10.0
+"""Within which a service has ended, whatever goes on in it."""
 
 
 def call(server: "RunningServer", path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -94,12 +99,21 @@ def test_a_server_told_to_end_keeps_the_step_and_the_next_one_shows_it_paused(
     serve: "Serve", tiny_run: dict[str, Any], wait_until: "WaitUntil"
 ) -> None:
     first = serve()
-    watcher = Watcher(first)
+    watchers = [Watcher(first) for _ in range(8)]
     run_id = call(first, "/init", tiny_run)["run_id"]
     call(first, "/train/start", {})
     wait_until(lambda: call(first, "/status")["step"] >= 3)
-    assert first.stop() == 0
-    wait_until(lambda: not watcher.client.connected)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(_ask_until_it_ends, first) for _ in range(8)]
+        began = time.monotonic()
+        assert first.stop() == 0
+        assert time.monotonic() - began < STOPPING_S
+    assert {status for one in asked for status in one.result()} <= {200, 503}
+    for watcher in watchers:
+        wait_until(lambda: not watcher.client.connected)  # noqa: B023 - called at once
+    kinds = [line["event"] for line in _logged(first) if line["logger"] == "bitlm.events"]
+    assert kinds[:2] == ["run_created", "checkpoint_saved"]
+    assert {"training_started", "training_paused"} < set(kinds)
 
     second = serve(first.data_dir)
     status = wait_until(lambda: _paused(second))
@@ -110,6 +124,24 @@ def test_a_server_told_to_end_keeps_the_step_and_the_next_one_shows_it_paused(
     assert [event["payload"]["recomputed"] for event in events if event["kind"] == "run_resumed"] == [0]
     assert call(second, "/train-step", {"steps": 1})["step"] == status["step"] + 1
     assert second.stop() == 0
+
+
+def _ask_until_it_ends(server: "RunningServer") -> list[int]:
+    """Return how the requests were answered; one that is cut off after its first byte is an error."""
+    statuses = []
+    while True:
+        try:
+            call(server, "/infer", {"prompt": "The ", "max_new_bytes": 16})
+        except urllib.error.HTTPError as error:
+            statuses.append(error.code)
+        except (urllib.error.URLError, ConnectionError):
+            return statuses
+        else:
+            statuses.append(200)
+
+
+def _logged(server: "RunningServer") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in server.log.read_text().splitlines()]
 
 
 def _paused(server: "RunningServer") -> dict[str, Any] | None:
@@ -123,7 +155,7 @@ def test_every_line_of_the_log_is_a_json_object(server: "RunningServer") -> None
     with pytest.raises(urllib.error.HTTPError):
         call(server, "/estimate", {"d_model": 1})
     assert server.stop() == 0
-    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    lines = _logged(server)
     refused = [line for line in lines if line.get("path") == "/infer"]
     assert [line["status"] for line in refused] == [409]
     assert [line for line in lines if line.get("path") == "/estimate"] == [], "asked while somebody types"
