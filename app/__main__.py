@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from app.server import Server
-from app.settings import Settings
+from app.settings import Settings, settings_file
 
 
 def check_free(host: str, port: int) -> None:
@@ -50,6 +50,10 @@ def _refuse(*sentences: str) -> NoReturn:
 
 def _settings() -> Settings:
     """Return the settings, or end with a sentence for each that is wrong."""
+    if not settings_file().is_file():
+        _refuse(
+            f"BITLM_CONFIG={str(settings_file())!r}: there is no such file; name a TOML file of settings."
+        )
     try:
         return Settings()
     except ValidationError as error:

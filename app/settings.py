@@ -1,4 +1,4 @@
-"""Settings of the service: config/app.toml, overridden by `BITLM_*` environment variables."""
+"""Settings of the service: a TOML file, overridden by `BITLM_*` environment variables."""
 
 import os
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -50,9 +50,7 @@ class Settings(BaseSettings):
         log_level: Least severity that is logged.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="BITLM_", toml_file=SETTINGS_FILE, frozen=True, extra="forbid", validate_default=True
-    )
+    model_config = SettingsConfigDict(env_prefix="BITLM_", frozen=True, extra="forbid", validate_default=True)
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 5000
@@ -117,7 +115,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, and that over the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, settings_file())
 
     @property
     def is_open_to_others(self) -> bool:
@@ -180,6 +178,11 @@ class Settings(BaseSettings):
     def computing_threads(self) -> int:
         """Threads that torch computes with: the last core is left to the web."""
         return self.torch_threads or max(1, _cores() - 1)
+
+
+def settings_file() -> Path:
+    """Return the file of settings that is in force, whether or not it is there."""
+    return Path(os.environ.get("BITLM_CONFIG", SETTINGS_FILE))
 
 
 def origin_of(host: str) -> str:

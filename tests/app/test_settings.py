@@ -1,9 +1,12 @@
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from app.__main__ import _settings
 from app.settings import Settings
+from tests.conftest import ROOT
 
 
 def test_the_service_listens_on_loopback_unless_told_otherwise() -> None:
@@ -100,3 +103,33 @@ def test_every_setting_is_documented() -> None:
     text = Path(__file__).parents[2].joinpath("docs", "operations.md").read_text()
     missing = [name for name in Settings.model_fields if f"| `BITLM_{name.upper()}` |" not in text]
     assert missing == []
+
+
+def test_another_file_of_settings_can_be_chosen_and_has_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = ROOT / "config" / "production.toml"
+    monkeypatch.setenv("BITLM_CONFIG", str(file))
+    settings = Settings()
+    assert (settings.require_token, settings.readable_roots) == (True, ())
+    named = set(re.findall(r"^(?:# )?(\w+) = ", file.read_text(), re.MULTILINE))
+    assert named == Settings.model_fields.keys()
+    monkeypatch.setenv("BITLM_PORT", "6001")
+    assert Settings().port == 6001
+
+
+def test_a_file_of_settings_that_is_not_there_is_one_sentence_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BITLM_CONFIG", "none.toml")
+    with pytest.raises(SystemExit, match="2"):
+        _settings()
+    assert capsys.readouterr().err == (
+        "error: BITLM_CONFIG='none.toml': there is no such file; name a TOML file of settings.\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "compose.yaml", "config/bitlm.service"])
+def test_what_a_deployment_sets_is_there_to_be_set(name: str) -> None:
+    text = (ROOT / name).read_text()
+    known = {f"BITLM_{field.upper()}" for field in Settings.model_fields} | {"BITLM_CONFIG"}
+    assert set(re.findall(r"BITLM_[A-Z_]+", text)) <= known
+    assert all((ROOT / file).is_file() for file in re.findall(r"BITLM_CONFIG[=:] *(\S+)", text))
