@@ -46,10 +46,11 @@ class RunDeleted(BaseModel):
 
 
 class JournalAnswer(BaseModel):
-    """Every command a run was given, the oldest first."""
+    """Commands a run was given, the oldest first; `next` is the `after` of those that follow, if any do."""
 
     run_id: str
     entries: list[Event]
+    next: int | None
 
 
 class CheckpointSummary(BaseModel):
@@ -80,9 +81,10 @@ class CheckpointList(BaseModel):
 
 
 class RunList(BaseModel):
-    """All runs in the data folder, the newest first."""
+    """Runs in the data folder, the newest first; `next` is the `after` of those that follow, if any do."""
 
     runs: list[RunSummary]
+    next: str | None
 
 
 class MetricsAnswer(BaseModel):

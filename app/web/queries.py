@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from bitlm.calibration.floors import FALSE_REJECT_RATE, HIGHEST_RATE
 from bitlm.quantisation import Precision
 
+Limit = Annotated[int, Field(ge=1, le=1000)] | None
+
 
 class Query(BaseModel):
     """A query string: no unknown names."""
@@ -52,9 +54,29 @@ class ModelQuery(Query):
 
 
 class RunsQuery(Query):
-    """Which runs: those there are, or those in the trash."""
+    """Which runs: those there are, or those in the trash.
+
+    Attributes:
+        trashed: Whether those in the trash.
+        limit: So many at most; without it, all.
+        after: Those that follow this one in the list.
+    """
 
     trashed: bool = False
+    limit: Limit = None
+    after: Annotated[str, Field(max_length=64)] | None = None
+
+
+class JournalQuery(Query):
+    """Which commands.
+
+    Attributes:
+        limit: So many at most; without it, all.
+        after: Those with ids above it.
+    """
+
+    limit: Limit = None
+    after: Annotated[int, Field(ge=0)] = 0
 
 
 class CompareQuery(Query):

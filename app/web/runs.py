@@ -21,6 +21,7 @@ from app.web.queries import (
     DifferenceQuery,
     EffectQuery,
     EventsQuery,
+    JournalQuery,
     MetricsQuery,
     RunsQuery,
     SamplesQuery,
@@ -64,12 +65,12 @@ class RunRoutes:
         one, read = "/runs/<run_id>", Scope.READ
         live, full = (*missing, HTTPStatus.CONFLICT), (HTTPStatus.INSUFFICIENT_STORAGE,)
         metrics, events, samples = f"{one}/metrics", f"{one}/events", f"{one}/samples"
-        between, effect = f"{one}/difference", f"{one}/effect"
+        between, effect, journal = f"{one}/difference", f"{one}/effect", f"{one}/journal"
         return [
             Route("GET", "/status", read, self.status, Status),
             Route("GET", "/runs", read, self.runs, RunList, query=RunsQuery, errors=full),
             Route("GET", one, read, self.run, RunSummary, errors=(*missing, *full)),
-            Route("GET", f"{one}/journal", read, self.journal, JournalAnswer, errors=missing),
+            Route("GET", journal, read, self.journal, JournalAnswer, query=JournalQuery, errors=missing),
             Route("GET", "/compare", read, self.compare, Comparison, query=CompareQuery, errors=missing),
             Route("GET", between, read, self.difference, Difference, query=DifferenceQuery, errors=missing),
             Route("GET", effect, read, self.effect, EffectReport, query=EffectQuery, errors=live),
@@ -84,9 +85,14 @@ class RunRoutes:
         return self._manager.status()
 
     def runs(self, query: RunsQuery) -> RunList:
-        """Return all runs, or all in the trash, the newest first."""
+        """Return the runs, or those in the trash, the newest first."""
         self._store.flush()
-        return RunList(runs=[self._summary(record) for record in self._store.runs(trashed=query.trashed)])
+        records = self._store.runs(trashed=query.trashed)
+        if query.after is not None:
+            records = records[1 + _place_of(query.after, records) :]
+        page = records[: query.limit]
+        follows = page[-1].run_id if len(records) > len(page) else None
+        return RunList(runs=[self._summary(record) for record in page], next=follows)
 
     def run(self, run_id: str) -> RunSummary:
         """Return one run."""
@@ -125,10 +131,13 @@ class RunRoutes:
         self._manager.ask(DeleteRun(run_id), asked_by())
         return RunDeleted(run_id=run_id)
 
-    def journal(self, run_id: str) -> JournalAnswer:
-        """Return every command a run was given: who, when, at which step, what."""
+    def journal(self, run_id: str, query: JournalQuery) -> JournalAnswer:
+        """Return the commands a run was given: who, when, at which step, what."""
         self._store.run(run_id)
-        return JournalAnswer(run_id=run_id, entries=self._store.all_events(run_id, kinds=TOLD_KINDS))
+        entries = self._store.all_events(run_id, kinds=TOLD_KINDS, since=query.after)
+        page = entries[: query.limit]
+        follows = page[-1].event_id if len(entries) > len(page) else None
+        return JournalAnswer(run_id=run_id, entries=page, next=follows)
 
     def compare(self, query: CompareQuery) -> Comparison:
         """Return what differs between runs."""
@@ -187,3 +196,10 @@ class RunRoutes:
             live=record.run_id == self._manager.status().run_id,
             replay=self._manager.last_replay(record.run_id),
         )
+
+
+def _place_of(run_id: str, records: list[RunRecord]) -> int:
+    for place, record in enumerate(records):
+        if record.run_id == run_id:
+            return place
+    raise ConfigError("after", run_id, "it is not in this list any more; begin again without it.")

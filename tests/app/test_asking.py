@@ -185,3 +185,26 @@ def test_a_model_is_read_from_the_newest_checkpoint_that_is_whole(
     assert "no checkpoint of run" in get(client, f"/runs/{run_id}/model", code=409)["detail"]
     for path, data in whole.items():
         path.write_bytes(data)
+
+
+def test_lists_come_in_pages_that_join_to_the_whole(
+    client: FlaskClient, run_id: str, tiny_run: dict[str, Any]
+) -> None:
+    post(client, "/init", tiny_run, 201)
+    whole = get(client, "/runs")
+    first = get(client, "/runs?limit=1")
+    rest = get(client, f"/runs?limit=999&after={first['next']}")
+    assert [len(first["runs"]), first["next"]] == [1, first["runs"][0]["run_id"]]
+    assert first["runs"] + rest["runs"] == whole["runs"]
+    assert (whole["next"], rest["next"], rest["runs"][-1]["run_id"]) == (None, None, run_id)
+    assert "begin again without it" in get(client, "/runs?after=gone", 422)["detail"]
+
+    journal = f"/runs/{run_id}/journal"
+    whole, entries, after = get(client, journal), [], 0
+    while after is not None:
+        page = get(client, f"{journal}?limit=2&after={after}")
+        assert 1 <= len(page["entries"]) <= 2
+        entries += page["entries"]
+        after = page["next"]
+    assert (entries, whole["next"]) == (whole["entries"], None)
+    assert len(entries) > 4

@@ -32,7 +32,7 @@ def test_an_estimate_is_of_the_run_that_init_would_make(
     assert told["explanation"] == "tried just now on this machine"
     assert told["text_bytes"] == Path(tiny_run["corpus"]).stat().st_size
     assert told["bytes_per_s"] > 0
-    assert client.get("/runs").json == {"runs": []}
+    assert client.get("/runs").json == {"runs": [], "next": None}
     made = client.post("/init", json=tiny_run).json
     assert made is not None
     assert made["parameters"] == told["parameters"]
@@ -42,7 +42,8 @@ def test_an_estimate_is_of_the_run_that_init_would_make(
 @pytest.mark.parametrize("wrong", REFUSED, ids=lambda wrong: next(iter(wrong)))
 def test_what_init_refuses_is_refused_in_the_same_words(client: FlaskClient, wrong: dict[str, Any]) -> None:
     settings = {"size": "tiny", **wrong}
-    estimate, made = client.post("/estimate", json=settings), client.post("/init", json=settings)
+    named = {"X-Request-Id": "the-same"}
+    estimate, made = (client.post(path, json=settings, headers=named) for path in ("/estimate", "/init"))
     assert estimate.status_code == made.status_code == 422
     told, refused = estimate.json, made.json
     assert told is not None
