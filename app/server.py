@@ -92,6 +92,7 @@ class Server(BaseApplication):
 
     def load(self) -> Any:
         """Make the service, in the process that serves it; torch is imported only here."""
+        gc.disable()  # until all is there: it would go through what is imported again and again
         from app.factory import create_app  # noqa: PLC0415 - threads must not be made before the fork
         from bitlm.errors import BitLMError  # noqa: PLC0415 - importing any of bitlm imports torch
 
@@ -106,6 +107,7 @@ class Server(BaseApplication):
     def _announce(self, worker: ThreadWorker) -> None:
         gc.collect()
         gc.freeze()  # what is there now stays; going through it again and again would delay answers
+        gc.enable()
         Thread(target=self._tell, args=(_service(worker.app.callable),), daemon=True).start()
 
     def _tell(self, service: Any) -> None:
