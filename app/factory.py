@@ -20,11 +20,11 @@ from app.web.exposition import Exposition
 from app.web.gate import Gate
 from app.web.health import HealthRoutes
 from app.web.inference import InferenceRoutes
+from app.web.jobs import JobRoutes
 from app.web.lock import Lock
 from app.web.pages import Pages, harden
 from app.web.problems import handle_errors
 from app.web.reference import ReferenceRoutes
-from app.web.replays import ReplayRoutes
 from app.web.request_ids import RequestIds
 from app.web.routes import Route, add_routes, log_requests, scopes_of
 from app.web.runs import RunRoutes
@@ -97,7 +97,7 @@ def create_app(settings: Settings) -> Flask:
         InferenceRoutes(manager),
         TelemetryRoutes(manager),
         RunRoutes(manager, store),
-        ReplayRoutes(manager),
+        JobRoutes(manager),
         BranchRoutes(manager),
         CheckpointRoutes(manager, store),
         CodingRoutes(manager),

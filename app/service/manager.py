@@ -10,7 +10,8 @@ from app.service.coding import Coder, Coding
 from app.service.disk import DEFAULT_LIMITS, DiskGuard, DiskLimits, DiskReport
 from app.service.errors import BusyError, NoRunError, NotReadyError, StateConflictError
 from app.service.estimate import Estimator, RunEstimate
-from app.service.replays import ReplayReport, Replays
+from app.service.jobs import Jobs
+from app.service.replays import ReplayReport, replays
 from app.service.requests import ReadText, Request, SaveCheckpoint
 from app.service.worker import Worker
 from bitlm.data import length_at, require_window
@@ -27,7 +28,11 @@ MOST_WAITING = 32
 
 
 class ModelManager:
-    """One live model for many askers. `start` it once, `close` it once."""
+    """One live model for many askers. `start` it once, `close` it once.
+
+    Attributes:
+        replays: Does runs again.
+    """
 
     def __init__(
         self,
@@ -44,7 +49,7 @@ class ModelManager:
         self._observers: list[Callable[[], None]] = []
         self._calibrator = Calibrator()
         self._estimator = Estimator(torch_threads)
-        self._replays = Replays(store.data_dir)
+        self.replays: Jobs[ReplayReport] = replays(store)
         self._coder = Coder(store.data_dir)
         self._worker = Worker(
             store,
@@ -77,7 +82,7 @@ class ModelManager:
     def close(self) -> None:
         """Stop, and wait for the last checkpoint."""
         self._worker.request_stop()
-        self._replays.close()
+        self.replays.close()
         self._coder.close()
         self._worker.join()
 
@@ -180,41 +185,3 @@ class ModelManager:
         self._store.run(run_id)
         self._store.label_run(run_id, name=name, tags=tags, archived=archived)
         self._worker.note_label(run_id, name)
-
-    def replay(self, run_id: str) -> ReplayReport:
-        """Begin to do a run again, beside the live one.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-            StateConflictError: Another is being done again.
-        """
-        self._store.run(run_id)
-        return self._replays.start(run_id)
-
-    def cancel_replay(self, run_id: str) -> ReplayReport:
-        """End a run's replay before its end.
-
-        Raises:
-            RunNotFoundError: There is no such run.
-            StateConflictError: It is not being done again.
-        """
-        self._store.run(run_id)
-        return self._replays.cancel(run_id)
-
-    def replayed(self, run_id: str) -> ReplayReport:
-        """Return how far a run's last replay is, or how it ended.
-
-        Raises:
-            StateConflictError: There was none since the service started.
-        """
-        self._store.run(run_id)
-        report = self.last_replay(run_id)
-        if report is None:
-            raise StateConflictError(
-                f"run {run_id!r} was not replayed since the service started: POST /runs/{run_id}/replay."
-            )
-        return report
-
-    def last_replay(self, run_id: str) -> ReplayReport | None:
-        """Return the same, or None where there was none since the service started."""
-        return self._replays.report(run_id)

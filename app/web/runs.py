@@ -194,7 +194,7 @@ class RunRoutes:
             origin=record.origin,
             trashed_at=record.trashed_at,
             live=record.run_id == self._manager.status().run_id,
-            replay=self._manager.last_replay(record.run_id),
+            replay=self._manager.replays.last(record.run_id),
         )
 
 

@@ -1,0 +1,48 @@
+"""What is done about a run beside the live one: begun, followed, cancelled."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from app.service import ModelManager
+from app.service.jobs import Jobs, Report
+from app.service.replays import ReplayReport
+from app.web.access import Scope
+from app.web.routes import Route
+from app.web.schemas import Body, Empty
+
+
+class JobRoutes:
+    """What takes a while and goes on beside the live run, one of a kind at a time."""
+
+    def __init__(self, manager: ModelManager) -> None:
+        self._manager = manager
+
+    def table(self) -> list[Route]:
+        """Return these routes."""
+        return _routes("replay", self._manager.replays, ReplayReport, self.replay, Empty)
+
+    def replay(self, run_id: str, body: Empty) -> ReplayReport:  # noqa: ARG002 - checked to be empty
+        """Begin to do a run again, and to compare every checkpoint."""
+        return self._manager.replays.start(run_id)
+
+
+def _routes(
+    name: str, jobs: Jobs[Report], report: type[Report], begin: Callable[..., Report], body: type[Body]
+) -> list[Route]:
+    """Return the routes of a kind of job: to begin one, to look at it, and to cancel it."""
+
+    def look(run_id: str) -> Report:
+        """Say how far the run's last one since the service started is, or how it ended."""
+        return jobs.report(run_id)
+
+    def cancel(run_id: str, body: Empty) -> Report:  # noqa: ARG001 - checked to be empty
+        """End the run's before its end, and say how far it was."""
+        return jobs.cancel(run_id)
+
+    path, errors = f"/runs/<run_id>/{name}", (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+    begun = HTTPStatus.ACCEPTED
+    return [
+        Route("POST", path, Scope.TUNE, begin, report, body=body, status=begun, errors=errors),
+        Route("GET", path, Scope.READ, look, report, errors=errors),
+        Route("DELETE", path, Scope.TUNE, cancel, report, body=Empty, errors=errors),
+    ]
