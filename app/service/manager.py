@@ -8,13 +8,16 @@ from app.service.answers import Status
 from app.service.calibration import CalibrationAnswer, Calibrator
 from app.service.coding import Coder, Coding
 from app.service.disk import DEFAULT_LIMITS, DiskGuard, DiskLimits, DiskReport
-from app.service.errors import BusyError, NoRunError, NotReadyError, StateConflictError
+from app.service.distillations import DistillationReport, distillations, options_of
+from app.service.errors import BusyError, NoRunError, NotReadyError
 from app.service.estimate import Estimator, RunEstimate
 from app.service.jobs import Jobs
 from app.service.replays import ReplayReport, replays
 from app.service.requests import ReadText, Request, SaveCheckpoint
 from app.service.worker import Worker
 from bitlm.data import length_at, require_window
+from bitlm.history.branching import chosen_checkpoint
+from bitlm.history.distilling import Student, require_distillable
 from bitlm.model import ModelConfig
 from bitlm.session import CheckpointPolicy, RunStore
 from bitlm.session.events import Source
@@ -32,6 +35,7 @@ class ModelManager:
 
     Attributes:
         replays: Does runs again.
+        distillations: Makes students; `distil` begins one.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class ModelManager:
         self._calibrator = Calibrator()
         self._estimator = Estimator(torch_threads)
         self.replays: Jobs[ReplayReport] = replays(store)
+        self.distillations: Jobs[DistillationReport] = distillations(store)
         self._coder = Coder(store.data_dir)
         self._worker = Worker(
             store,
@@ -83,6 +88,7 @@ class ModelManager:
         """Stop, and wait for the last checkpoint."""
         self._worker.request_stop()
         self.replays.close()
+        self.distillations.close()
         self._coder.close()
         self._worker.join()
 
@@ -171,6 +177,19 @@ class ModelManager:
     def end_coding(self, coding: Coding) -> None:
         """Let go of a file, whether it is done or not."""
         self._coder.end(coding)
+
+    def distil(self, run_id: str, wanted: Student, *, step: int | None, source: Source) -> DistillationReport:
+        """Begin to make a student of a run's model as a checkpoint has it, None being the newest.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            CheckpointError: There is no whole checkpoint of that step.
+            ConfigError: The model denoises, or no student is so small.
+            StateConflictError: Another distillation is under way.
+        """
+        require_distillable(self._store.run(run_id), wanted)
+        chosen_checkpoint(self._store, run_id, step)
+        return self.distillations.start(run_id, *options_of(wanted, step=step, source=source))
 
     def status(self) -> Status:
         """Return the newest status; never waits for the model."""

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from app.service.distillations import DistillationReport
 from app.service.replays import ReplayReport
 from bitlm.history.milestones import Milestone
 from bitlm.session import Event, Origin
@@ -21,6 +22,7 @@ class RunSummary(BaseModel):
         trashed_at: When it was thrown away, in Unix seconds; None for a run that was not.
         live: Whether it is the run the service holds.
         replay: How far its last replay since the service started is, or how it ended; None without one.
+        distillation: The same of its last distillation.
     """
 
     run_id: str
@@ -37,6 +39,7 @@ class RunSummary(BaseModel):
     trashed_at: float | None
     live: bool
     replay: ReplayReport | None
+    distillation: DistillationReport | None
 
 
 class RunDeleted(BaseModel):

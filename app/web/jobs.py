@@ -4,11 +4,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from app.service import ModelManager
+from app.service.distillations import DistillationReport
 from app.service.jobs import Jobs, Report
 from app.service.replays import ReplayReport
 from app.web.access import Scope
-from app.web.routes import Route
-from app.web.schemas import Body, Empty
+from app.web.routes import Route, asked_by
+from app.web.schemas import Body, DistilRequest, Empty
 
 
 class JobRoutes:
@@ -19,11 +20,19 @@ class JobRoutes:
 
     def table(self) -> list[Route]:
         """Return these routes."""
-        return _routes("replay", self._manager.replays, ReplayReport, self.replay, Empty)
+        manager = self._manager
+        return [
+            *_routes("replay", manager.replays, ReplayReport, self.replay, Empty),
+            *_routes("distil", manager.distillations, DistillationReport, self.distil, DistilRequest),
+        ]
 
     def replay(self, run_id: str, body: Empty) -> ReplayReport:  # noqa: ARG002 - checked to be empty
         """Begin to do a run again, and to compare every checkpoint."""
         return self._manager.replays.start(run_id)
+
+    def distil(self, run_id: str, body: DistilRequest) -> DistillationReport:
+        """Begin to make a smaller run, whose model learns from this run's what that says of every bit."""
+        return self._manager.distil(run_id, body.wanted, step=body.step, source=asked_by())
 
 
 def _routes(

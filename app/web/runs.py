@@ -195,6 +195,7 @@ class RunRoutes:
             trashed_at=record.trashed_at,
             live=record.run_id == self._manager.status().run_id,
             replay=self._manager.replays.last(record.run_id),
+            distillation=self._manager.distillations.last(record.run_id),
         )
 
 

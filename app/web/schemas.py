@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from app.service.requests import Denoise
 from bitlm.diffusion import MOST_STEPS
+from bitlm.distillation import TEACHER_WEIGHT, Floors
 from bitlm.growth import Growth
+from bitlm.history.distilling import Student
 from bitlm.session import AlertAction, SampleSchedule
 from bitlm.session.presets import DEFAULT_SIZE
 
@@ -275,6 +277,47 @@ class ForkRequest(Body):
     settings: dict[str, Any] = {}
     telemetry: TelemetryRequest | None = None
     grow: Growth | None = None
+
+
+class DistilRequest(Body):
+    """What a student shall be, and how it is to come about.
+
+    Attributes:
+        step: Of a checkpoint of the teacher; None for the newest.
+        share: Of the teacher's parameters, how many it may have at most.
+        steps: Updates of each round.
+        rounds: Students, at most; with 1 the largest at once.
+        width_scale: Of the last widening.
+        c_floor: Least C of its texts.
+        s_floor: Least S of its texts.
+        most_worse: Bits per byte it may be worse than its teacher.
+        representatives: Windows that decide what is kept.
+        teacher_weight: Of the teacher's say; the rest is the text's.
+    """
+
+    step: Annotated[int, Field(ge=0)] | None = None
+    share: Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)] = 0.4
+    steps: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
+    rounds: Annotated[int, Field(ge=1, le=100)] = 3
+    width_scale: Annotated[float, Field(ge=1.0, le=100.0, allow_inf_nan=False)] = 1.5
+    c_floor: Share = 0.3
+    s_floor: Share = 0.5
+    most_worse: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.1
+    representatives: Annotated[int, Field(ge=1, le=1000)] = 8
+    teacher_weight: Share = TEACHER_WEIGHT
+
+    @property
+    def wanted(self) -> Student:
+        """The student asked for."""
+        return Student(
+            self.share,
+            Floors(self.c_floor, self.s_floor, self.most_worse),
+            self.rounds,
+            self.width_scale,
+            self.steps,
+            self.representatives,
+            self.teacher_weight,
+        )
 
 
 class TwinRequest(Body):

@@ -1,37 +1,33 @@
 """`bitlm distil`: a smaller run made of another one's model."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
+from bitlm.cli.distilling import LeastC, LeastS, MostWorse, ParameterShare, bar, lines, receipt_line
 from bitlm.cli.opening import open_store
 from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, RunArgument
 from bitlm.cli.printing import text_console
 from bitlm.cli.train import INTERRUPTED
-from bitlm.distillation import TEACHER_WEIGHT, Floors, Progress, Standing, save_distilled_model
+from bitlm.distillation import TEACHER_WEIGHT, Floors, save_distilled_model
 from bitlm.history.distilling import Student
 from bitlm.history.distilling import distil as make_student
-from bitlm.session.records import DistillationReceipt
+from bitlm.session import Origin
+from bitlm.session.events import Source
 
 
 def distil(
     run: RunArgument = "latest",
     checkpoint: Checkpoint = None,
-    share: Annotated[float, typer.Option(help="Of the parameters, how many it may have at most.")] = 0.4,
+    share: ParameterShare = 0.4,
     steps: Annotated[int, typer.Option(min=2, help="Updates of each round.")] = 1000,
     rounds: Annotated[int, typer.Option(min=1, help="Students, at most; 1: the largest at once.")] = 3,
     width_scale: Annotated[float, typer.Option(min=1, help="Of the last widening.")] = 1.5,
-    c_floor: Annotated[float, typer.Option(min=0, max=1, help="Least C of its texts.")] = 0.3,
-    s_floor: Annotated[float, typer.Option(min=0, max=1, help="Least S of its texts.")] = 0.5,
-    most_worse: Annotated[
-        float, typer.Option(min=0, help="Bits per byte it may be worse than its teacher.")
-    ] = 0.1,
+    c_floor: LeastC = 0.3,
+    s_floor: LeastS = 0.5,
+    most_worse: MostWorse = 0.1,
     representatives: Annotated[int, typer.Option(min=1, help="Windows that decide what is kept.")] = 8,
     teacher_weight: Annotated[
         float, typer.Option(min=0, max=1, help="Of the teacher's say; the rest is the text's.")
@@ -39,6 +35,10 @@ def distil(
     output: Annotated[
         Path | None, typer.Option(help="Folder for the student's weights and metrics.json as well.")
     ] = None,
+    source: Annotated[Source, typer.Option(help="Who asks, for the new run's first event.")] = "cli",
+    progress_lines: Annotated[
+        bool, typer.Option("--progress", help="Each update as a line of JSON on the error stream.")
+    ] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -58,9 +58,9 @@ def distil(
     wanted = Student(share, floors, rounds, width_scale, steps, representatives, teacher_weight)
     with open_store(data_dir, run) as (store, run_id):
         try:
-            with _bar(steps) as progress:
+            with lines(steps) if progress_lines else bar(steps) as tell:
                 student, distilled = make_student(
-                    store, run_id, wanted, step=checkpoint, progress=progress, source="cli"
+                    store, run_id, wanted, step=checkpoint, progress=tell, source=source
                 )
         except KeyboardInterrupt:
             text_console(stderr=True).print("stopped early; no run was made.")
@@ -69,36 +69,16 @@ def distil(
     if output is not None:
         save_distilled_model(distilled, output)
     assert origin is not None, "a student has one"
-    assert origin.distillation is not None, "and it says how it was distilled"
+    _tell(student, origin, data_dir, as_json=as_json)
+
+
+def _tell(student: str, origin: Origin, data_dir: Path, *, as_json: bool) -> None:
+    receipt, teacher = origin.distillation, origin.run_id
+    assert receipt is not None, "it says how it was distilled"
     if as_json:
-        receipt = origin.distillation.model_dump()
-        typer.echo(json.dumps({"run_id": student, "student_of": run_id, "step": origin.step, **receipt}))
+        answer = {"run_id": student, "student_of": teacher, "step": origin.step, **receipt.model_dump()}
+        typer.echo(json.dumps(answer))
         return
-    told = _told(origin.distillation)
-    typer.echo(f"run {student} is a student of run {run_id} at step {origin.step}: {told}")
+    typer.echo(f"run {student} is a student of run {teacher} at step {origin.step}: {receipt_line(receipt)}")
     where = "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {data_dir}"
     typer.echo(f'next: python -m bitlm generate --run {student} --prompt "The "{where}')
-
-
-@contextmanager
-def _bar(steps: int) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=text_console(stderr=True)) as shown:
-        task = shown.add_task("looking at the teacher", total=None)
-
-        def tell(done: Standing) -> None:
-            said = f"student {done.round + 1} of at most {done.rounds}  train {done.bits_per_byte:.3f} bpb"
-            shown.update(task, total=done.rounds * steps, completed=done.steps, description=said)
-
-        yield tell
-
-
-def _told(receipt: DistillationReceipt) -> str:
-    (many, few), (before, after) = receipt.parameters, receipt.bits_per_byte
-    verdict = "meets its floors" if receipt.met else "misses a floor"
-    tried = "" if receipt.rounds == 1 else f" after {receipt.rounds} rounds"
-    return (
-        f"{many:,} → {few:,} parameters, {before:.4f} → {after:.4f} bits per byte, "
-        f"{receipt.ms_per_byte[0]:.3f} → {receipt.ms_per_byte[1]:.3f} ms a byte; C {receipt.C:.2f}, "
-        f"S {receipt.S:.2f}: it {verdict}{tried}."
-    )

@@ -9,12 +9,13 @@ from bitlm.distillation.collapse import (
     Round,
     Standing,
     collapse_submodel,
+    require_teacher,
 )
 from bitlm.distillation.floors import Achieved, Floors
 from bitlm.distillation.pruning import drop_layer, least_needed_layer, merge_ngrams, submodel
 from bitlm.distillation.representatives import Representatives, TelemetrySynthesizer
 from bitlm.distillation.saving import save_distilled_model
-from bitlm.distillation.shapes import student_shapes
+from bitlm.distillation.shapes import least_parameters, student_shapes
 
 __all__ = [
     "TEACHER_WEIGHT",
@@ -33,7 +34,9 @@ __all__ = [
     "drop_channels",
     "drop_layer",
     "least_needed_layer",
+    "least_parameters",
     "merge_ngrams",
+    "require_teacher",
     "save_distilled_model",
     "student_shapes",
     "submodel",

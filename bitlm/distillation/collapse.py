@@ -155,9 +155,7 @@ def collapse_submodel(  # noqa: PLR0917 - what others call it with
     Source: Muralidharan et al., "Compact Language Models via Pruning and Knowledge Distillation", NeurIPS
     2024.
     """
-    if teacher.config.denoises:
-        fix = "use 'causal': what a teacher says of masked bits is not taught."
-        raise ConfigError("objective", teacher.config.objective, fix)
+    require_teacher(teacher.config)
     shapes = student_shapes(teacher.config, target_params, max_rounds, width_scale)
     teacher.eval()
     student, rounds = submodel(teacher, shapes[0], representatives), list[Round]()
@@ -174,6 +172,17 @@ def collapse_submodel(  # noqa: PLR0917 - what others call it with
         if floors.met_by(rounds[-1].achieved):
             break
     return Distilled(trainer, tuple(rounds), floors)
+
+
+def require_teacher(config: ModelConfig) -> None:
+    """Check that a model of these settings can teach.
+
+    Raises:
+        ConfigError: It denoises.
+    """
+    if config.denoises:
+        fix = "use 'causal': what a teacher says of masked bits is not taught."
+        raise ConfigError("objective", config.objective, fix)
 
 
 def _larger(student: BitTransformer, shape: ModelConfig, seed: int) -> BitTransformer:

@@ -45,6 +45,15 @@ def student_shapes(
     return shapes
 
 
+def least_parameters(config: ModelConfig) -> int:
+    """Return the weights of the smallest student: of one layer, with the fewest channels and vectors."""
+    slots = config.ngram_slots
+    while config.ngram_order > 1 and slots > LEAST_SLOTS:
+        slots //= 2
+    least = replace(config, use_act=False, num_layers=1, dim_feedforward=LEAST_CHANNELS, ngram_slots=slots)
+    return least.parameter_count
+
+
 def _largest(config: ModelConfig, target_params: int) -> ModelConfig:
     """Return the largest student that has at most so many weights."""
     shape = replace(config, use_act=False, num_layers=max(1, config.num_layers // 2))
@@ -62,6 +71,5 @@ def _largest(config: ModelConfig, target_params: int) -> ModelConfig:
         elif can_halve:
             shape = replace(shape, ngram_slots=shape.ngram_slots // 2)
         else:
-            least = replace(shape, dim_feedforward=LEAST_CHANNELS).parameter_count
-            raise ConfigError("target_params", target_params, f"use at least {least:,}.")
+            raise ConfigError("target_params", target_params, f"use at least {least_parameters(config):,}.")
     return shape

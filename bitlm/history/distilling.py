@@ -1,6 +1,7 @@
 """A branch whose model is a student of its parent's."""
 
 from dataclasses import asdict, dataclass, field
+from math import ceil
 
 import torch
 
@@ -13,6 +14,8 @@ from bitlm.distillation import (
     Progress,
     TelemetrySynthesizer,
     collapse_submodel,
+    least_parameters,
+    require_teacher,
 )
 from bitlm.errors import ConfigError
 from bitlm.growth import receipt
@@ -20,7 +23,7 @@ from bitlm.history.branching import add_branch, chosen_checkpoint
 from bitlm.history.enlarging import MEASURED_BYTES
 from bitlm.model import BitTransformer
 from bitlm.randomness import counter_seed
-from bitlm.session import Origin, RunStore
+from bitlm.session import Origin, RunRecord, RunStore
 from bitlm.session.checkpoint import Checkpoint, encode_checkpoint
 from bitlm.session.events import Source
 from bitlm.session.records import DistillationReceipt
@@ -58,6 +61,21 @@ class Student:
             raise ConfigError("share", self.share, "use a number above 0 and below 1, such as 0.4.")
 
 
+def require_distillable(run: RunRecord, wanted: Student) -> None:
+    """Check, before anything is computed, that a run's model can have such a student.
+
+    Raises:
+        ConfigError: It denoises, or no student is so small.
+    """
+    require_teacher(run.config.model)
+    least = least_parameters(run.config.model)
+    if int(wanted.share * run.parameters) < least:
+        share = ceil(1000 * least / run.parameters) / 1000
+        raise ConfigError(
+            "share", wanted.share, f"use at least {share:g}: a student has {least:,} parameters or more."
+        )
+
+
 def distil(
     store: RunStore,
     run_id: str,
@@ -88,6 +106,7 @@ def distil(
         GridOverflowError: The student's training diverged.
     """
     parent = store.run(run_id)
+    require_distillable(parent, wanted)
     record = chosen_checkpoint(store, run_id, step)
     checkpoint = store.checkpoints.load(record)
     torch.set_num_threads(parent.config.threads)
