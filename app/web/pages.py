@@ -9,6 +9,7 @@ from threading import Lock
 from flask import Blueprint, Response, abort, render_template, request
 
 from app.service import ModelManager
+from app.web.schemas import DistilRequest
 from bitlm.session import SIZES, RunStore, preset
 from bitlm.session.presets import DEFAULT_SIZE
 
@@ -63,6 +64,7 @@ class Pages:
             status=json.loads(status.model_dump_json()),
             run_count=len(self._store.runs()) if status.run_id is None else None,
             max_body_bytes=self._max_body_bytes,
+            distil=DistilRequest(),
         )
 
     def vendored(self, name: str) -> Response:

@@ -102,6 +102,12 @@ export const api = {
   replayed: (runId) => get(`${run(runId)}/replay`),
   /** @param {string} runId @returns {Promise<object>} How far its replay was, which is no more. */
   cancelReplay: (runId) => remove(`${run(runId)}/replay`),
+  /** @param {string} runId @param {object} wish Share, steps, floors. @returns {Promise<object>} How far its distillation is. */
+  distil: (runId, wish) => post(`${run(runId)}/distil`, wish),
+  /** @param {string} runId @returns {Promise<object>} How far its distillation is, or how it ended. */
+  distilled: (runId) => get(`${run(runId)}/distil`),
+  /** @param {string} runId @returns {Promise<object>} How far its distillation was, which is no more. */
+  cancelDistillation: (runId) => remove(`${run(runId)}/distil`),
   /** @param {string} runId @returns {Promise<object>} For good. */
   deleteRun: (runId) => remove(run(runId), { confirm: runId }),
   /** @param {string} runId @returns {Promise<object>} The Status, with that run live. */

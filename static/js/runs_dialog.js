@@ -7,7 +7,9 @@ import { fixed, whole } from "./format.js";
 import { comparisonTables } from "./comparison.js";
 import { placeBeside } from "./popover.js";
 import { obstacles, stateName } from "./run_state.js";
-import { Replays, replayWords } from "./replays.js";
+import { DistillationPanel, distilling } from "./distilling.js";
+import { Jobs } from "./jobs.js";
+import { replaying } from "./replays.js";
 import { matches, nextOrder, sorted } from "./run_table.js";
 
 const FORMATS = { csv: "CSV", jsonl: "JSONL", report: "report", capsule: "capsule" };
@@ -42,7 +44,9 @@ export class RunsDialog {
     this.runs = [];
     this.asked = 0; // times, for the list
     this.order = { column: "run", isDescending: true };
-    this.replays = new Replays(api, toasts, () => this.#showReplays());
+    this.replays = new Jobs(replaying(api), toasts, () => this.#showJobs());
+    this.distillations = new Jobs(distilling(api), toasts, () => this.#showJobs(), () => this.refresh({ isAsked: false }));
+    this.panel = new DistillationPanel(dialog.querySelector("[data-distillation]"), this.distillations, (runId) => this.#open(runId));
     dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
     this.archived.addEventListener("change", () => this.#show());
     this.query.addEventListener("input", () => this.#show());
@@ -93,6 +97,7 @@ export class RunsDialog {
       if (asked !== this.asked) return;
       this.runs = runs;
       this.replays.adopt(runs);
+      this.distillations.adopt(runs);
       if (!isTrash) this.store.update({ runCount: runs.length });
     } catch (error) {
       if (isAsked || !isUnanswered(error)) this.toasts.problem(error);
@@ -134,7 +139,7 @@ export class RunsDialog {
       head.closest("th").setAttribute("aria-sort", head.dataset.sort === this.order.column ? direction : "none");
     }
     this.rows.replaceChildren(...shown.map((run) => this.#row(run)));
-    this.#showReplays();
+    this.#showJobs();
   }
 
   #whyNone(count) {
@@ -144,21 +149,26 @@ export class RunsDialog {
     return "There is no run here yet.";
   }
 
-  #showReplays() {
+  #showJobs() {
     const { obstacle } = this.replays;
-    for (const place of this.rows.querySelectorAll("[data-replay]")) {
+    for (const place of this.rows.querySelectorAll("[data-job]")) {
       const runId = place.closest("tr").dataset.run;
-      const report = this.replays.report(runId);
-      place.querySelector("span").textContent = report ? replayWords(report) : "";
-      place.dataset.outcome = report?.state ?? "";
-      const isRunning = report?.state === "running";
-      const again = place.querySelector("button");
+      const { kind, reports } = this[place.dataset.job];
+      const report = reports.get(runId);
+      const isOver = report && !["running", "cancelled"].includes(report.state);
+      place.textContent = report ? kind.words(report) : "";
+      place.dataset.outcome = isOver ? (kind.isWell(report) ? "well" : "ill") : "";
+    }
+    for (const again of this.rows.querySelectorAll("[data-again]")) {
+      const runId = again.closest("tr").dataset.run;
+      const isRunning = this.replays.isRunning(runId);
       again.textContent = isRunning ? "Cancel" : "Replay";
       again.setAttribute("aria-label", `${isRunning ? "Cancel the replay of run" : "Replay run"} ${runId}`);
       again.disabled = obstacle !== null && !isRunning;
       again.title = isRunning ? "End the replay; what it compared so far is forgotten"
         : obstacle ?? "Do it again beside the live run: every saved hash must come out";
     }
+    this.panel.show();
   }
 
   #row(run) {
@@ -208,11 +218,13 @@ export class RunsDialog {
         className: "plain small", "aria-label": `${run.archived ? "Unarchive" : "Archive"} run ${runId}`,
       }),
       button("Delete", () => this.#trash(run), { className: "plain small", "aria-label": `Delete run ${runId}` }),
-      element("span", { className: "replay", dataset: { replay: "" } },
-        button("Replay", () => (this.replays.isRunning(runId) ? this.replays.cancel(runId) : this.replays.start(runId)), {
-          className: "plain small",
-        }),
-        element("span", { role: "status" })),
+      button("distil …", ({ currentTarget }) => this.panel.open(run, currentTarget), {
+        className: "plain small", "aria-haspopup": "dialog", "aria-label": `Distil run ${runId}`, title: "A smaller run that learns from its model",
+      }),
+      button("Replay", () => (this.replays.isRunning(runId) ? this.replays.cancel(runId) : this.replays.start(runId)), {
+        className: "plain small", dataset: { again: "" },
+      }),
+      ...["distillations", "replays"].map((job) => element("span", { className: "job", role: "status", dataset: { job } })),
     );
   }
 
@@ -225,15 +237,16 @@ export class RunsDialog {
   }
 
   /** The page shows the run that is opened, so the list gives way to it. */
+  #open(runId) {
+    this.dialog.close();
+    this.branching.open(runId);
+  }
+
   #openButton(runId, obstacle) {
     const isTraining = stateName(this.store.get()) === "training";
     const hint = isTraining ? "Pause the run that trains, then take this one live where it was" : "Take this run live where it was";
-    const open = () => {
-      this.dialog.close();
-      this.branching.open(runId);
-    };
     const words = isTraining ? "Pause and open" : "Open";
-    return button(words, open, {
+    return button(words, () => this.#open(runId), {
       className: "small", "aria-label": `${words} run ${runId}`, disabled: obstacle !== null, title: obstacle ?? hint,
     });
   }
@@ -315,6 +328,7 @@ const called = ({ run_id: runId, name }) => (name ? `${name} (${runId})` : runId
 function branchOf({ origin }) {
   if (!origin) return "";
   const { run_id: parent, change, undo, instead } = origin;
+  if (origin.distillation) return `student of ${parent} at ${whole(origin.step)}`;
   if (!change) return `${origin.rolled_back ? "rollback" : "fork"} of ${parent} at ${whole(origin.step)}`;
   const told = `${sentence({ ...change, at: 0 })} at ${whole(change.step)}`;
   if (undo) return `${parent} before ${told}`;

@@ -186,7 +186,7 @@ def test_runs_are_found_sorted_thrown_away_and_taken_back_after_a_reload(
 
     page.get_by_role("button", name=f"Replay run {third}").click()
     expect(page.get_by_role("button", name=f"Replay run {first}")).to_be_disabled()
-    outcome = page.locator(f'[data-run="{third}"] [data-replay]')
+    outcome = page.locator(f'[data-run="{third}"] [data-job="replays"]')
     expect(outcome).to_contain_text("same to the last bit", timeout=REPLAY_PATIENCE_MS)
 
 
