@@ -187,7 +187,7 @@ class ModelManager:
             ConfigError: The model denoises, or no student is so small.
             StateConflictError: Another distillation is under way.
         """
-        require_distillable(self._store.run(run_id), wanted)
+        require_distillable(self._store.run(run_id).config.model, wanted)
         chosen_checkpoint(self._store, run_id, step)
         return self.distillations.start(run_id, *options_of(wanted, step=step, source=source))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bitlm.cli.distilling import LeastC, LeastS, MostWorse, ParameterShare, bar, lines, receipt_line
+from bitlm.cli.distilling import bar, lines, student_line, student_record
 from bitlm.cli.opening import open_store
 from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, RunArgument
 from bitlm.cli.printing import text_console
@@ -21,13 +21,15 @@ from bitlm.session.events import Source
 def distil(
     run: RunArgument = "latest",
     checkpoint: Checkpoint = None,
-    share: ParameterShare = 0.4,
+    share: Annotated[float, typer.Option(help="Of the parameters, how many it may have at most.")] = 0.4,
     steps: Annotated[int, typer.Option(min=2, help="Updates of each round.")] = 1000,
     rounds: Annotated[int, typer.Option(min=1, help="Students, at most; 1: the largest at once.")] = 3,
     width_scale: Annotated[float, typer.Option(min=1, help="Of the last widening.")] = 1.5,
-    c_floor: LeastC = 0.3,
-    s_floor: LeastS = 0.5,
-    most_worse: MostWorse = 0.1,
+    c_floor: Annotated[float, typer.Option(min=0, max=1, help="Least C of its texts.")] = 0.3,
+    s_floor: Annotated[float, typer.Option(min=0, max=1, help="Least S of its texts.")] = 0.5,
+    most_worse: Annotated[
+        float, typer.Option(min=0, help="Bits per byte it may be worse than its teacher.")
+    ] = 0.1,
     representatives: Annotated[int, typer.Option(min=1, help="Windows that decide what is kept.")] = 8,
     teacher_weight: Annotated[
         float, typer.Option(min=0, max=1, help="Of the teacher's say; the rest is the text's.")
@@ -73,12 +75,9 @@ def distil(
 
 
 def _tell(student: str, origin: Origin, data_dir: Path, *, as_json: bool) -> None:
-    receipt, teacher = origin.distillation, origin.run_id
-    assert receipt is not None, "it says how it was distilled"
     if as_json:
-        answer = {"run_id": student, "student_of": teacher, "step": origin.step, **receipt.model_dump()}
-        typer.echo(json.dumps(answer))
+        typer.echo(json.dumps(student_record(student, origin)))
         return
-    typer.echo(f"run {student} is a student of run {teacher} at step {origin.step}: {receipt_line(receipt)}")
+    typer.echo(student_line(student, origin))
     where = "" if data_dir == DEFAULT_DATA_DIR else f" --data-dir {data_dir}"
     typer.echo(f'next: python -m bitlm generate --run {student} --prompt "The "{where}')

@@ -1,24 +1,108 @@
-"""What `distil` and `train --auto-collapse` share: their options, what they tell meanwhile and in the end."""
+"""What `distil` and `train --auto-collapse` tell, and how the latter is asked for."""
 
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from bitlm.cli.printing import text_console
-from bitlm.distillation import Progress, Standing
+from bitlm.distillation import Floors, Progress, Standing
+from bitlm.history.distilling import Student, distil
+from bitlm.session import Origin, RunStore
 from bitlm.session.records import DistillationReceipt
 
-MostWorse = Annotated[float, typer.Option(min=0, help="Bits per byte it may be worse than its teacher.")]
-ParameterShare = Annotated[float, typer.Option(help="Of the parameters, how many it may have at most.")]
-LeastC = Annotated[float, typer.Option(min=0, max=1, help="Least C of its texts.")]
-LeastS = Annotated[float, typer.Option(min=0, max=1, help="Least S of its texts.")]
+AutoCollapse = Annotated[
+    bool, typer.Option("--auto-collapse", help="--grow: distil in the end what it has become.")
+]
+CollapsedShare = Annotated[
+    float | None,
+    typer.Option("--share", help="--auto-collapse: the student's parameters, at most (default: 0.4)."),
+]
+StudentSteps = Annotated[
+    int | None, typer.Option(min=2, help="--auto-collapse: updates of each round (default: 1000).")
+]
+CollapsedC = Annotated[
+    float | None,
+    typer.Option("--c-floor", min=0, max=1, help="--auto-collapse: least C of its texts (default: 0.3)."),
+]
+CollapsedS = Annotated[
+    float | None,
+    typer.Option("--s-floor", min=0, max=1, help="--auto-collapse: least S of its texts (default: 0.5)."),
+]
+CollapsedWorse = Annotated[
+    float | None,
+    typer.Option("--most-worse", min=0, help="--auto-collapse: bpb it may be worse by (default: 0.1)."),
+]
+
+
+def asked_student(
+    auto_collapse: bool,
+    grow: bool,
+    share: float | None,
+    steps: int | None,
+    c_floor: float | None,
+    s_floor: float | None,
+    most_worse: float | None,
+) -> Student | None:
+    """Return what a grown run is to be distilled to, as the options say; None where it is not.
+
+    Raises:
+        BadParameter: It is not to grow, or how it is to be distilled is said, and not that it is to.
+        ConfigError: The share is out of range.
+    """
+    floors = _given(C=c_floor, S=s_floor, most_worse=most_worse)
+    wanted = _given(share=share, steps=steps)
+    if not auto_collapse:
+        if floors or wanted:
+            raise typer.BadParameter(
+                "--share, --student-steps, --c-floor, --s-floor and --most-worse say how to --auto-collapse; "
+                "give that too."
+            )
+        return None
+    if not grow:
+        raise typer.BadParameter(
+            "--auto-collapse distils what a run has grown to; give --grow too, or use `distil`."
+        )
+    return Student(floors=Floors(**floors), **wanted)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def collapsed(store: RunStore, run_id: str, wanted: Student, console: Console) -> dict[str, Any] | None:
+    """Make a run's student, tell what became of it, and return that; None where Ctrl-C ended it."""
+    try:
+        with bar(wanted.steps, is_quiet=console.quiet) as tell:
+            student, _ = distil(store, run_id, wanted, progress=tell, source="cli")
+    except KeyboardInterrupt:
+        console.print("stopped early; no student was made.")
+        return None
+    origin = store.run(student).origin
+    assert origin is not None, "a student has one"
+    console.print(student_line(student, origin), highlight=False, soft_wrap=True)
+    return student_record(student, origin)
+
+
+def student_record(student: str, origin: Origin) -> dict[str, Any]:
+    """Return what became of a run's model as `--json` says it."""
+    assert origin.distillation is not None, "it says how it was distilled"
+    receipt = origin.distillation.model_dump()
+    return {"run_id": student, "student_of": origin.run_id, "step": origin.step, **receipt}
+
+
+def student_line(student: str, origin: Origin) -> str:
+    """Return the same in a sentence."""
+    assert origin.distillation is not None, "it says how it was distilled"
+    of = f"run {student} is a student of run {origin.run_id} at step {origin.step}"
+    return f"{of}: {_receipt(origin.distillation)}"
 
 
 @contextmanager
@@ -47,8 +131,7 @@ def bar(steps: int, *, is_quiet: bool = False) -> Iterator[Progress]:
         yield tell
 
 
-def receipt_line(receipt: DistillationReceipt) -> str:
-    """Return what became of the model, in a sentence."""
+def _receipt(receipt: DistillationReceipt) -> str:
     (many, few), (before, after) = receipt.parameters, receipt.bits_per_byte
     verdict = "meets its floors" if receipt.met else "misses a floor"
     tried = "" if receipt.rounds == 1 else f" after {receipt.rounds} rounds"

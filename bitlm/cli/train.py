@@ -2,16 +2,25 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from bitlm.baselines import baselines
+from bitlm.cli.distilling import (
+    AutoCollapse,
+    CollapsedC,
+    CollapsedS,
+    CollapsedShare,
+    CollapsedWorse,
+    StudentSteps,
+    asked_student,
+    collapsed,
+)
 from bitlm.cli.growing import (
     Grow,
     Growing,
@@ -24,15 +33,16 @@ from bitlm.cli.growing import (
 )
 from bitlm.cli.opening import resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, default_threads, parsed
-from bitlm.cli.quality import bound_line, quality_of
 from bitlm.cli.stopping import noted_ctrl_c
+from bitlm.cli.trained import measured, print_result
 from bitlm.data import Corpus
 from bitlm.data.corpus import EMBEDDED
 from bitlm.errors import ConfigError, HaltedError
 from bitlm.growth import GrowthSchedule, require_growable
 from bitlm.history.branching import roll_back
-from bitlm.history.milestones import milestones
-from bitlm.history.narration import duration, percent
+from bitlm.history.distilling import Student, require_distillable
+from bitlm.history.narration import percent
+from bitlm.model import ModelConfig
 from bitlm.session import (
     AlertAction,
     Anneal,
@@ -45,9 +55,7 @@ from bitlm.session import (
     preset,
 )
 from bitlm.session.presets import DEFAULT_SIZE
-
-CLEARLY = 0.03
-"""Bits per byte, by which an estimate on held-out text may be off."""
+from bitlm.training import TrainingConfig
 
 DEFAULT_MINUTES = 1.0
 """The embedded text is learned by heart in more (docs/log.md)."""
@@ -61,10 +69,17 @@ ANNEAL_SHARE = 0.5
 GoOnWith = Annotated[
     str | None, typer.Option(help="Go on with this run, by id or name or 'latest', instead of making one.")
 ]
+OnAlert = Annotated[
+    AlertAction | None, typer.Option(help="What an alert leads to; a run remembers it (first: notify).")
+]
 SampleEvery = Annotated[
     int | None, typer.Option(min=0, help="Steps between samples along training; 0 ends them.")
 ]
 TextPath = Annotated[str | None, typer.Option(help="Path of a text file or folder (default: 'embedded').")]
+
+
+Check = Callable[[ModelConfig, TrainingConfig], None]
+"""Raises a ConfigError where settings do not do."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +131,18 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps instead.")] = None,
     size: Annotated[str | None, typer.Option(help="tiny, small or base (default: small).")] = None,
     settings: Settings = None,
-    on_alert: Annotated[
-        AlertAction | None, typer.Option(help="What an alert leads to; a run remembers it (first: notify).")
-    ] = None,
+    on_alert: OnAlert = None,
     sample_every: SampleEvery = None,
     sample_prompt: Annotated[str, typer.Option(help="What these samples go on from.")] = "",
     grow: Grow = False,
     improve_thresh: ImproveThresh = None,
     most_memory_mb: MostMemoryMb = None,
+    auto_collapse: AutoCollapse = False,
+    share: CollapsedShare = None,
+    student_steps: StudentSteps = None,
+    c_floor: CollapsedC = None,
+    s_floor: CollapsedS = None,
+    most_worse: CollapsedWorse = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Key of every random draw (default: 0).")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: cores - 1).")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -137,6 +156,7 @@ def train(
 
     With --grow it goes on as a branch with a layer more, then twice the width, then twice the window, and
     again, each time that held-out text hardly improves before the rate falls; each says what that changed.
+    With --auto-collapse what it has become in the end is distilled, as `distil` does, into a smaller run.
 
     Examples:
       python -m bitlm train --corpus book.txt --minutes 5
@@ -145,30 +165,66 @@ def train(
 
       python -m bitlm train --set mixing=none --set batch_size=8
 
-      python -m bitlm train --corpus book.txt --size tiny --minutes 20 --grow
+      python -m bitlm train --corpus book.txt --size tiny --minutes 20 --grow --auto-collapse
 
       python -m bitlm train --run latest --minutes 5 --sample-every 500 --sample-prompt "The "
     """
-    if minutes is not None and steps is not None:
-        raise typer.BadParameter("give --minutes or --steps, not both.")
-    seconds = None if steps is not None else 60.0 * (minutes if minutes is not None else DEFAULT_MINUTES)
+    seconds = _asked_seconds(minutes, steps)
     store, console = RunStore(data_dir), Console(stderr=as_json, quiet=as_json)
     given = {"corpus": corpus, "size": size, "set": settings, "seed": seed, "threads": threads}
     schedule = asked_schedule(grow, improve_thresh, most_memory_mb)
-    session = (
-        _made(store, given, console, grow=grow) if run is None else _taken_up(store, run, given, grow=grow)
-    )
+    student = asked_student(auto_collapse, grow, share, student_steps, c_floor, s_floor, most_worse)
+    can = partial(_require_possible, grow=grow, student=student)
+    session = _made(store, given, console, can) if run is None else _taken_up(store, run, given, can)
     _tell(session, on_alert, sample_every, sample_prompt)
     plan = Plan(steps, seconds, session.step_count, session.elapsed_s)
     started = time.monotonic()
     session, was_stopped = _train_to_end(session, plan, console, schedule)
-    session.save()
-    result = _measure(session)
-    session.close()
-    store.close()
-    _tell_result(console, result, time.monotonic() - started, as_json=as_json)
+    spent_s = time.monotonic() - started
+    was_stopped |= _end(session, None if was_stopped else student, console, spent_s, as_json=as_json)
     if was_stopped:
         raise typer.Exit(INTERRUPTED)
+
+
+def _end(
+    session: Session, student: Student | None, console: Console, spent_s: float, *, as_json: bool
+) -> bool:
+    """Save a run, measure it, distil it if that is asked for, and tell; return whether Ctrl-C ended that."""
+    session.save()
+    result = measured(session)
+    session.close()
+    print_result(console, result, spent_s)
+    if student is not None:
+        result["student"] = collapsed(session.store, session.run_id, student, console)
+    session.store.close()
+    if as_json:
+        typer.echo(json.dumps(result))
+    return student is not None and result["student"] is None
+
+
+def _asked_seconds(minutes: float | None, steps: int | None) -> float | None:
+    """Return for how long to train; None where it is for so many steps.
+
+    Raises:
+        BadParameter: Both are given.
+    """
+    if minutes is not None and steps is not None:
+        raise typer.BadParameter("give --minutes or --steps, not both.")
+    return None if steps is not None else 60.0 * (minutes if minutes is not None else DEFAULT_MINUTES)
+
+
+def _require_possible(
+    model: ModelConfig, training: TrainingConfig, *, grow: bool, student: Student | None
+) -> None:
+    """Check that a run of these settings can grow, and be distilled, if it is to be.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if grow:
+        require_growable(training)
+    if student is not None:
+        require_distillable(model, student)
 
 
 def _refuse_settings(run: str, given: dict[str, Any]) -> None:
@@ -187,11 +243,10 @@ def _refuse_settings(run: str, given: dict[str, Any]) -> None:
             )
 
 
-def _made(store: RunStore, given: dict[str, Any], console: Console, *, grow: bool) -> Session:
+def _made(store: RunStore, given: dict[str, Any], console: Console, can: Check) -> Session:
     """Make a run with the settings given, and say what is remarkable about its text."""
     model, training = preset(given["size"] or DEFAULT_SIZE, **parsed(given["set"]))
-    if grow:
-        require_growable(training)
+    can(model, training)
     session = Session.create(
         store, model=model, training=training, corpus=Corpus.load(given["corpus"] or EMBEDDED),
         seed=given["seed"] or 0, threads=given["threads"] or default_threads(), source="cli",
@@ -201,27 +256,19 @@ def _made(store: RunStore, given: dict[str, Any], console: Console, *, grow: boo
     return session
 
 
-def _taken_up(store: RunStore, run: str, given: dict[str, Any], *, grow: bool) -> Session:
+def _taken_up(store: RunStore, run: str, given: dict[str, Any], can: Check) -> Session:
     """Open a run that is to go on with the settings it has.
 
     Raises:
-        ConfigError: Others are given, the run is in the trash, or it is to grow and cannot.
+        ConfigError: Others are given, the run is in the trash, or it is to grow or be distilled and cannot.
     """
     _refuse_settings(run, given)
     run_id = resolved(store, run)
     record = store.run(run_id)
-    if grow:
-        require_growable(record.config.training)
+    can(record.config.model, record.config.training)
     if record.trashed_at is not None:
         raise ConfigError("--run", run_id, f"it is in the trash; `runs restore {run_id}` takes it back.")
     return Session.open(store, run_id)
-
-
-def _tell_result(console: Console, result: dict[str, object], seconds: float, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        _print_result(console, result, seconds)
 
 
 def _tell(
@@ -328,66 +375,3 @@ def _progress_line(event: StepEvent, validation: float | None) -> str:
     held_out = f"{validation:.3f}" if validation is not None else "  …  "
     speed = event.bytes_per_s / 1000
     return f"step {event.step}  train {event.bits_per_byte:.3f}  held out {held_out} bpb  {speed:.1f} kB/s"
-
-
-def _measure(session: Session) -> dict[str, Any]:
-    reference = session.model.reference
-    assert reference is not None, "a session's model always carries its reference"
-    compared = session.store.baselines(session.corpus.fingerprint)
-    if compared is None:
-        compared = baselines(session.corpus, reference)
-        session.store.set_baselines(session.corpus.fingerprint, compared)
-    quality = quality_of(session.model, session.telemetry.causal_share, session.corpus.held_out)
-    session.record("evaluated", {name: one for name, one in quality.items() if one is not None}, source="cli")
-    return {
-        "run_id": session.run_id,
-        "steps": session.step_count,
-        "bytes_seen": session.bytes_seen,
-        **quality,
-        "baselines": compared,
-        "milestones": [one.model_dump() for one in milestones(session.store, session.run_id)],
-        "best_step": _best_step(session),
-    }
-
-
-def _best_step(session: Session) -> int | None:
-    """Return the step at which the estimate on held-out text was clearly lower than it is now, or None."""
-    estimates = session.store.values(session.run_id, "validation_bits_per_byte")
-    if not estimates:
-        return None
-    step, best = min(estimates, key=lambda one: one[1])
-    return step if best < estimates[-1][1] - CLEARLY else None
-
-
-def _print_result(console: Console, result: dict[str, Any], seconds: float) -> None:
-    reached = [] if result["bits_per_byte"] is None else [("BitLM", result["bits_per_byte"])]
-    rows = sorted([*result["baselines"].items(), *reached], key=lambda row: -row[1])
-    table = Table(title="bits per byte of the held-out tenth, given the rest (lower is better)")
-    table.add_column("compressor or model")
-    table.add_column("bpb", justify="right")
-    for name, value in rows:
-        style = "bold green" if name == "BitLM" else ""
-        table.add_row(name, f"{value:.3f}", style=style)
-    console.print(table)
-    if result["bound"] is not None:
-        console.print(bound_line(result["bound"]), highlight=False)
-    if result["milestones"]:
-        console.print(_passed_line(result["milestones"]), highlight=False)
-    if result["best_step"] is not None:
-        console.print(
-            f"held-out text was best at step {result['best_step']}; since then the run learns its text by "
-            "heart: train for less time, on more text, or with --set dropout=0.4",
-            highlight=False,
-        )
-    console.print(
-        f"run {result['run_id']}: {result['steps']} steps, {result['bytes_seen']} bytes, {seconds:.0f} s"
-    )
-    command = "denoise" if result["bits_per_byte"] is None else "generate"
-    console.print(
-        f'next: python -m bitlm {command} --run {result["run_id"]} --prompt "The "', highlight=False
-    )
-
-
-def _passed_line(found: list[dict[str, Any]]) -> str:
-    told = ", ".join(f"{one['name']} at {duration(one['elapsed_s'])}" for one in found)
-    return f"passed on the way, by its estimate: {told}"

@@ -21,9 +21,9 @@ from bitlm.errors import ConfigError
 from bitlm.growth import receipt
 from bitlm.history.branching import add_branch, chosen_checkpoint
 from bitlm.history.enlarging import MEASURED_BYTES
-from bitlm.model import BitTransformer
+from bitlm.model import BitTransformer, ModelConfig
 from bitlm.randomness import counter_seed
-from bitlm.session import Origin, RunRecord, RunStore
+from bitlm.session import Origin, RunStore
 from bitlm.session.checkpoint import Checkpoint, encode_checkpoint
 from bitlm.session.events import Source
 from bitlm.session.records import DistillationReceipt
@@ -61,16 +61,16 @@ class Student:
             raise ConfigError("share", self.share, "use a number above 0 and below 1, such as 0.4.")
 
 
-def require_distillable(run: RunRecord, wanted: Student) -> None:
-    """Check, before anything is computed, that a run's model can have such a student.
+def require_distillable(config: ModelConfig, wanted: Student) -> None:
+    """Check, before anything is computed, that a model of these settings can have such a student.
 
     Raises:
         ConfigError: It denoises, or no student is so small.
     """
-    require_teacher(run.config.model)
-    least = least_parameters(run.config.model)
-    if int(wanted.share * run.parameters) < least:
-        share = ceil(1000 * least / run.parameters) / 1000
+    require_teacher(config)
+    least, many = least_parameters(config), config.parameter_count
+    if int(wanted.share * many) < least:
+        share = ceil(1000 * least / many) / 1000
         raise ConfigError(
             "share", wanted.share, f"use at least {share:g}: a student has {least:,} parameters or more."
         )
@@ -106,7 +106,7 @@ def distil(
         GridOverflowError: The student's training diverged.
     """
     parent = store.run(run_id)
-    require_distillable(parent, wanted)
+    require_distillable(parent.config.model, wanted)
     record = chosen_checkpoint(store, run_id, step)
     checkpoint = store.checkpoints.load(record)
     torch.set_num_threads(parent.config.threads)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bitlm.cli.train import _best_step
+from bitlm.cli.trained import _best_step
 from bitlm.data import Corpus
 from bitlm.model import ModelConfig
 from bitlm.session import RunStore, Session

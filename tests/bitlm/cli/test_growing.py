@@ -89,3 +89,36 @@ def test_a_window_does_not_outgrow_its_text(say: Say, store: RunStore, tmp_path:
     told = json.loads(train(say, short, "--steps", "36", "--improve-thresh", "9", "--json").stdout)
     shape = store.run(told["run_id"]).config.model
     assert (shape.num_layers, shape.d_model, shape.max_seq_len) == (4, 32, 256)
+
+
+def test_what_a_run_has_grown_to_is_distilled_in_the_end(say: Say, store: RunStore, text: Path) -> None:
+    options = ("--auto-collapse", "--share", "0.9", "--student-steps", "2", "--s-floor", "1")
+    done = train(say, text, "--steps", "12", "--improve-thresh", "9", *options, "--json")
+    told = json.loads(done.stdout)
+    student = told["student"]
+    assert (student["student_of"], student["step"], student["met"]) == (told["run_id"], 12, False)
+    assert (student["s_floor"], student["most_worse"]) == (1.0, 0.1)
+    assert growth_of(store, told["run_id"])[1].parameters[1] == student["parameters"][0]
+    origin = store.run(student["run_id"]).origin
+    assert origin is not None
+    assert origin.distillation is not None
+    assert origin.distillation.parameters[1] == student["parameters"][1] <= 0.9 * student["parameters"][0]
+    said = say("train", "--run", told["run_id"], "--steps", "1", "--grow", *options).stdout
+    assert f"is a student of run {told['run_id']} at step 13: " in " ".join(said.split())
+    assert "it misses a floor after 2 rounds." in " ".join(said.split())
+
+
+def test_a_student_that_there_cannot_be_is_refused_before_a_run_is_made(
+    say: Say, store: RunStore, text: Path
+) -> None:
+    for options, why in (
+        (("--auto-collapse",), "give --grow too"),
+        (("--grow", "--share", "0.5"), "say how to --auto-collapse"),
+    ):
+        told = say("train", "--corpus", str(text), "--steps", "1", *options, code=2)
+        assert why in " ".join(told.output.replace("│", " ").split())
+    with pytest.raises(ConfigError, match=r"share=0.01: use at least"):
+        train(say, text, "--steps", "1", "--auto-collapse", "--share", "0.01")
+    with pytest.raises(ConfigError, match="masked bits"):
+        train(say, text, "--steps", "1", "--auto-collapse", "--set", "objective=mixed")
+    assert store.runs() == []
