@@ -14,6 +14,7 @@ from app.service.estimate import Estimator, RunEstimate
 from app.service.jobs import Jobs
 from app.service.replays import ReplayReport, replays
 from app.service.requests import ReadText, Request, SaveCheckpoint
+from app.service.roundings import RoundingReport, roundings
 from app.service.worker import Worker
 from bitlm.data import length_at, require_window
 from bitlm.history.branching import chosen_checkpoint
@@ -36,6 +37,7 @@ class ModelManager:
     Attributes:
         replays: Does runs again.
         distillations: Makes students; `distil` begins one.
+        roundings: Measures what models in fewer bits take and cost; `measure_rounding` begins.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class ModelManager:
         self._estimator = Estimator(torch_threads)
         self.replays: Jobs[ReplayReport] = replays(store)
         self.distillations: Jobs[DistillationReport] = distillations(store)
+        self.roundings: Jobs[RoundingReport] = roundings(store)
         self._coder = Coder(store.data_dir)
         self._worker = Worker(
             store,
@@ -89,6 +92,7 @@ class ModelManager:
         self._worker.request_stop()
         self.replays.close()
         self.distillations.close()
+        self.roundings.close()
         self._coder.close()
         self._worker.join()
 
@@ -190,6 +194,18 @@ class ModelManager:
         require_distillable(self._store.run(run_id).config.model, wanted)
         chosen_checkpoint(self._store, run_id, step)
         return self.distillations.start(run_id, *options_of(wanted, step=step, source=source))
+
+    def measure_rounding(self, run_id: str, step: int | None) -> RoundingReport:
+        """Begin to measure what a run's model takes and costs in fewer bits, as a checkpoint has it.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            CheckpointError: There is no whole checkpoint of that step, None being the newest.
+            StateConflictError: Another measurement is under way.
+        """
+        self._store.run(run_id)
+        record = chosen_checkpoint(self._store, run_id, step)
+        return self.roundings.start(run_id, f"--checkpoint={record.step}")
 
     def status(self) -> Status:
         """Return the newest status; never waits for the model."""

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from app.service.distillations import DistillationReport
 from app.service.replays import ReplayReport
+from app.service.roundings import RoundingReport
 from bitlm.history.milestones import Milestone
 from bitlm.session import Event, Origin
 from bitlm.session.scheduled_samples import ScheduledSample
@@ -23,6 +24,7 @@ class RunSummary(BaseModel):
         live: Whether it is the run the service holds.
         replay: How far its last replay since the service started is, or how it ended; None without one.
         distillation: The same of its last distillation.
+        rounding: The same of the last measurement of what its model costs in fewer bits.
     """
 
     run_id: str
@@ -40,6 +42,7 @@ class RunSummary(BaseModel):
     live: bool
     replay: ReplayReport | None
     distillation: DistillationReport | None
+    rounding: RoundingReport | None
 
 
 class RunDeleted(BaseModel):

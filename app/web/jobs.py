@@ -7,9 +7,10 @@ from app.service import ModelManager
 from app.service.distillations import DistillationReport
 from app.service.jobs import Jobs, Report
 from app.service.replays import ReplayReport
+from app.service.roundings import RoundingReport
 from app.web.access import Scope
 from app.web.routes import Route, asked_by
-from app.web.schemas import Body, DistilRequest, Empty
+from app.web.schemas import Body, DistilRequest, Empty, RoundingRequest
 
 
 class JobRoutes:
@@ -24,6 +25,7 @@ class JobRoutes:
         return [
             *_routes("replay", manager.replays, ReplayReport, self.replay, Empty),
             *_routes("distil", manager.distillations, DistillationReport, self.distil, DistilRequest),
+            *_routes("rounding", manager.roundings, RoundingReport, self.rounding, RoundingRequest),
         ]
 
     def replay(self, run_id: str, body: Empty) -> ReplayReport:  # noqa: ARG002 - checked to be empty
@@ -33,6 +35,10 @@ class JobRoutes:
     def distil(self, run_id: str, body: DistilRequest) -> DistillationReport:
         """Begin to make a smaller run, whose model learns from this run's what that says of every bit."""
         return self._manager.distil(run_id, body.wanted, step=body.step, source=asked_by())
+
+    def rounding(self, run_id: str, body: RoundingRequest) -> RoundingReport:
+        """Begin to measure what a run's model in fewer bits takes, and what it costs."""
+        return self._manager.measure_rounding(run_id, body.step)
 
 
 def _routes(

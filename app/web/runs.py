@@ -196,6 +196,7 @@ class RunRoutes:
             live=record.run_id == self._manager.status().run_id,
             replay=self._manager.replays.last(record.run_id),
             distillation=self._manager.distillations.last(record.run_id),
+            rounding=self._manager.roundings.last(record.run_id),
         )
 
 

@@ -320,6 +320,16 @@ class DistilRequest(Body):
         )
 
 
+class RoundingRequest(Body):
+    """Which model to measure.
+
+    Attributes:
+        step: Of a checkpoint; None for the newest.
+    """
+
+    step: Annotated[int, Field(ge=0)] | None = None
+
+
 class TwinRequest(Body):
     """The change to do without; what to do in its place; or to go back to before it."""
 

@@ -20,6 +20,7 @@ from bitlm.cli.evaluate import evaluate
 from bitlm.cli.export import export
 from bitlm.cli.generate import generate
 from bitlm.cli.replay import replay
+from bitlm.cli.rounding import rounding
 from bitlm.cli.runs import runs
 from bitlm.cli.samples import samples
 from bitlm.cli.save import inspect, save
@@ -79,6 +80,7 @@ app.command()(twin)
 app.command()(compare)
 app.command()(export)
 app.command()(save)
+app.command()(rounding)
 app.command()(inspect)
 app.command()(capsule)
 app.command()(verify)

@@ -108,6 +108,12 @@ export const api = {
   distilled: (runId) => get(`${run(runId)}/distil`),
   /** @param {string} runId @returns {Promise<object>} How far its distillation was, which is no more. */
   cancelDistillation: (runId) => remove(`${run(runId)}/distil`),
+  /** @param {string} runId @returns {Promise<object>} How far the measurement of what fewer bits cost is. */
+  measureRounding: (runId) => post(`${run(runId)}/rounding`),
+  /** @param {string} runId @returns {Promise<object>} How far that is, or how it ended. */
+  rounding: (runId) => get(`${run(runId)}/rounding`),
+  /** @param {string} runId @returns {Promise<object>} How far that was, which is no more. */
+  cancelRounding: (runId) => remove(`${run(runId)}/rounding`),
   /** @param {string} runId @returns {Promise<object>} For good. */
   deleteRun: (runId) => remove(run(runId), { confirm: runId }),
   /** @param {string} runId @returns {Promise<object>} The Status, with that run live. */

@@ -5,10 +5,10 @@ import { button, element } from "./dom.js";
 import { sentence } from "./events.js";
 import { fixed, whole } from "./format.js";
 import { comparisonTables } from "./comparison.js";
-import { placeBeside } from "./popover.js";
 import { obstacles, stateName } from "./run_state.js";
 import { DistillationPanel, distilling } from "./distilling.js";
 import { Jobs } from "./jobs.js";
+import { ModelsPanel, rounding } from "./models.js";
 import { replaying } from "./replays.js";
 import { matches, nextOrder, sorted } from "./run_table.js";
 
@@ -40,17 +40,17 @@ export class RunsDialog {
     this.comparison = dialog.querySelector("[data-comparison]");
     this.query = dialog.querySelector("[data-search]");
     this.trash = dialog.querySelector("[data-trash]");
-    this.models = dialog.querySelector("[data-models]");
     this.runs = [];
     this.asked = 0; // times, for the list
     this.order = { column: "run", isDescending: true };
     this.replays = new Jobs(replaying(api), toasts, () => this.#showJobs());
     this.distillations = new Jobs(distilling(api), toasts, () => this.#showJobs(), () => this.refresh({ isAsked: false }));
+    this.roundings = new Jobs(rounding(api), toasts, () => this.#showJobs());
+    this.models = new ModelsPanel(dialog.querySelector("[data-models]"), api, this.roundings);
     this.panel = new DistillationPanel(dialog.querySelector("[data-distillation]"), this.distillations, (runId) => this.#open(runId));
     dialog.querySelector("[data-close]").addEventListener("click", () => dialog.close());
     this.archived.addEventListener("change", () => this.#show());
     this.query.addEventListener("input", () => this.#show());
-    this.models.addEventListener("click", ({ target }) => target.matches("a") && this.models.hidePopover());
     this.trash.addEventListener("click", () => {
       this.trash.setAttribute("aria-pressed", String(!this.isTrash));
       this.refresh();
@@ -98,6 +98,7 @@ export class RunsDialog {
       this.runs = runs;
       this.replays.adopt(runs);
       this.distillations.adopt(runs);
+      this.roundings.adopt(runs);
       if (!isTrash) this.store.update({ runCount: runs.length });
     } catch (error) {
       if (isAsked || !isUnanswered(error)) this.toasts.problem(error);
@@ -169,6 +170,7 @@ export class RunsDialog {
         : obstacle ?? "Do it again beside the live run: every saved hash must come out";
     }
     this.panel.show();
+    this.models.show();
   }
 
   #row(run) {
@@ -211,7 +213,7 @@ export class RunsDialog {
         href: this.api.exportUrl(runId, format), download: "", textContent: label, title: FORMAT_HINTS[format],
         "aria-label": `Export run ${runId} as ${label}`,
       })),
-      button("model …", ({ currentTarget }) => this.#offerModel(runId, currentTarget), {
+      button("model …", ({ currentTarget }) => this.models.open(runId, currentTarget), {
         className: "plain small", "aria-haspopup": "dialog", "aria-label": `Export the model of run ${runId}`, title: "Its model alone, as one file",
       }),
       button(run.archived ? "Unarchive" : "Archive", () => this.#archive(run, !run.archived), {
@@ -224,16 +226,8 @@ export class RunsDialog {
       button("Replay", () => (this.replays.isRunning(runId) ? this.replays.cancel(runId) : this.replays.start(runId)), {
         className: "plain small", dataset: { again: "" },
       }),
-      ...["distillations", "replays"].map((job) => element("span", { className: "job", role: "status", dataset: { job } })),
+      ...["roundings", "distillations", "replays"].map((job) => element("span", { className: "job", role: "status", dataset: { job } })),
     );
-  }
-
-  #offerModel(runId, opener) {
-    const links = [...this.models.querySelectorAll("a")];
-    for (const link of links) link.href = this.api.modelUrl(runId, link.dataset.weights);
-    this.models.showPopover();
-    placeBeside(this.models, opener.getBoundingClientRect());
-    links[0].focus();
   }
 
   /** The page shows the run that is opened, so the list gives way to it. */

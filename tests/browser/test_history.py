@@ -306,6 +306,14 @@ def test_a_run_is_downloaded_and_its_model_by_keys(page: Page) -> None:
     assert load_model(Path(download.value.path())).precision == "int8"
     expect(menu).to_be_hidden()
 
+    page.get_by_role("button", name=f"Export the model of run {run_id}").press("Enter")
+    menu.get_by_role("button", name="Measure what fewer bits cost").press("Enter")
+    expect(menu.get_by_role("status")).to_contain_text("measured what fewer bits cost, at step")
+    costs = menu.locator("[data-cost]")
+    expect(costs).to_have_text(
+        [re.compile(r"^[\d,]+ bytes, 0\.\d\d of float32's; [\d.]+ → [\d.]+ bpb held out$")] * 2
+    )
+
 
 def test_after_a_kill_the_page_says_that_it_resumed_and_shows_what_it_showed(
     serve: Serve, open_window: OpenWindow, corpus_file: Path, tmp_path: Path

@@ -1,7 +1,8 @@
-"""Students made beside the live run, over REST."""
+"""Smaller models, made and measured beside the live run, over REST."""
 
 from typing import Any
 
+import pytest
 from flask.testing import FlaskClient
 
 from tests.app.rest import checked, get, post
@@ -31,7 +32,7 @@ def test_a_student_is_made_beside_the_live_run_cancelled_and_refused_where_there
     assert refused["pointer"] == "/share"
     assert "use at least 0." in refused["detail"]
     assert post(client, path, {"share": 1.0}, code=422)["errors"][0]["field"] == "share"
-    post(client, path, {"step": 1}, code=404)
+    post(client, path, {"step": 99}, code=404)
     post(client, "/runs/no-such-run/distil", code=404)
 
     endless = post(client, path, {**QUICK, "steps": 1_000_000}, code=202)
@@ -60,3 +61,28 @@ def test_a_student_is_made_beside_the_live_run_cancelled_and_refused_where_there
     assert (begun["kind"], begun["source"]) == ("run_forked", "rest")
     assert get(client, "/status")["run_id"] == run_id
     post(client, f"/runs/{made['student']}/open")
+
+
+def test_what_fewer_bits_cost_is_measured_beside_the_live_run(
+    client: FlaskClient, tiny_run: dict[str, Any], wait_until: WaitUntil
+) -> None:
+    run_id = post(client, "/init", tiny_run, code=201)["run_id"]
+    post(client, "/train-step", {"steps": 2})
+    post(client, "/train/pause")
+    path = f"/runs/{run_id}/rounding"
+    get(client, path, code=409)
+    post(client, path, {"step": 99}, code=404)
+    assert post(client, path, code=202)["state"] == "running"
+    post(client, path, code=409)
+    wait_until(lambda: get(client, path)["state"] != "running")
+    report = get(client, path)
+    assert (report["state"], report["step"], report["measured"]) == ("done", 2, 2)
+    assert get(client, f"/runs/{run_id}")["rounding"] == report
+    eight, four = report["files"]
+    assert (eight["precision"], four["precision"]) == ("int8", "int4")
+    assert four["bytes"] < eight["bytes"]
+    assert 0 < four["share"] < eight["share"] < 1
+    assert four["receipt"]["logit_difference"] > eight["receipt"]["logit_difference"] > 0
+    assert eight["receipt"]["bits_per_byte"][0] == four["receipt"]["bits_per_byte"][0] > 0
+    downloaded = client.get(f"/runs/{run_id}/model?weights=int4").data
+    assert len(downloaded) == pytest.approx(four["bytes"], abs=1000), "but for the receipt"
