@@ -1,7 +1,6 @@
 """Where the service is put together, and the only place."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from flask import Flask
 
@@ -9,7 +8,7 @@ from app.service import Broadcaster, ModelManager
 from app.service.disk import DiskLimits
 from app.service.event_log import EventLog
 from app.service.webhook import Webhook
-from app.settings import Settings
+from app.settings import HOME, Settings
 from app.web.access import Scope, make_tokens, read_tokens
 from app.web.branches import BranchRoutes
 from app.web.checkpoints import CheckpointRoutes
@@ -33,7 +32,6 @@ from app.web.telemetry import TelemetryRoutes
 from app.web.training import TrainingRoutes
 from bitlm.session import CheckpointPolicy, RunStore
 
-ROOT = Path(__file__).parents[1]
 EXTENSION = "bitlm"
 
 
@@ -80,7 +78,7 @@ def create_app(settings: Settings) -> Flask:
     lock, invitation = _lock(settings) if settings.needs_token else (None, None)
     store = RunStore(settings.data_dir)
     manager = _manager(settings, store)
-    app = Flask("app", template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
+    app = Flask("app", template_folder=str(HOME / "templates"), static_folder=str(HOME / "static"))
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     sockets = Sockets(app, patience_s=settings.client_timeout_s)
     broadcaster = Broadcaster(
@@ -119,7 +117,7 @@ def create_app(settings: Settings) -> Flask:
         settings,
         scope_of=scopes_of(app, routes),
         lock=lock,
-        locked_page=(ROOT / "templates" / "locked.html").read_text(),
+        locked_page=(HOME / "templates" / "locked.html").read_text(),
     )
     app.wsgi_app = RequestIds(gate)  # type: ignore[method-assign] # Flask's own way to add middleware
     app.extensions[EXTENSION] = Service(

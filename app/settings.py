@@ -13,7 +13,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-SETTINGS_FILE = Path(__file__).parents[1] / "config" / "app.toml"
+PACKAGE = Path(__file__).parent
+HOME = PACKAGE if (PACKAGE / "config").is_dir() else PACKAGE.parent
+"""The folder that holds `config`, `static` and `templates`: the package once it is installed (setup.py), and
+the one around it in a checkout."""
+SETTINGS_FILE = HOME / "config" / "app.toml"
 LOCALHOST = "localhost"
 TOKENS_FILE = "tokens.json"
 HTTP_RESERVE = 4

@@ -45,7 +45,8 @@ def _code_folder() -> str:
     package = Path(__file__).parent
     sources = sorted([*package.glob("*.py"), *package.glob("model/*.py")])
     digest = hashlib.blake2b(b"".join(source.read_bytes() for source in sources), digest_size=8).hexdigest()
-    for place in (package / "__pycache__", Path("~/.cache/bitlm")):
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    for place in (package / "__pycache__", caches / "bitlm"):
         try:
             folder = place.expanduser() / f"compiled-{digest}"
             folder.mkdir(parents=True, exist_ok=True)

@@ -230,7 +230,7 @@ def serving(folder: Path) -> Iterator[Serve]:
         prefix: tuple[str, ...] = (),
         **environment: str,
     ) -> RunningServer:
-        port = environment.get("BITLM_PORT") or str(_free_port())
+        port = environment.get("BITLM_PORT") or str(free_port())
         data = data_dir or folder / f"server-{len(started)}"
         log = folder / f"server-{len(started)}.log"
         ours = {"BITLM_HOST": "127.0.0.1", "BITLM_PORT": port, "BITLM_DATA_DIR": str(data)}
@@ -266,7 +266,7 @@ def server(serve: Serve) -> RunningServer:
     return serve()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -3,6 +3,7 @@
 import re
 import sys
 from inspect import cleandoc
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ from bitlm.cli.rounding import rounding
 from bitlm.cli.runs import runs
 from bitlm.cli.samples import samples
 from bitlm.cli.save import inspect, save
+from bitlm.cli.serve import serve
 from bitlm.cli.train import train
 from bitlm.errors import BitLMError
 from bitlm.version import VERSION
@@ -62,6 +64,7 @@ def bitlm(
     """Train, sample and measure a language model whose alphabet is the bit."""
 
 
+app.command()(serve)
 app.command()(train)
 app.command()(generate)
 app.command()(denoise)
@@ -92,10 +95,15 @@ for command in (*app.registered_commands, *runs.registered_commands, *checkpoint
     command.help = unwrapped(command.callback.__doc__ or "")
 
 
+def program() -> str:
+    """Return how this program was called: by the name that pip gives it, or as a module."""
+    return "bitlm" if Path(sys.argv[0]).name == "bitlm" else "python -m bitlm"
+
+
 def main() -> None:
     """Run a command; a mistake of the user's is one sentence and exit code 2."""
     try:
-        app(prog_name="python -m bitlm")
+        app(prog_name=program())
     except BitLMError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)

@@ -8,7 +8,11 @@ from bitlm.errors import ConfigError
 from bitlm.model import ModelConfig
 from bitlm.training import TrainingConfig
 
-PRESETS_FILE = Path(__file__).parents[2] / "config" / "presets.toml"
+PACKAGE = Path(__file__).parents[1]
+HOME = PACKAGE if (PACKAGE / "config").is_dir() else PACKAGE.parent
+"""The folder that holds `config`: the package once it is installed (setup.py), and the one around it in a
+checkout."""
+PRESETS_FILE = HOME / "config" / "presets.toml"
 SIZES = ("tiny", "small", "base")
 DEFAULT_SIZE = "small"
 

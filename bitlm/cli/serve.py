@@ -1,0 +1,42 @@
+"""`bitlm serve`: the page and the REST interface, in a process that begins without torch."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SERVICE = Path(__file__).parents[2]
+"""The folder that `app` is in, beside `bitlm`, in a checkout and once it is installed."""
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(envvar="BITLM_HOST", help="Address to listen on (default: 127.0.0.1).")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(envvar="BITLM_PORT", min=1, max=65535, help="TCP port (default: 5000).")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(envvar="BITLM_DATA_DIR", help="Folder of the runs (default: .bitlm).")
+    ] = None,
+) -> None:
+    """Start the page and the REST interface; Ctrl-C ends them with a last checkpoint.
+
+    Whatever else it can be told is an environment variable: docs/operations.md lists them.
+
+    Examples:
+      python -m bitlm serve
+
+      python -m bitlm serve --port 5001 --data-dir runs
+    """
+    given = {"BITLM_HOST": host, "BITLM_PORT": port, "BITLM_DATA_DIR": data_dir}
+    told = {name: str(value) for name, value in given.items() if value is not None}
+    paths = [str(SERVICE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # -P: a folder `app` of whoever calls, where they call from, is not ours.
+    os.execve(  # noqa: S606 - our own service, which takes the place of this process
+        sys.executable,
+        [sys.executable, "-P", "-m", "app"],
+        os.environ | told | {"PYTHONPATH": os.pathsep.join(paths)},
+    )
