@@ -20,6 +20,7 @@ from bitlm.cli.effect import effect
 from bitlm.cli.evaluate import evaluate
 from bitlm.cli.export import export
 from bitlm.cli.generate import generate
+from bitlm.cli.mcp import mcp
 from bitlm.cli.replay import replay
 from bitlm.cli.rounding import rounding
 from bitlm.cli.runs import runs
@@ -65,6 +66,7 @@ def bitlm(
 
 
 app.command()(serve)
+app.command()(mcp)
 app.command()(train)
 app.command()(generate)
 app.command()(denoise)

@@ -2,8 +2,9 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -31,12 +32,21 @@ def serve(
 
       python -m bitlm serve --port 5001 --data-dir runs
     """
-    given = {"BITLM_HOST": host, "BITLM_PORT": port, "BITLM_DATA_DIR": data_dir}
+    become("app", {"BITLM_HOST": host, "BITLM_PORT": port, "BITLM_DATA_DIR": data_dir})
+
+
+def become(module: str, given: Mapping[str, object]) -> NoReturn:
+    """Put `python -m module` of the service in the place of this process.
+
+    Args:
+        module: `app`, or one in it.
+        given: Environment variables by name; those that are None stay as they are.
+    """
     told = {name: str(value) for name, value in given.items() if value is not None}
     paths = [str(SERVICE), *filter(None, [os.environ.get("PYTHONPATH")])]
     # -P: a folder `app` of whoever calls, where they call from, is not ours.
     os.execve(  # noqa: S606 - our own service, which takes the place of this process
         sys.executable,
-        [sys.executable, "-P", "-m", "app"],
+        [sys.executable, "-P", "-m", module],
         os.environ | told | {"PYTHONPATH": os.pathsep.join(paths)},
     )
