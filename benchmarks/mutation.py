@@ -176,7 +176,7 @@ class Copy:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return Path(module._code_folder())  # noqa: SLF001 - this copy's, not that of the tree
+        return Path(module.code_folder())  # this copy's, not that of the tree
 
     def test(self, watch: Watch, files: list[str], *options: str, limit_s: float, after: Any = None) -> int:
         """Run tests in a process of its own and return its exit code; -9 where it had to be ended."""

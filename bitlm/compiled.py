@@ -27,7 +27,7 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
         function: Of arrays, numbers and named tuples of them, in the part of Python that numba compiles.
     """
     plain = inspect.unwrap(function)  # without checks of types while it runs
-    folder, others = _code_folder(), config.CACHE_DIR  # type: ignore[attr-defined] # set when it is loaded
+    folder, others = code_folder(), config.CACHE_DIR  # type: ignore[attr-defined] # set when it is loaded
     config.CACHE_DIR = folder  # type: ignore[attr-defined]
     try:
         return njit(plain, nogil=True, cache=bool(folder), error_model="numpy")  # type: ignore[no-any-return]
@@ -36,7 +36,7 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
 
 
 @cache
-def _code_folder() -> str:
+def code_folder() -> str:
     """Return where the machine's code is kept: beside the package, or in the user's cache; "" for nowhere.
 
     The folder's name tells the sources apart: code is compiled together with what it calls from other files,

@@ -16,7 +16,7 @@ import pytest
 from numba.core.caching import _CacheLocator
 from packaging.requirements import Requirement
 
-from bitlm.compiled import _code_folder
+from bitlm.compiled import code_folder
 from bitlm.version import VERSION
 from tests.conftest import ROOT, WaitUntil, free_port
 
@@ -78,7 +78,7 @@ def hand_on_compiled_code(installed: Path) -> None:
     It goes by a source's folder and time; to compile anew takes half a minute.
     """
     ours, theirs = ROOT / "bitlm", installed / "bitlm"
-    kept, place = Path(_code_folder()), _CacheLocator.get_suitable_cache_subpath
+    kept, place = Path(code_folder()), _CacheLocator.get_suitable_cache_subpath
     for source in theirs.rglob("*.py"):
         here = ours / source.relative_to(theirs)
         os.utime(source, ns=(here.stat().st_atime_ns, here.stat().st_mtime_ns))

@@ -16,6 +16,7 @@ from bitlm.cli.compile import compile_functions
 from bitlm.cli.compress import compress, decompress
 from bitlm.cli.denoise import denoise
 from bitlm.cli.distil import distil
+from bitlm.cli.doctor import doctor
 from bitlm.cli.effect import effect
 from bitlm.cli.evaluate import evaluate
 from bitlm.cli.export import export
@@ -66,6 +67,7 @@ def bitlm(
 
 
 app.command()(serve)
+app.command()(doctor)
 app.command()(mcp)
 app.command()(train)
 app.command()(generate)
