@@ -31,6 +31,7 @@ from bitlm.cli.growing import (
     reason,
     receipt_line,
 )
+from bitlm.cli.named_settings import CheckpointLayers, Diffusion, Qat, Reversible, with_named
 from bitlm.cli.opening import resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, default_threads, parsed
 from bitlm.cli.stopping import noted_ctrl_c
@@ -131,6 +132,10 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps instead.")] = None,
     size: Annotated[str | None, typer.Option(help="tiny, small or base (default: small).")] = None,
     settings: Settings = None,
+    diffusion: Diffusion = False,
+    qat: Qat = False,
+    reversible: Reversible = False,
+    checkpoint: CheckpointLayers = None,
     on_alert: OnAlert = None,
     sample_every: SampleEvery = None,
     sample_prompt: Annotated[str, typer.Option(help="What these samples go on from.")] = "",
@@ -154,23 +159,19 @@ def train(
     exits with code 130. --run goes on with a run that was ended, killed or branched off, with the settings it
     has. A run whose rate has fallen learns little more: `fork` it with --set learning_rate=… first.
 
-    With --grow it goes on as a branch with a layer more, then twice the width, then twice the window, and
-    again, each time that held-out text hardly improves before the rate falls; each says what that changed.
-    With --auto-collapse what it has become in the end is distilled, as `distil` does, into a smaller run.
+    With --grow it goes on as a branch with a layer more, then twice the width, then the window, where
+    held-out text hardly improves before the rate falls. --auto-collapse distils what it has become then.
 
     Examples:
       python -m bitlm train --corpus book.txt --minutes 5
-
       python -m bitlm train --corpus book.txt --steps 2000 --size tiny --json
-
       python -m bitlm train --set mixing=none --set batch_size=8
-
       python -m bitlm train --corpus book.txt --size tiny --minutes 20 --grow --auto-collapse
-
       python -m bitlm train --run latest --minutes 5 --sample-every 500 --sample-prompt "The "
     """
     seconds = _asked_seconds(minutes, steps)
     store, console = RunStore(data_dir), Console(stderr=as_json, quiet=as_json)
+    settings = with_named(settings, diffusion, qat, reversible, checkpoint)
     given = {"corpus": corpus, "size": size, "set": settings, "seed": seed, "threads": threads}
     schedule = asked_schedule(grow, improve_thresh, most_memory_mb)
     student = asked_student(auto_collapse, grow, share, student_steps, c_floor, s_floor, most_worse)

@@ -32,11 +32,11 @@ def measured(session: Session) -> dict[str, Any]:
         **quality,
         "baselines": compared,
         "milestones": [one.model_dump() for one in milestones(session.store, session.run_id)],
-        "best_step": _best_step(session),
+        "best_step": best_step(session),
     }
 
 
-def _best_step(session: Session) -> int | None:
+def best_step(session: Session) -> int | None:
     """Return the step at which the estimate on held-out text was clearly lower than it is now, or None."""
     estimates = session.store.values(session.run_id, "validation_bits_per_byte")
     if not estimates:

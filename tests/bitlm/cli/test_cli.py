@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bitlm.cli.trained import _best_step
+from bitlm.cli.trained import best_step
 from bitlm.data import Corpus
 from bitlm.model import ModelConfig
 from bitlm.session import RunStore, Session
@@ -171,6 +171,6 @@ def test_a_run_that_was_clearly_better_before_is_told_when(
             event = run.step().model_copy(update={"validation_bits_per_byte": estimate})
             store.add_metrics(run.run_id, event.model_copy(update={"step": 100 + at}))
         store.flush()
-        found = _best_step(run)
+        found = best_step(run)
         run.close()
     assert found == (None if step is None else 100 + step)
