@@ -19,7 +19,7 @@ PACKAGES := chromium-headless-shell strace
 export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: setup setup-dev packages run test coverage check lint types layers bench evidence map docs help
+.PHONY: setup setup-dev packages run test coverage check lint types layers bench fuzz evidence map docs help
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench: setup-dev ## Run every benchmark, one after the other.
 	  echo "== benchmarks.$$name"; \
 	  $(BIN)/python -m "benchmarks.$$name"; \
 	done
+
+fuzz: setup-dev ## Send the service what no client should, 60,000 times (ARGS="--cases 1000 --seed 2").
+	$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
 evidence: setup-dev ## Write docs/evidence.md, every claim with its figure (MEASURE=1: measure first what is old).
 	@$(BIN)/python -m benchmarks.evidence $(if $(MEASURE),--measure)

@@ -14,6 +14,7 @@ import select
 import socket
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -22,6 +23,13 @@ from typing import Any, Self
 
 import structlog
 from gunicorn.http import RequestParser
+from gunicorn.http.errors import (
+    ConfigurationProblem,
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 MOST_HEAD_BYTES = 32 * 1024
@@ -37,6 +45,12 @@ LINGER_S = 2.0
 """How long the client has to read the last answer on a connection, before what it still sends is refused."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 END_OF_HEAD = b"\r\n\r\n"
+UNREADABLE: dict[type[ParseException], HTTPStatus] = {
+    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+}
+"""What is more than a bad request of what gunicorn cannot read."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +244,17 @@ class PatientWorker(ThreadWorker):
         else:
             self._let_go(conn)
 
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Refuse what cannot be read as a request with a problem, where the stock worker sends a page."""
+        if not isinstance(exc, ParseException) or isinstance(exc, ConfigurationProblem):
+            super().handle_error(req, client, addr, exc)
+            return
+        status = UNREADABLE.get(type(exc), HTTPStatus.BAD_REQUEST)
+        refusal = RefusedError(status, f"this cannot be read as an HTTP/1.1 request: {exc}")
+        self._tell_refused(refusal)
+        with suppress(OSError):  # the client is gone, or does not read
+            client.send(refusal.answer())
+
     def murder_pending(self) -> None:
         """Refuse what did not come in time, and end what had time to."""
         now = time.monotonic()
@@ -296,12 +321,15 @@ class PatientWorker(ThreadWorker):
         super().enqueue_req(conn)
 
     def _refuse(self, conn: TConn, refusal: RefusedError) -> None:
-        self._log.info(
-            "request_refused", status=refusal.status, reason=str(refusal), request_id=refusal.request_id
-        )
+        self._tell_refused(refusal)
         self._stop_awaiting(conn)
         _patient(conn).say(refusal.answer())
         self._let_go(conn)
+
+    def _tell_refused(self, refusal: RefusedError) -> None:
+        self._log.info(
+            "request_refused", status=refusal.status, reason=str(refusal), request_id=refusal.request_id
+        )
 
     def _stop_awaiting(self, conn: TConn) -> bytearray:
         """Return what has come."""

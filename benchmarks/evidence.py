@@ -37,13 +37,25 @@ from benchmarks.claims.gate import THE_GATE
 from benchmarks.claims.page import THE_PAGE
 from benchmarks.claims.quality import THE_QUALITY
 from benchmarks.claims.runs import RUNS
+from benchmarks.claims.service import THE_SERVICE
 from benchmarks.claims.speed import THE_SPEED
 from benchmarks.closure import code_of
 from benchmarks.record import RESULTS
 
 ROOT = Path(__file__).parent.parent
 PAGE, README = ROOT / "docs" / "evidence.md", ROOT / "README.md"
-TOPICS = (MAIN_JOB, RUNS, THE_QUALITY, THE_MEMORY, THE_SPEED, THE_GATE, THE_DIFFUSION, THE_CHANGES, THE_PAGE)
+TOPICS = (
+    MAIN_JOB,
+    RUNS,
+    THE_SERVICE,
+    THE_QUALITY,
+    THE_MEMORY,
+    THE_SPEED,
+    THE_GATE,
+    THE_DIFFUSION,
+    THE_CHANGES,
+    THE_PAGE,
+)
 COLUMNS = ("claim", "figure", "bar", "met", "measured by", "on", "machine", "code")
 
 

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -12,6 +13,7 @@ import structlog
 from app.service.answers import Answered
 from app.service.errors import FileCodingError, StateConflictError
 from app.service.own_process import OwnProcess
+from bitlm.compression import read_header
 
 SUFFIX = ".bitlm"
 PLAIN, CODED = "original", f"original{SUFFIX}"
@@ -120,8 +122,10 @@ class Coder:
         """Begin to give a file back, with the model that it names.
 
         Raises:
+            CompressionError: It is none of ours, which to find out takes no process.
             StateConflictError: Another file is being coded.
         """
+        read_header(BytesIO(data))
         return self._begin("decompress", name.removesuffix(SUFFIX) or PLAIN, data, [])
 
     def require_idle(self) -> None:

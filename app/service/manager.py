@@ -174,6 +174,7 @@ class ModelManager:
         """Begin to give a file back with the model that it names, whichever run is live.
 
         Raises:
+            CompressionError: The file is none of ours.
             StateConflictError: Another file is being coded.
         """
         return self._coder.decompress(name, data)

@@ -10,6 +10,7 @@ Source: West, "Fetch Metadata Request Headers", W3C working draft, 2025.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from threading import BoundedSemaphore
@@ -29,6 +30,9 @@ SOCKET_PATH = "/socket.io/"
 OWN_SITES = frozenset({"same-origin", "none"})
 """Where a browser says that a request comes from if it is our page's or its user's own; another port of the
 same machine is `same-site` and another program."""
+
+KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
+"""What a client's Sec-WebSocket-Key is: 16 bytes in base64."""
 
 HOW_TO_ENTER = (
     "open the address that BitLM printed when it was first started, or give a token from "
@@ -75,6 +79,9 @@ class Gate:
             return answer.send(start_response)
         if not _is_socket(environ):
             return self._inner(environ, start_response)
+        if not _is_handshake(environ):
+            detail = "this address takes a websocket's handshake (RFC 6455, section 4.2.1) and nothing else."
+            return problem(HTTPStatus.BAD_REQUEST, detail).send(start_response)
         if not self._sockets.acquire(blocking=False):
             detail = f"{self._max_sockets} pages watch already; close one, or raise max_sockets and threads."
             again = ("Retry-After", str(SOON_S))
@@ -163,6 +170,17 @@ class Gate:
 def _is_socket(environ: "WSGIEnvironment") -> bool:
     path: str = environ["PATH_INFO"]
     return path.startswith(SOCKET_PATH)
+
+
+def _is_handshake(environ: "WSGIEnvironment") -> bool:
+    upgrade, connection = environ.get("HTTP_UPGRADE", ""), environ.get("HTTP_CONNECTION", "")
+    return (
+        environ["REQUEST_METHOD"] == "GET"
+        and upgrade.lower() == "websocket"
+        and "upgrade" in (token.strip().lower() for token in connection.split(","))
+        and environ.get("HTTP_SEC_WEBSOCKET_VERSION") == "13"
+        and KEY.fullmatch(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")) is not None
+    )
 
 
 def _is_of_another_page(environ: "WSGIEnvironment") -> bool:

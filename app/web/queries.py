@@ -8,6 +8,8 @@ from bitlm.calibration.floors import FALSE_REJECT_RATE, HIGHEST_RATE
 from bitlm.quantisation import Precision
 
 Limit = Annotated[int, Field(ge=1, le=1000)] | None
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+"""A step, or an event's id: a whole number that a database holds."""
 
 
 class Query(BaseModel):
@@ -24,20 +26,20 @@ class MetricsQuery(Query):
         max_points: About so many at most.
     """
 
-    since: Annotated[int, Field(ge=-1)] = -1
+    since: Annotated[int, Field(ge=-1, lt=2**63)] = -1
     max_points: Annotated[int, Field(ge=2, le=3000)] = 1000
 
 
 class SamplesQuery(Query):
     """Which samples along training to return: those of steps above `since`."""
 
-    since: Annotated[int, Field(ge=-1)] = -1
+    since: Annotated[int, Field(ge=-1, lt=2**63)] = -1
 
 
 class EventsQuery(Query):
     """Which events: those with ids above `since`."""
 
-    since: Annotated[int, Field(ge=0)] = 0
+    since: Number = 0
 
 
 class CalibrationQuery(Query):
@@ -50,7 +52,7 @@ class ModelQuery(Query):
     """What to keep a model's weights as, and the step of its checkpoint; None for the newest."""
 
     weights: Precision = "float32"
-    step: Annotated[int, Field(ge=0)] | None = None
+    step: Number | None = None
 
 
 class RunsQuery(Query):
@@ -76,7 +78,7 @@ class JournalQuery(Query):
     """
 
     limit: Limit = None
-    after: Annotated[int, Field(ge=0)] = 0
+    after: Number = 0
 
 
 class CompareQuery(Query):
@@ -100,7 +102,7 @@ class DifferenceQuery(Query):
 class EffectQuery(Query):
     """The event to look before and after."""
 
-    event: Annotated[int, Field(ge=1)]
+    event: Annotated[int, Field(ge=1, lt=2**63)]
 
 
 class ExportQuery(Query):

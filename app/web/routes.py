@@ -12,6 +12,7 @@ from flask import Flask, Response, g, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import ETags
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import IntegerConverter, Map
 
 from app.service.errors import ChangedMeanwhileError
 from app.service.requests import IdempotencyKey
@@ -153,8 +154,16 @@ def asked_by() -> Source:
     return "ui" if "Origin" in request.headers else "rest"
 
 
+class StoredInteger(IntegerConverter):
+    """A whole number in a path, as far as a database holds it; beyond, there is no such path."""
+
+    def __init__(self, rules: Map) -> None:
+        super().__init__(rules, max=2**63 - 1)
+
+
 def add_routes(app: Flask, routes: Iterable[Route]) -> None:
     """Serve `routes`."""
+    app.url_map.converters["int"] = StoredInteger
     for route in routes:
         app.add_url_rule(route.path, route.name, _view(route), methods=[route.method])
 

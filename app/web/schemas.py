@@ -18,7 +18,8 @@ Bit = Annotated[int, Field(strict=True, ge=0, le=1)]
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+StoredNumber = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = StoredNumber
 
 PASTED = "pasted text"
 """What a text that came with the request is called."""
@@ -126,7 +127,7 @@ class EstimateRequest(InitRequest):
         text_bytes: Length of the text, which need not be sent for this.
     """
 
-    text_bytes: Annotated[int, Field(ge=0)] | None = None
+    text_bytes: StoredNumber | None = None
 
 
 class TrainStepRequest(Body):
@@ -273,7 +274,7 @@ class ForkRequest(Body):
         grow: Which way the model shall be larger while it predicts the same.
     """
 
-    step: Annotated[int, Field(ge=0)] | None = None
+    step: StoredNumber | None = None
     settings: dict[str, Any] = {}
     telemetry: TelemetryRequest | None = None
     grow: Growth | None = None
@@ -295,7 +296,7 @@ class DistilRequest(Body):
         teacher_weight: Of the teacher's say; the rest is the text's.
     """
 
-    step: Annotated[int, Field(ge=0)] | None = None
+    step: StoredNumber | None = None
     share: Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)] = 0.4
     steps: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
     rounds: Annotated[int, Field(ge=1, le=100)] = 3
@@ -327,13 +328,13 @@ class RoundingRequest(Body):
         step: Of a checkpoint; None for the newest.
     """
 
-    step: Annotated[int, Field(ge=0)] | None = None
+    step: StoredNumber | None = None
 
 
 class TwinRequest(Body):
     """The change to do without; what to do in its place; or to go back to before it."""
 
-    event_id: Annotated[int, Field(ge=1)]
+    event_id: Annotated[int, Field(ge=1, lt=2**63)]
     instead: dict[str, Any] | None = None
     undo: bool = False
 

@@ -1,5 +1,8 @@
 """The socket: the service tells, the page listens."""
 
+import json
+import logging
+import re
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -18,8 +21,22 @@ UPDATE = "update"
 MOST_RECEIVED_BYTES = 4096
 """Longest message taken from a page, which has nothing to say but its heartbeat."""
 
-
 COMPRESSION = "HTTP_SEC_WEBSOCKET_EXTENSIONS"
+OF_USE = re.compile(r"1|3|4[01](?:/[^,]*,?)?(\{.*\})?", re.DOTALL)
+"""Packets that close, answer a heartbeat, or hold one of Socket.IO's that connects or disconnects."""
+LEAVES = ("1", "41")
+"""How packets begin after which no other is heard."""
+
+
+def is_of_use(packet: str | bytes) -> bool:
+    """Whether a packet says anything to us; all else need not even be one, and is not read any further."""
+    found = OF_USE.fullmatch(packet) if isinstance(packet, str) else None
+    if found is None:
+        return False
+    try:
+        return found[1] is None or isinstance(json.loads(found[1]), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 class WebSocket(simple_websocket.Server):  # type: ignore[misc] # its base has no types
@@ -35,8 +52,11 @@ class BoundedWebSocket(SimpleWebSocketWSGI):  # type: ignore[misc] # its base ha
     """A websocket whose other end cannot make it grow, nor hold on to it without taking part.
 
     The stock one unpacks a compressed message of any size, waits for ever for one who said nothing yet, and
-    once it hangs up on one who no longer answers, the thread that listens to that one stays.
+    once it hangs up on one who no longer answers, the thread that listens to that one stays. What Engine.IO
+    would end in the middle of is left out.
     """
+
+    _has_left = False
 
     def __init__(self, handler: Callable[..., Any], _: object = None, *, patience_s: float) -> None:
         super().__init__(handler, None)
@@ -54,12 +74,16 @@ class BoundedWebSocket(SimpleWebSocketWSGI):  # type: ignore[misc] # its base ha
         self.app(self)
         raise StopIteration
 
-    def wait(self) -> str | bytes | None:
-        """Return the next message, or None once there are no more; the first must come soon."""
+    def wait(self) -> str | None:
+        """Return the next packet of use, or None once there are no more; the first must come soon."""
         patience_s, self._patience_s = self._patience_s, None
-        if patience_s is not None and not self.ws.event.wait(patience_s):
+        if self._has_left or (patience_s is not None and not self.ws.event.wait(patience_s)):
             return None
-        return super().wait()  # type: ignore[no-any-return] # the same
+        packet = super().wait()
+        while packet is not None and not is_of_use(packet):
+            packet = super().wait()
+        self._has_left = packet is not None and packet.startswith(LEAVES)
+        return packet  # type: ignore[no-any-return] # its base has no types
 
     def close(self) -> None:
         """Hang up, on one who does not listen too."""
@@ -78,6 +102,8 @@ class Sockets:
 
     def __init__(self, app: Flask, *, patience_s: float) -> None:
         """Serve sockets of `app`; who opens one has `patience_s` to take part."""
+        log = logging.getLogger("bitlm.sockets")
+        log.addFilter(_tells_of_an_exception)
         self._socketio = SocketIO(  # type: ignore[call-arg] # its types lack two options it has
             app,
             async_mode="threading",
@@ -86,6 +112,7 @@ class Sockets:
             manage_session=False,
             cors_allowed_origins=[],  # the gate has seen to the Origin, and knows the names of proxies
             max_http_buffer_size=MOST_RECEIVED_BYTES,
+            engineio_logger=log,  # else it adds a handler, whose lines are no JSON
         )
         engine = self._socketio.server.eio  # type: ignore[attr-defined] # its types lack it
         bounded = partial(BoundedWebSocket, patience_s=patience_s)
@@ -117,3 +144,8 @@ class Sockets:
     def _disconnected(self, reason: str) -> None:  # noqa: ARG002 - Socket.IO hands it over
         with self._lock:
             self._listeners.discard(request.sid)  # type: ignore[attr-defined] # Flask-SocketIO adds it
+
+
+def _tells_of_an_exception(record: logging.LogRecord) -> bool:
+    """Whether a line of Engine.IO's tells of one, and not of what a client did wrong."""
+    return record.exc_info is not None

@@ -118,8 +118,8 @@ class SampleSchedule(BaseModel):
     every: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
     prompt: Annotated[str, Field(max_length=4096)] = ""
     max_new_bytes: Annotated[int, Field(strict=True, ge=1, le=1024)] = 128
-    temperature: Annotated[float, Field(ge=0.0, le=5.0, allow_inf_nan=False)] = 0.8
-    top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
+    temperature: Annotated[float, Field(strict=True, ge=0.0, le=5.0, allow_inf_nan=False)] = 0.8
+    top_p: Annotated[float, Field(strict=True, gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
 
 

@@ -66,6 +66,8 @@ def test_a_file_that_nobody_waits_for_is_let_go_of_and_what_is_none_of_ours_is_r
     assert folders
     answer.close()
     wait_until(lambda: not any(folder.exists() for folder in folders))
-    (problem,) = coded(ready, "/decompress", "letter.bitlm", b"Dear Ada")
-    assert (problem["kind"], problem["problem"]["status"]) == ("problem", 422)
-    assert "not written by `bitlm compress`" in problem["problem"]["detail"]
+    refused = ready.post(
+        "/decompress", json={"name": "letter.bitlm", "data": b64encode(b"Dear Ada").decode()}
+    )
+    assert refused.status_code == 422
+    assert "not written by `bitlm compress`" in refused.get_json()["detail"]

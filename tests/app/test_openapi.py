@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.settings import Settings
 from app.web.access import Scope, read_tokens
@@ -91,6 +92,12 @@ def test_it_has_every_address_of_the_service_and_no_other(app: Flask, document: 
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert set(operations(document)) == served
+
+
+def test_it_is_what_the_specification_takes_for_a_document(document: dict[str, Any]) -> None:
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+    broken = {**document, "paths": {"/status": {"get": {"responses": {"200": {}}}}}}
+    assert list(OpenAPIV31SpecValidator(broken).iter_errors())
 
 
 def test_it_is_sound(document: dict[str, Any]) -> None:

@@ -50,6 +50,7 @@ def test_a_schedule_is_an_entry_of_the_journal_each_time_it_changes(client: Flas
     [
         ({"every": 0}, "schedule.every"),
         ({"every": 10, "seed": True}, "schedule.seed"),
+        ({"every": 10, "temperature": False}, "schedule.temperature"),
         ({}, "schedule.every"),
     ],
 )
