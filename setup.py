@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 FILES = {
     "app.templates": ("templates", ["**/*"]),
     "app.static": ("static", ["**/*"]),
-    "app.config": ("config", ["app.toml"]),
+    "app.config": ("config", ["app.toml", "production.toml", "bitlm.service"]),
     "bitlm.config": ("config", ["presets.toml"]),
 }
 """By where they are once installed: the folder here, and what of it."""

@@ -127,7 +127,7 @@ class EstimateRequest(InitRequest):
         text_bytes: Length of the text, which need not be sent for this.
     """
 
-    text_bytes: StoredNumber | None = None
+    text_bytes: Annotated[int, Field(ge=0)] | None = None
 
 
 class TrainStepRequest(Body):

@@ -21,7 +21,14 @@ MARKS = """(step) => document.querySelector('[data-chart="telemetry"]').data
     .some(({ name, x }) => name === "event" && x.includes(step))"""
 MARKED = "(module, [events, checkpoints]) => module.markersOf(events, checkpoints)"
 NAMES = ["alert", "change", "branch", "checkpoint"]
-OTHERS = ["validation_bits_per_byte", "bound_bits_per_byte", "validation_bound_bits_per_byte", "C", "S"]
+OTHERS = [
+    "validation_bits_per_byte",
+    "bound_bits_per_byte",
+    "validation_bound_bits_per_byte",
+    "compressed_bits_per_byte",
+    "C",
+    "S",
+]
 
 
 def event(event_id: int, step: int, kind: str, source: str = "ui", **payload: Any) -> dict[str, Any]:

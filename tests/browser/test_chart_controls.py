@@ -303,6 +303,7 @@ def test_a_chart_is_saved_as_picture_and_as_figures(
         "bits_per_byte",
         "validation_bits_per_byte",
         "validation_bound_bits_per_byte",
+        "compressed_bits_per_byte",
     ]
     assert [(row["run_id"], int(row["step"])) for row in rows] == [
         *((branch, step) for step in range(1, last + 1)),
