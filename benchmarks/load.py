@@ -26,16 +26,21 @@ import numpy as np
 from benchmarks.packets import CONNECT
 from benchmarks.record import RESULTS, keep
 from benchmarks.service_latency import START_DEADLINE_S, wait_until
-from benchmarks.target import Target, target
+from benchmarks.target import PLOTLY, Target, target
 from benchmarks.wire import exchange, frame, handshake
 
 Address = tuple[str, int]
 
 THREADS, MAX_SOCKETS = 256, 240
-ATTACKED_THREADS, FEW_WAITING = 16, 4
+ATTACKED_THREADS = 48
+"""As many as the service has unless told otherwise."""
 HALF_OPEN, SLOW, STALLED = 64, 2 * ATTACKED_THREADS, 20
-BOMB_BYTES = 64 * 2**20
+BOMB_BYTES, BETWEEN_BOMBS_S = 64 * 2**20, 0.5
+SETTLED_STEPS = 500
+"""After which training holds the memory that it needs."""
 ANSWER_BAR_S, THREADS_BAR_S, GROWTH_BAR_BYTES = 10.0, 30.0, 20 * 2**20
+ADMITTED_AFTER_S = 15.0
+"""After which a new viewer must get a socket, whoever else holds some."""
 LATENESS_BAR_S, SLOWED_BAR = 0.5, 0.25
 
 
@@ -82,26 +87,43 @@ def trickle(address: Address, seconds: float) -> None:
 
 
 def bomb(address: Address, seconds: float) -> None:
-    """Send a deflated message that is a thousand times as long as what is sent."""
+    """Send a deflated message that is a thousand times as long as what is sent, again and again."""
     packer = zlib.compressobj(9, wbits=-15)
     packed = packer.compress(b"4" * BOMB_BYTES) + packer.flush(zlib.Z_SYNC_FLUSH)
     asked = handshake(address)[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-    with socket.create_connection(address) as connection:
-        exchange(connection, asked, b"\r\n\r\n", seconds)
-        exchange(connection, frame(packed.removesuffix(b"\0\0\xff\xff"), flags=0xC0), b"never", seconds)
+    ends = time.monotonic() + seconds
+    while (left := ends - time.monotonic()) > 0:
+        with socket.create_connection(address) as connection:
+            exchange(connection, asked, b"\r\n\r\n", left)
+            exchange(connection, frame(packed.removesuffix(b"\0\0\xff\xff"), flags=0xC0), b"never", left)
+        time.sleep(BETWEEN_BOMBS_S)
 
 
 def stall(address: Address, seconds: float) -> None:
-    """Ask for long answers and read none."""
+    """Ask for long answers and read none; whoever still has the whole after `THREADS_BAR_S` was waited for.
+
+    Raises:
+        SystemExit: One was.
+    """
     host = f"Host: {address[0]}:{address[1]}\r\n\r\n".encode()
     held = []
     for _ in range(STALLED):
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(address)
-        connection.sendall(b"GET /static-vendor/plotly.min.js HTTP/1.1\r\n" + host)
+        connection.sendall(f"GET {PLOTLY} HTTP/1.1\r\n".encode() + host)
         held.append(connection)
-    time.sleep(seconds)
+    time.sleep(max(seconds, THREADS_BAR_S))
+    if any(read_whole(connection) for connection in held):
+        sys.exit(1)
+
+
+def read_whole(connection: socket.socket) -> bool:
+    """Whether the whole answer comes, as to one who was waited for."""
+    answer = exchange(connection, b"", b"never", ANSWER_BAR_S)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    return length is None or len(body) >= int(length[1])
 
 
 ATTACKS: dict[str, Callable[[Address, float], None]] = {
@@ -117,8 +139,10 @@ def attacked(service: Target, what: str, seconds: float) -> Row:
     resident, threads, worker = service.resident_bytes, service.threads, service.worker
     process = get_context("spawn").Process(target=ATTACKS[what], args=(service.address, seconds))
     process.start()
-    slowest_s, most = 0.0, resident
+    slowest_s, most, is_admitted, began = 0.0, resident, False, time.monotonic()
     while process.is_alive():
+        if not is_admitted and time.monotonic() - began > ADMITTED_AFTER_S:
+            is_admitted = admits(service.address)
         slowest_s = max(slowest_s, answered_after_s(service.address))
         most = max(most, service.resident_bytes)
         time.sleep(0.2)
@@ -127,10 +151,12 @@ def attacked(service: Target, what: str, seconds: float) -> Row:
     values = {
         "slowest_answer_s": slowest_s,
         "grown_bytes": float(most - resident),
+        "viewer_admitted": float(is_admitted),
         "threads_before": float(threads),
         "threads_after": float(service.threads),
     }
     kept = slowest_s <= ANSWER_BAR_S and service.worker == worker and is_quiet
+    kept = kept and is_admitted and process.exitcode == 0
     return Row(what, values, kept and (what != "deflate bomb" or most - resident < GROWTH_BAR_BYTES))
 
 
@@ -141,6 +167,12 @@ def wait_for_threads(service: Target, most: int) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def admits(address: Address) -> bool:
+    """Whether one more viewer gets a socket."""
+    with socket.create_connection(address) as connection:
+        return b" 101 " in exchange(connection, handshake(address), b"\r\n\r\n", ANSWER_BAR_S)
 
 
 def answered_after_s(address: Address) -> float:
@@ -224,7 +256,7 @@ def begin_training(service: Target) -> None:
     """Make a tiny run and let it train."""
     service.make_run(checkpoint_interval=100_000)
     service.call("/train/start", {})
-    wait_until(lambda: service.call("/status")["step"] > 0, START_DEADLINE_S)
+    wait_until(lambda: service.call("/status")["step"] > SETTLED_STEPS, START_DEADLINE_S)
 
 
 def main() -> None:
@@ -237,9 +269,8 @@ def main() -> None:
     options = parser.parse_args()
 
     rows = []
-    few = {"BITLM_THREADS": str(ATTACKED_THREADS), "BITLM_MAX_WAITING": str(FEW_WAITING)}
     for what in ATTACKS:
-        with target(BITLM_LOG_LEVEL="error", **few) as service:
+        with target(BITLM_LOG_LEVEL="error") as service:
             begin_training(service)
             rows.append(attacked(service, what, options.seconds))
             print(rows[-1], flush=True)
