@@ -105,7 +105,7 @@ THE_QUALITY = Topic(
         ),
         size("tiny", (1, 5)),
         size("small", (1, 5, 15)),
-        size("base", (1, 5, 20)),
+        size("base", (1, 5, 20, 60)),
         *bars(),
     ],
 )
