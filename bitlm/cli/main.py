@@ -13,6 +13,7 @@ from bitlm.cli.calibrate import calibrate
 from bitlm.cli.capsule import capsule, verify
 from bitlm.cli.checkpoints import checkpoints
 from bitlm.cli.compile import compile_functions
+from bitlm.cli.completion import completion
 from bitlm.cli.compress import compress, decompress
 from bitlm.cli.denoise import denoise
 from bitlm.cli.distil import distil
@@ -92,6 +93,7 @@ app.command()(inspect)
 app.command()(capsule)
 app.command()(verify)
 app.command(name="compile")(compile_functions)
+app.command()(completion)
 app.add_typer(runs, name="runs")
 app.add_typer(checkpoints, name="checkpoints")
 for command in (*app.registered_commands, *runs.registered_commands, *checkpoints.registered_commands):
