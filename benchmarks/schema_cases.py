@@ -17,7 +17,18 @@ from benchmarks.wire import Outcome
 
 REFUSED_FOR_LENGTH = ["413", "414", "431"]
 EXPECTED = {
-    "positive_data_acceptance": ["2xx", "3xx", "401", "403", "404", "409", "422", "429", *REFUSED_FOR_LENGTH],
+    "positive_data_acceptance": [
+        "2xx",
+        "3xx",
+        "401",
+        "403",
+        "404",
+        "409",
+        "412",
+        "422",
+        "429",
+        *REFUSED_FOR_LENGTH,
+    ],
     "negative_data_rejection": [
         "400",
         "401",
@@ -25,6 +36,7 @@ EXPECTED = {
         "404",
         "405",
         "409",
+        "412",
         "415",
         "421",
         "422",
