@@ -5,6 +5,7 @@ import logging
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -13,6 +14,7 @@ import simple_websocket  # type: ignore[import-untyped] # it ships no types
 from engineio.async_drivers.threading import SimpleWebSocketWSGI  # type: ignore[import-untyped] # it has no types
 from flask import Flask, request
 from flask_socketio import SocketIO
+from wsproto.utilities import LocalProtocolError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -87,11 +89,11 @@ class BoundedWebSocket(SimpleWebSocketWSGI):  # type: ignore[misc] # its base ha
 
     def close(self) -> None:
         """Hang up, on one who does not listen too."""
-        try:
+        closed = (OSError, simple_websocket.ConnectionClosed, LocalProtocolError)
+        with suppress(*closed):
             super().close()
+        with suppress(OSError):
             self._wire.shutdown(socket.SHUT_RDWR)
-        except OSError:  # it is closed already
-            return
 
 
 class Sockets:
