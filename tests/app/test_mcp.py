@@ -5,7 +5,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ from mcp.shared.exceptions import MCPError
 from app.mcp.catalogue import Offer, Scope, offers
 from app.mcp.service import RunningService
 from tests.conftest import ROOT, TINY, WaitUntil, free_port, serving
+
+
+def run_alone(work: Callable[[], Awaitable[None]]) -> None:
+    """Run in a thread of its own: in this one the tests with a browser keep an event loop."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(anyio.run, work).result()
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +110,7 @@ def test_an_agent_trains_moves_a_slider_samples_through_the_gate_and_reads_what_
             named = {tool.name for tool in (await client.list_tools()).tools}
             assert named == {offer.name for offer in offered if offer.scope <= Scope.TUNE}
 
-    anyio.run(work)
+    run_alone(work)
 
 
 def test_without_being_told_more_agents_can_look_and_every_write_is_refused(
@@ -124,7 +131,7 @@ def test_without_being_told_more_agents_can_look_and_every_write_is_refused(
             with pytest.raises(MCPError, match="there is no resource"):
                 await client.read_resource("bitlm://runs/../openapi.json?x")
 
-    anyio.run(work)
+    run_alone(work)
 
 
 def test_every_route_with_a_json_answer_is_a_tool_with_its_meaning_and_its_scope(
