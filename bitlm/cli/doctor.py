@@ -139,7 +139,7 @@ def _installed(name: str) -> str:
 def processor(about: str) -> Finding:
     """Count the cores that this process may use, and the threads that it computes with."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Finding(about, f"{cores} cores; a new run computes with {default_threads()} threads")
+    return Finding(about, f"{cores} cores, of which a new run computes with {default_threads()}")
 
 
 def memory(about: str) -> Finding:
@@ -239,5 +239,5 @@ def arithmetic(about: str) -> Finding:
         best = min(best, time.perf_counter() - began)
     torch.set_num_threads(before)
     return Finding(
-        about, f"{2 * MATRIX_WIDTH**3 / best / 1e9:.0f} GFLOP/s in fp32, {default_threads()} threads"
+        about, f"{2 * MATRIX_WIDTH**3 / best / 1e9:.0f} GFLOP/s in fp32 on {default_threads()} of the cores"
     )
