@@ -12,7 +12,7 @@ SIDES = {
     "socket": "packets to the socket, most of which no page would send",
 }
 MINUTES = {"openapi": 10, "raw": 4, "socket": 4}
-LOAD = Benchmark("load", "python -m benchmarks.load", 12)
+LOAD = Benchmark("load", "python -m benchmarks.load --seconds 32 --turns 3", 10)
 SOAK = Benchmark("soak", "python -m benchmarks.soak", 12)
 ATTACKS = {
     "half-open sockets": "64 sockets that are opened and never used",
