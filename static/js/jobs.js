@@ -87,8 +87,9 @@ export class Jobs {
     try {
       while (this.isRunning(runId)) {
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+        const known = this.report(runId);
         const report = await this.#ask(runId);
-        if (report && this.isRunning(runId)) this.#note(report);
+        if (report && this.report(runId) === known) this.#note(report); // else it was cancelled, or begun anew, meanwhile
       }
       this.#tell(this.report(runId));
     } catch (error) {

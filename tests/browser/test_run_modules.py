@@ -85,3 +85,35 @@ def test_a_growth_is_told_with_its_receipt(evaluate_module: EvaluateModule) -> N
     said, short = evaluate_module("events.js", label, event)
     assert said.endswith("short of what it was to reach")
     assert short == "student"
+
+
+BEGUN_ANEW = """async (module) => {
+  const said = (state, detail) => ({ run_id: "a", state, detail });
+  let answer, asked, begun = 0, looked = 0;
+  const isAsked = new Promise((resolve) => { asked = resolve; });
+  const look = () => {
+    looked += 1;
+    if (looked > 1) return said("done", "second");
+    asked();
+    return new Promise((resolve) => { answer = resolve; });
+  };
+  const begin = () => said("running", `begun ${begun += 1} times`);
+  const cancel = () => said("cancelled", "first");
+  const kind = { noun: "job", begin, look, cancel, words: String, isWell: () => true };
+  const jobs = new module.Jobs(kind, { note() {}, problem() {} }, () => {});
+  const first = jobs.start("a");
+  await isAsked;
+  await jobs.cancel("a");
+  await jobs.start("a");
+  answer(said("cancelled", "first"));
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  const meanwhile = jobs.report("a").detail;
+  await first;
+  return [meanwhile, jobs.report("a").detail];
+}"""
+
+
+def test_a_late_answer_about_a_cancelled_job_does_not_hide_the_one_begun_anew(
+    evaluate_module: EvaluateModule,
+) -> None:
+    assert evaluate_module("jobs.js", BEGUN_ANEW) == ["begun 2 times", "second"]
