@@ -287,14 +287,14 @@ def test_baselines_passed_are_named_beside_the_title_and_listed_with_step_and_ti
     newest.click()
     listed = page.get_by_role("dialog", name="Baselines passed")
     expect(listed.get_by_role("rowheader", name="order-0")).to_be_visible()
-    drawn_loss = """() => {
-        const { data, layout } = document.querySelector('[data-chart="loss"]');
-        return [data.find(({ name }) => name === "passed").y, layout.yaxis.range];
-    }"""
-    dots, (low, high) = page.evaluate(drawn_loss)
     rows = listed.locator("tbody tr").all()
     levels = [float(row.get_by_role("cell").first.inner_text()) for row in rows]
-    assert 0 < len(dots) <= len(levels)
+    drawn_dots = page.wait_for_function("""() => {
+        const { data, layout } = document.querySelector('[data-chart="loss"]');
+        const dots = data.find(({ name }) => name === "passed").y;
+        return dots.length > 0 && [dots, layout.yaxis.range];
+    }""")
+    dots, (low, high) = drawn_dots.json_value()
     assert sorted(dots) == pytest.approx(sorted(level for level in levels if low <= level <= high), abs=0.005)
 
 
