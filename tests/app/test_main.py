@@ -63,9 +63,18 @@ def test_a_token_is_said_at_a_terminal_alone_and_only_while_it_is_new() -> None:
 
 
 def test_every_wrong_setting_is_a_sentence_with_its_name_its_value_and_the_fix() -> None:
-    ended = start(BITLM_PORT="abc", BITLM_ALLOWED_HOSTS='["lab.example"]', BITLM_LOG_LEVEL="loud")
+    ended = start(
+        BITLM_HOST="lab.example",
+        BITLM_PORT="abc",
+        BITLM_ALLOWED_HOSTS='["lab.example"]',
+        BITLM_LOG_LEVEL="loud",
+    )
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [
+        (
+            "error: BITLM_HOST='lab.example': use an address of this machine, such as 127.0.0.1. "
+            "Other names that it is called by go into BITLM_ALLOWED_HOSTS"
+        ),
         "error: BITLM_PORT='abc': use a whole number from 1 to 65535.",
         "error: BITLM_ALLOWED_HOSTS[0]='lab.example': write it like localhost:8080.",
         "error: BITLM_LOG_LEVEL='loud': use 'debug', 'info', 'warning' or 'error'.",
