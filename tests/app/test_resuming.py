@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 from tests.app.test_disk import call
 
 if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+
+    from app.settings import Settings
     from tests.conftest import Serve, WaitUntil
 
-STEPS = 800
-"""Enough that computing them again takes seconds."""
+STEPS = 300
+"""Enough that computing them again takes a second or more."""
 
 
 def test_while_a_run_is_computed_again_its_settings_are_shown_and_requests_are_refused(
@@ -36,11 +39,9 @@ def test_while_a_run_is_computed_again_its_settings_are_shown_and_requests_are_r
 
 
 def test_a_run_that_another_service_has_is_a_warning_and_no_stack_trace(
-    serve: "Serve", tiny_run: dict[str, Any], wait_until: "WaitUntil"
+    ready: "FlaskClient", settings: "Settings", serve: "Serve", wait_until: "WaitUntil"
 ) -> None:
-    first = serve()
-    call(first, "/init", tiny_run)
-    second = serve(first.data_dir)
+    second = serve(settings.data_dir)
     status = wait_until(lambda: _failed(call(second, "/status")[1]))
     assert "is open in another process" in status["error"]
     wait_until(lambda: "But the last run could not be opened again" in second.said.read_text())

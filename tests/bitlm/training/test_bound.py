@@ -94,7 +94,7 @@ def test_every_byte_costs_once_and_what_is_known_costs_nothing(corpus: Corpus) -
         counted = denoising_bound(model, corpus.data[:200], estimator="count")
         assert counted.bits_per_byte == pytest.approx(8)
         assert counted.standard_error == pytest.approx(0, abs=1e-6)
-        timed = denoising_bound(model, corpus.data[:200], draws=50)
+        timed = denoising_bound(model, corpus.data[:200], draws=16)
         assert timed.bits_per_byte == pytest.approx(8, abs=4 * timed.standard_error)
 
 
@@ -115,8 +115,8 @@ def trained_on_toy(model_config: ModelConfig) -> BitTransformer:
     trainer = Trainer(model, TrainingConfig(learning_rate=1e-2, weight_decay=0.0))
     counts = [round(probability * 400) for probability in TOY.values()]
     values = torch.from_numpy(np.repeat(np.array(list(TOY), dtype=np.uint8), counts))[:, None]
-    for step in range(400):
-        factor = 1.0 if step < 200 else (400 - step) / 200
+    for step in range(250):
+        factor = 1.0 if step < 125 else (250 - step) / 125
         masked = masked_batch(values, shape, step)
         trainer.update(None, rate_factor=factor, dropout_seed=step, masked=masked)
     return model
@@ -131,7 +131,7 @@ def test_three_bits_of_chance_are_learned_bounded_and_sampled(model_config: Mode
     found = denoising_bound(model, text, draws=40)
     assert found.bits_per_byte == pytest.approx(exact, abs=4 * found.standard_error)
 
-    count = 4000
+    count = 2000
     *_, last = denoised(model, Template.around(1), Denoising(steps=4), seeds=range(count))
     drawn = np.bincount([sample.data[0] for sample in samples(last, parity=False)], minlength=256)
     expected = np.array([count * p for p in TOY.values()])
@@ -145,8 +145,8 @@ def test_training_lowers_the_bound_of_real_text(corpus: Corpus, model_config: Mo
         shape = replace(model_config, objective="diffusion", mask_unit=unit, block_bytes=block, ngram_order=3)
         model = BitTransformer(shape, seed=1)
         trainer = Trainer(model, TrainingConfig())
-        text = np.frombuffer(corpus.train[: 32 * 400], dtype=np.uint8).reshape(400, 32)
-        for step in range(100):
+        text = np.frombuffer(corpus.train[: 32 * 240], dtype=np.uint8).reshape(240, 32)
+        for step in range(60):
             batch = torch.from_numpy(text[step * 4 : step * 4 + 4].copy())
             masked = masked_batch(batch, shape, step)
             done = trainer.update(None, rate_factor=1.0, dropout_seed=step, masked=masked)
@@ -186,7 +186,7 @@ def test_with_blocks_the_true_text_s_next_bits_are_minimised_beside() -> None:
 def test_of_blocks_of_a_byte_the_bound_is_the_sum_of_their_exact_ones(estimator: str) -> None:
     model, text = lively(mask_unit="bit", block_bytes=1), b"bits"
     exact = sum(exact_bits(model, value, text[:place]) for place, value in enumerate(text)) / len(text)
-    found = denoising_bound(model, text, estimator=estimator, draws=600)
+    found = denoising_bound(model, text, estimator=estimator, draws=150)
     assert found.bits_per_byte == pytest.approx(exact, abs=4 * found.standard_error)
     assert exact != pytest.approx(sum(exact_bits(model, value) for value in text) / len(text), abs=0.01)
 
