@@ -108,14 +108,16 @@ def test_clients_that_trickle_take_no_thread_and_are_told_that_their_time_is_ove
     assert not waiting
 
 
-def test_readers_that_do_not_read_give_their_threads_back(strict: "RunningServer", opened: ExitStack) -> None:
+def test_readers_that_do_not_read_give_their_threads_back(
+    strict: "RunningServer", opened: ExitStack, wait_until: "WaitUntil"
+) -> None:
     page = connect(strict, opened)
     page.sendall(head(strict, "GET", "/", "Connection: close\r\n"))
     (plotly,) = {part for part in read_to_end(page).decode().split('"') if "plotly" in part and "/" in part}
     for _ in range(THREADS):
         connect(strict, opened, received_bytes=4096).sendall(head(strict, "GET", plotly))
     assert_answers(strict, opened)
-    assert "reader_dropped" in strict.log.read_text()
+    wait_until(lambda: "reader_dropped" in strict.log.read_text())
 
 
 def test_websockets_that_never_take_part_give_their_places_back(

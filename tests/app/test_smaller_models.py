@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.app.rest import checked, get, post
-from tests.conftest import WaitUntil
+from tests.conftest import JOB_DEADLINE_S, WaitUntil
 
 QUICK = {"share": 0.8, "rounds": 1, "representatives": 1}
 
@@ -16,7 +16,7 @@ def ended(client: FlaskClient, run_id: str, wait_until: WaitUntil) -> dict[str, 
         found = get(client, f"/runs/{run_id}/distil")
         return None if found["state"] == "running" else found
 
-    outcome: dict[str, Any] = wait_until(report)
+    outcome: dict[str, Any] = wait_until(report, JOB_DEADLINE_S)
     return outcome
 
 
@@ -38,7 +38,7 @@ def test_a_student_is_made_beside_the_live_run_cancelled_and_refused_where_there
     endless = post(client, path, {**QUICK, "steps": 1_000_000}, code=202)
     assert (endless["state"], endless["until"], endless["receipt"]) == ("running", 0, None)
     post(client, path, QUICK, code=409)
-    wait_until(lambda: get(client, path)["steps"] > 0)
+    wait_until(lambda: get(client, path)["steps"] > 0, JOB_DEADLINE_S)
     listed = get(client, "/runs")["runs"][0]["distillation"]
     assert (listed["rounds"], listed["until"]) == (1, 1_000_000)
     assert listed["bits_per_byte"] > 0
@@ -74,7 +74,7 @@ def test_what_fewer_bits_cost_is_measured_beside_the_live_run(
     post(client, path, {"step": 99}, code=404)
     assert post(client, path, code=202)["state"] == "running"
     post(client, path, code=409)
-    wait_until(lambda: get(client, path)["state"] != "running")
+    wait_until(lambda: get(client, path)["state"] != "running", JOB_DEADLINE_S)
     report = get(client, path)
     assert (report["state"], report["step"], report["measured"]) == ("done", 2, 2)
     assert get(client, f"/runs/{run_id}")["rounding"] == report
