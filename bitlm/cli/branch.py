@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bitlm.cli.growing import receipt_line
 from bitlm.cli.opening import open_folder, open_store, resolved
-from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, RunArgument, Settings, parsed
+from bitlm.cli.options import DEFAULT_DATA_DIR, Checkpoint, DataDir, Json, RunArgument, Settings, parsed
 from bitlm.cli.printing import text_console
 from bitlm.errors import ConfigError
 from bitlm.growth import GROWTHS, Growth
@@ -26,7 +26,7 @@ from bitlm.session import Session, SetTelemetry, TelemetrySettings
 
 def fork(
     run: RunArgument = "latest",
-    step: Annotated[int | None, typer.Option(min=0, help="Of the checkpoint (default: the newest).")] = None,
+    checkpoint: Checkpoint = None,
     settings: Settings = None,
     growth: Annotated[
         str | None,
@@ -43,7 +43,7 @@ def fork(
     the model has a layer more, twice the width or twice the window, and a receipt says what that changed.
 
     Examples:
-      python -m bitlm fork latest --step 400 --set learning_rate=0.001
+      python -m bitlm fork latest --checkpoint 400 --set learning_rate=0.001
 
       python -m bitlm fork 20261122-120000-ab12 --set lambda_K=0.1
 
@@ -53,7 +53,7 @@ def fork(
     told = {name: chosen.pop(name) for name in list(chosen) if name in TelemetrySettings.model_fields}
     with open_store(data_dir, run) as (store, run_id):
         branch = make_fork(
-            store, run_id, step=step, settings=chosen, telemetry=_command(told),
+            store, run_id, step=checkpoint, settings=chosen, telemetry=_command(told),
             growth=_growth(growth), source="cli",
         )  # fmt: skip
         origin = store.run(branch).origin

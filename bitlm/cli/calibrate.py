@@ -26,7 +26,7 @@ def calibrate(
         str | None,
         typer.Option(help="'embedded' or a path, to calibrate without a run (default: the run's text)."),
     ] = None,
-    rate: Annotated[
+    false_reject_rate: Annotated[
         float,
         typer.Option(
             min=0.0001, max=HIGHEST_RATE, help="Share of real text that C and S together may refuse."
@@ -49,14 +49,16 @@ def calibrate(
     Examples:
       python -m bitlm calibrate
 
-      python -m bitlm calibrate --corpus book.txt --rate 0.02 --output calibration.html
+      python -m bitlm calibrate --corpus book.txt --false-reject-rate 0.02 --output calibration.html
 
       python -m bitlm calibrate --corpus embedded --json
     """
     if output is not None:
         refuse_to_overwrite(output, force=force)
     text, reference = _text_and_counts(data_dir, run, corpus)
-    assessment = assess(split(text.held_out), reference, false_reject_rate=rate, samples=samples, seed=seed)
+    assessment = assess(
+        split(text.held_out), reference, false_reject_rate=false_reject_rate, samples=samples, seed=seed
+    )
     if output is not None:
         page = calibration_html(text.name, text.fingerprint, assessment, samples=samples)
         with written_aside(output) as file:

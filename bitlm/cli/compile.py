@@ -1,5 +1,6 @@
 """`bitlm compile`: have compiled what a first step and a first sample would wait for."""
 
+import json
 import time
 from dataclasses import replace
 from io import BytesIO
@@ -8,6 +9,7 @@ import numpy as np
 import typer
 
 from bitlm.bits import PAYLOAD_BITS, bytes_to_bits
+from bitlm.cli.options import Json
 from bitlm.compression import compress, decompress
 from bitlm.earlier_counts import EarlierCounts
 from bitlm.gate import SafetyGate
@@ -18,7 +20,7 @@ from bitlm.reference import ReferenceModel
 TEXT = b"Whatever text: what is compiled does not depend on it."
 
 
-def compile_functions() -> None:
+def compile_functions(as_json: Json = False) -> None:
     """Compile what trains and generates, some 20 seconds once a machine; the first run would wait for it.
 
     The code is kept beside the package, or in the user's cache folder where that cannot be written.
@@ -27,10 +29,11 @@ def compile_functions() -> None:
       python -m bitlm compile
     """
     begin = time.perf_counter()
-    with typer.progressbar([8, 1], label="Compiling") as patches:
+    with typer.progressbar([8, 1], label="Compiling", hidden=as_json) as patches:
         for patch_bits in patches:
             _run_everything(patch_bits)
-    typer.echo(f"Ready after {time.perf_counter() - begin:.1f} s.")
+    seconds = round(time.perf_counter() - begin, 1)
+    typer.echo(json.dumps({"seconds": seconds}) if as_json else f"Ready after {seconds} s.")
 
 
 def _run_everything(patch_bits: int) -> None:

@@ -19,6 +19,14 @@ CheckpointLayers = Annotated[
     ),
 ]
 
+STANDS_FOR: dict[str, dict[bool | None, str]] = {
+    "diffusion": {True: "objective=diffusion"},
+    "qat": {True: "qat=true"},
+    "reversible": {True: "memory=recompute"},
+    "checkpoint": {True: "memory=checkpoint", False: "memory=store"},
+}
+"""The settings, by option and its value."""
+
 
 def with_named(
     settings: list[str] | None, diffusion: bool, qat: bool, reversible: bool, checkpoint: bool | None
@@ -28,20 +36,16 @@ def with_named(
     Raises:
         ConfigError: A setting is given twice.
     """
-    asked = {
-        "--diffusion": "objective=diffusion" if diffusion else None,
-        "--qat": "qat=true" if qat else None,
-        "--reversible": "memory=recompute" if reversible else None,
-        "--checkpoint": None if checkpoint is None else f"memory={'checkpoint' if checkpoint else 'store'}",
-    }
+    asked = {"diffusion": diffusion, "qat": qat, "reversible": reversible, "checkpoint": checkpoint}
     every = list(settings or [])
     given = {setting.partition("=")[0] for setting in every}
-    for option, setting in asked.items():
+    for option, value in asked.items():
+        setting = STANDS_FOR[option].get(value)
         if setting is None:
             continue
         name = setting.partition("=")[0]
         if name in given:
-            raise ConfigError(option, setting, f"{name} is given already; say it once.")
+            raise ConfigError(f"--{option}", setting, f"{name} is given already; say it once.")
         given.add(name)
         every.append(setting)
     return every

@@ -77,6 +77,7 @@ def _row(record: RunRecord) -> tuple[str, ...]:
 def rename(
     run: RunArgument, name: Annotated[str, typer.Argument(help="What to call it; '' takes the name away.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """Give a run a name.
 
@@ -86,7 +87,8 @@ def rename(
     with open_store(data_dir, run) as (store, run_id):
         record = store.run(run_id)
         store.label_run(run_id, name=name or None, tags=record.tags, archived=record.archived)
-    typer.echo(f"run {run_id} is called {name!r}." if name else f"run {run_id} has no name.")
+        said = f"run {run_id} is called {name!r}." if name else f"run {run_id} has no name."
+        _tell(store, run_id, said, as_json=as_json)
 
 
 @runs.command()
@@ -94,6 +96,7 @@ def tag(
     run: RunArgument,
     tags: Annotated[list[str] | None, typer.Argument(help="All its tags; none removes them.")] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
 ) -> None:  # fmt: skip
     """Set a run's tags.
 
@@ -103,7 +106,8 @@ def tag(
     with open_store(data_dir, run) as (store, run_id):
         record = store.run(run_id)
         store.label_run(run_id, name=record.name, tags=tuple(tags or ()), archived=record.archived)
-    typer.echo(f"run {run_id} is tagged {', '.join(tags)}." if tags else f"run {run_id} has no tags.")
+        said = f"run {run_id} is tagged {', '.join(tags)}." if tags else f"run {run_id} has no tags."
+        _tell(store, run_id, said, as_json=as_json)
 
 
 @runs.command()
@@ -111,6 +115,7 @@ def archive(
     run: RunArgument,
     back: Annotated[bool, typer.Option("--back", help="Take it out of the archive.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
 ) -> None:
     """Put a run away: it is listed only with --all and not taken up by the dashboard.
 
@@ -120,15 +125,13 @@ def archive(
     with open_store(data_dir, run) as (store, run_id):
         record = store.run(run_id)
         store.label_run(run_id, name=record.name, tags=record.tags, archived=not back)
-    undo = "" if back else f"; back: python -m bitlm runs archive {run_id} --back"
-    typer.echo(f"run {run_id} is {'no longer ' if back else ''}archived{undo}.")
+        undo = "" if back else f"; back: python -m bitlm runs archive {run_id} --back"
+        said = f"run {run_id} is {'no longer ' if back else ''}archived{undo}."
+        _tell(store, run_id, said, as_json=as_json)
 
 
 @runs.command()
-def trash(
-    run: RunArgument,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-) -> None:
+def trash(run: RunArgument, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
     """Throw a run away, as the page does: it keeps all it has until it is restored or deleted.
 
     Examples:
@@ -136,13 +139,15 @@ def trash(
     """
     with open_store(data_dir, run) as (store, run_id), _kept_from_others(store, run_id):
         store.trash_run(run_id, time.time())
-    typer.echo(f"run {run_id} is in the trash; back: python -m bitlm runs restore {run_id}")
+        said = f"run {run_id} is in the trash; back: python -m bitlm runs restore {run_id}"
+        _tell(store, run_id, said, as_json=as_json)
 
 
 @runs.command()
 def restore(
     run: Annotated[str, typer.Argument(help="The run's id or name.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
 ) -> None:
     """Take a run out of the trash.
 
@@ -153,7 +158,7 @@ def restore(
     """
     with open_store(data_dir, run) as (store, run_id):
         store.trash_run(run_id, None)
-    typer.echo(f"run {run_id} is back.")
+        _tell(store, run_id, f"run {run_id} is back.", as_json=as_json)
 
 
 @runs.command()
@@ -161,6 +166,7 @@ def delete(
     run: Annotated[str, typer.Argument(help="The run's id or name; 'latest' is not taken.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
 ) -> None:
     """Delete a run for good, with its metrics, journal and checkpoints; `trash` can be undone.
 
@@ -172,10 +178,15 @@ def delete(
     with open_store(data_dir, run) as (store, run_id):
         record = store.run(run_id)
         if not yes:
-            typer.confirm(f"Delete run {run_id} ({record.last_step} steps) for good?", abort=True)
+            typer.confirm(f"Delete run {run_id} ({record.last_step} steps) for good?", abort=True, err=True)
         with _kept_from_others(store, run_id):
             store.delete_run(run_id)
-    typer.echo(f"run {run_id} is deleted.")
+    typer.echo(json.dumps({"run_id": run_id}) if as_json else f"run {run_id} is deleted.")
+
+
+def _tell(store: RunStore, run_id: str, said: str, *, as_json: bool) -> None:
+    """Say what was done; as JSON what the run is now, as `list` has it."""
+    typer.echo(store.run(run_id).model_dump_json() if as_json else said)
 
 
 @contextmanager

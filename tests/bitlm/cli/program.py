@@ -5,6 +5,7 @@ That it also runs as a process of its own is tested where that matters: its help
 
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import click
 import pytest
+import typer
 
 from bitlm.cli import main
+from bitlm.cli.main import app
 from bitlm.data import Corpus
 
 
@@ -39,6 +43,19 @@ def bitlm(*arguments: str, code: int = 0) -> Said:
     said = Said(out.getvalue(), err.getvalue())
     assert (ended.value.code or 0) == code, said.stderr + said.stdout
     return said
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Yield every command, those of groups among them, by the words that call it."""
+
+    def below(group: Any, before: str) -> Iterator[tuple[str, click.Command]]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from below(command, f"{before}{name} ")
+            else:
+                yield f"{before}{name}", command
+
+    yield from below(typer.main.get_command(app), "")
 
 
 def trained(folder: Path, *options: str) -> tuple[str, str]:

@@ -139,6 +139,10 @@ def test_help_shows_examples(command: str) -> None:
     assert "python -m bitlm " + command in program.bitlm(command, "--help").stdout
 
 
+def test_compiling_tells_how_long_it_took() -> None:
+    assert program.answer_of("compile").keys() == {"seconds"}
+
+
 def test_the_program_is_a_process_of_its_own_that_warns_of_nothing() -> None:
     command = [sys.executable, "-W", "error", "-m", "bitlm", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)

@@ -69,7 +69,7 @@ def test_before_and_after_an_entry_of_the_journal_is_a_table_or_json(data_dir: P
 
 
 def test_a_fork_is_trained_on(data_dir: Path, run_id: str) -> None:
-    options = ("--step", "24", "--set", "learning_rate=0.001", "--set", "lambda_K=0.2")
+    options = ("--checkpoint", "24", "--set", "learning_rate=0.001", "--set", "lambda_K=0.2")
     branch = answer(data_dir, "fork", run_id, *options)
     assert (branch["fork_of"], branch["step"]) == (run_id, 24)
     more = answer(data_dir, "train", "--run", branch["run_id"], "--steps", "4")

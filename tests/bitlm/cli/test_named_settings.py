@@ -1,28 +1,14 @@
-from collections.abc import Iterator
 from typing import Any
 
-import click
 import pytest
-import typer
 
-from bitlm.cli.main import app
 from bitlm.cli.named_settings import with_named
 from bitlm.cli.options import parsed
 from bitlm.errors import ConfigError
 from bitlm.session import preset
+from tests.bitlm.cli.program import commands
 
 NOTHING: dict[str, Any] = {"diffusion": False, "qat": False, "reversible": False, "checkpoint": None}
-
-
-def commands() -> Iterator[tuple[str, click.Command]]:
-    def below(group: Any, before: str) -> Iterator[tuple[str, click.Command]]:
-        for name, command in group.commands.items():
-            if hasattr(command, "commands"):
-                yield from below(command, f"{before}{name} ")
-            else:
-                yield f"{before}{name}", command
-
-    yield from below(typer.main.get_command(app), "")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -69,6 +70,28 @@ def test_tagging_and_archiving_say_what_they_did(say: Say, made: Made) -> None:
     assert f"runs archive {run_id} --back" in say("runs", "archive", run_id).stdout
     assert "--all lists them" in say("runs", "list").stdout
     assert say("runs", "archive", run_id, "--back").stdout == f"run {run_id} is no longer archived.\n"
+
+
+def test_what_was_done_to_a_run_is_told_as_json_as_the_list_has_it(say: Say, made: Made) -> None:
+    run_id = made()
+
+    def told(*arguments: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(say(*arguments, "--json").stdout)
+        return answer
+
+    assert told("runs", "rename", run_id, "first")["name"] == "first"
+    assert told("runs", "tag", "first", "kept")["tags"] == ["kept"]
+    assert told("runs", "archive", "first")["archived"]
+    assert told("runs", "trash", "first")["trashed_at"] > 0
+    back = told("runs", "restore", "first")
+    assert told("runs", "list", "--all")["runs"] == [back]
+    named = told("checkpoints", "name", "first", "8", "end")
+    assert named["name"] == "end"
+    left = told("checkpoints", "delete", "first", "0", "--yes")
+    assert left == {"run_id": run_id, "checkpoints": [named]}
+    assert left == told("checkpoints", "list", "first")
+    assert told("runs", "delete", "first", "--yes") == {"run_id": run_id}
+    assert told("runs", "list", "--all") == {"runs": []}
 
 
 def test_the_journal_says_page_and_leads_from_a_branch_to_what_it_comes_from(
