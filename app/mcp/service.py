@@ -8,9 +8,13 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from bitlm.version import VERSION
+
 LONGEST_ANSWER_S = 600.0
 """How long an answer is waited for; many steps or a long text take minutes."""
 LINES_TYPE = "application/x-ndjson"
+PRODUCT = "bitlm-mcp"
+"""Who asks, as User-Agent (RFC 9110, section 10.1.5): the service's journals know agents by it."""
 
 
 class ServiceError(Exception):
@@ -39,7 +43,9 @@ class RunningService:
         """
         where = f"{self.url}{path}{'?' + urlencode(query) if query else ''}"
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} if data is not None else {}
+        headers = {"User-Agent": f"{PRODUCT}/{VERSION}"}
+        if data is not None:
+            headers["Content-Type"] = "application/json"
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         request = Request(where, data, headers, method=method)  # noqa: S310 - the operator names it

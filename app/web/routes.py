@@ -14,6 +14,7 @@ from werkzeug.datastructures import ETags
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, Map
 
+from app.mcp.service import PRODUCT
 from app.service.errors import ChangedMeanwhileError
 from app.service.requests import IdempotencyKey
 from app.web.access import Scope
@@ -150,8 +151,13 @@ FILES = {
 
 
 def asked_by() -> Source:
-    """Return "ui" for a page (browsers send Origin with every write) and "rest" for a script."""
-    return "ui" if "Origin" in request.headers else "rest"
+    """Return "ui" for a page (browsers send Origin with every write), "mcp" for agents, "rest" for a script.
+
+    It is what whoever asks says, and grants nothing.
+    """
+    if "Origin" in request.headers:
+        return "ui"
+    return "mcp" if request.user_agent.string.startswith(f"{PRODUCT}/") else "rest"
 
 
 class StoredInteger(IntegerConverter):

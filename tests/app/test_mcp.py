@@ -58,6 +58,25 @@ def over_http(served: RunningService, wait_until: WaitUntil) -> Iterator[str]:
     process.wait(timeout=60)
 
 
+LEARNS_LATE = TINY | {
+    "num_layers": 1,
+    "d_model": 8,
+    "nhead": 1,
+    "dim_feedforward": 16,
+    "batch_size": 1,
+    "max_seq_len": 128,
+    "mixing": "none",
+    "ngram_order": 1,
+    "recall": False,
+    "warmup_steps": 2000,
+    "learning_rate": 0.02,
+    "probe_interval": 10_000,
+    "validation_interval": 10_000,
+    "diagnostics_interval": 10_000,
+}
+"""Settings of a run whose K rises by more than 0.2 from the second hundred of its steps to the third."""
+
+
 def environment(served: RunningService) -> dict[str, str]:
     return os.environ | {"BITLM_MCP_URL": served.url, "BITLM_MCP_TOKEN": served.token or ""}
 
@@ -87,20 +106,25 @@ def test_an_agent_trains_moves_a_slider_samples_through_the_gate_and_reads_what_
 
     async def work() -> None:
         async with Client(started) as client:
-            made = await called(client, "post_init", **TINY, corpus=str(corpus_file))
+            made = await called(client, "post_init", **LEARNS_LATE, corpus=str(corpus_file))
             assert (await called(client, "post_train_step", steps=3))["step"] == 3
             assert (await called(client, "post_config_telemetry", lambda_K=0.25))["lambda_K"] == 0.25
             sample = await called(client, "post_infer", prompt="The ", max_new_bytes=16, strict=False)
             assert {"text", "gate"} <= sample.keys()
             journal = await called(client, "get_runs_run_id_journal", run_id=made["run_id"])
-            assert "telemetry_changed" in [entry["kind"] for entry in journal["entries"]]
+            told = [(entry["kind"], entry["source"]) for entry in journal["entries"]]
+            assert told == [("steps_requested", "mcp"), ("telemetry_changed", "mcp")]
+            assert (await called(client, "post_train_step", steps=310))["step"] == 313
             metrics = f"bitlm://runs/{made['run_id']}/metrics"
             assert metrics in [resource.uri for resource in (await client.list_resources()).resources]
             (read,) = (await client.read_resource(metrics)).contents
             assert json.loads(read.text) == served.ask("GET", f"/runs/{made['run_id']}/metrics")  # type: ignore[union-attr] # it is text
-            assert (await called(client, "get_status"))["step"] == 3
+            assert (await called(client, "get_status"))["step"] == 313
             events = await called(client, "get_runs_run_id_events", run_id=made["run_id"])
             assert events == served.ask("GET", f"/runs/{made['run_id']}/events")
+            (alert,) = (event for event in events["events"] if event["kind"] == "drift_alert")
+            assert (alert["source"], alert["payload"]["metric"]) == ("session", "K")
+            assert alert["payload"]["after"] > alert["payload"]["before"] + 0.2
             wrong = await client.call_tool("post_config_telemetry", {"lambda_K": 7})
             assert wrong.is_error
             assert "lambda_K" in text_of(wrong)

@@ -1,7 +1,11 @@
 """What the page says of runs, checkpoints and files, by the pure functions that say it."""
 
+from typing import get_args
+
 import pytest
 
+from bitlm.history.narration import SOURCE_NAMES
+from bitlm.session.events import Source
 from tests.browser.conftest import EvaluateModule
 
 
@@ -117,3 +121,12 @@ def test_a_late_answer_about_a_cancelled_job_does_not_hide_the_one_begun_anew(
     evaluate_module: EvaluateModule,
 ) -> None:
     assert evaluate_module("jobs.js", BEGUN_ANEW) == ["begun 2 times", "second"]
+
+
+def test_who_asked_is_called_alike_on_the_page_and_on_the_command_line(
+    evaluate_module: EvaluateModule,
+) -> None:
+    names = evaluate_module(
+        "events.js", "(module, all) => all.map(module.sourceName)", list(get_args(Source))
+    )
+    assert dict(zip(get_args(Source), names, strict=True)) == SOURCE_NAMES
