@@ -45,7 +45,7 @@ EXPECTED = {
     ],
 }
 MOST: dict[str, int] = {
-    "d_model": 32, "num_layers": 3, "nhead": 4, "dim_feedforward": 64,
+    "d_model": 32, "num_layers": 3, "nhead": 4, "head_width": 16, "dim_feedforward": 64,
     "max_seq_len": 512, "batch_size": 2, "chunk_size": 512,
     "ngram_slots": 4096, "sinusoid_width": 32, "max_new_bytes": 16, "steps": 4, "block_bytes": 64,
 }  # fmt: skip

@@ -63,6 +63,7 @@ class InitRequest(Body):
 
     d_model: int | None = None
     nhead: int | None = None
+    head_width: int | None = None
     num_layers: int | None = None
     dim_feedforward: int | None = None
     max_seq_len: int | None = None

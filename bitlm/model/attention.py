@@ -30,16 +30,22 @@ class Attention(nn.Module):
 
     Source: Vaswani et al., "Attention Is All You Need", NeurIPS 2017; norms before as in Xiong et al. 2020,
     of queries and keys as in Henry et al. 2020, after as in Kim et al., "Peri-LN", ICML 2025.
+
+    Attributes:
+        nhead: Heads.
+        width: Channels of all heads together.
+        visibility: Which earlier positions a position sees.
     """
 
-    def __init__(self, d_model: int, nhead: int, visibility: Visibility) -> None:
+    def __init__(self, d_model: int, nhead: int, head_width: int, visibility: Visibility) -> None:
         super().__init__()
         self.nhead = nhead
+        self.width = nhead * head_width
         self.visibility = visibility
         self.norm = nn.LayerNorm(d_model, bias=False)
-        self.project_in = linear(d_model, 3 * d_model)
-        self.query_key_norm = nn.LayerNorm(d_model // nhead, bias=False)
-        self.project_out = linear(d_model, d_model)
+        self.project_in = linear(d_model, 3 * self.width)
+        self.query_key_norm = nn.LayerNorm(head_width, bias=False)
+        self.project_out = linear(self.width, d_model)
         self.out_norm = nn.LayerNorm(d_model, bias=False)
 
     def forward(

@@ -36,6 +36,7 @@ RECALL_VECTORS = 256 + 1 + RECALL_MOST_BYTES
 _WHOLE_NUMBER_BOUNDS = {
     "d_model": (2, 4096),
     "nhead": (1, 256),
+    "head_width": (0, 4096),
     "num_layers": (1, 1024),
     "dim_feedforward": (1, 16384),
     "max_seq_len": (PAYLOAD_BITS, 2**18),
@@ -64,7 +65,9 @@ class ModelConfig:
 
     Attributes:
         d_model: Width of each of the two streams.
-        nhead: Attention heads; divides d_model into heads of even width.
+        nhead: Attention heads; they share d_model evenly, unless head_width says otherwise.
+        head_width: Channels of each head, an even number, whatever d_model is. 0 is d_model / nhead.
+            A model whose heads were cut keeps the width they had (bitlm.distillation).
         num_layers: Reversible blocks.
         dim_feedforward: Width inside the MLP.
         max_seq_len: Window in bits, parity bits included.
@@ -107,6 +110,7 @@ class ModelConfig:
 
     d_model: int = 128
     nhead: int = 4
+    head_width: int = 0
     num_layers: int = 4
     dim_feedforward: int = 512
     max_seq_len: int = 2048
@@ -164,11 +168,17 @@ class ModelConfig:
             )
 
     def _check_heads(self) -> None:
-        if self.d_model % self.nhead:
+        if self.head_width % 2:
             raise ConfigError(
-                "nhead", self.nhead, f"use a number that divides d_model={self.d_model} without remainder."
+                "head_width", self.head_width, "use an even number: rotary positions turn pairs of channels."
             )
-        if (self.d_model // self.nhead) % 2:
+        if not self.head_width and self.d_model % self.nhead:
+            raise ConfigError(
+                "nhead",
+                self.nhead,
+                f"use a number that divides d_model={self.d_model} without remainder, or set head_width.",
+            )
+        if self.channels_per_head % 2:
             raise ConfigError(
                 "d_model",
                 self.d_model,
@@ -237,6 +247,16 @@ class ModelConfig:
         return self.max_seq_len // self.frame_bits
 
     @property
+    def channels_per_head(self) -> int:
+        """Width of a head: head_width, or its share of d_model."""
+        return self.head_width or self.d_model // self.nhead
+
+    @property
+    def attention_width(self) -> int:
+        """Channels of all heads of a layer: d_model, unless head_width says otherwise."""
+        return self.nhead * self.channels_per_head
+
+    @property
     def denoises(self) -> bool:
         """Whether there are weights that take in masked bits."""
         return self.objective != "causal"
@@ -250,7 +270,8 @@ class ModelConfig:
     def parameter_count(self) -> int:
         """Weights a model of this shape has."""
         width = self.d_model
-        layer = 4 * width * width + 2 * width * self.dim_feedforward + 4 * width + width // self.nhead
+        matrices = 4 * width * self.attention_width + 2 * width * self.dim_feedforward
+        layer = matrices + 4 * width + self.channels_per_head
         bits = 2 * BIT_WIDTH + self.patch_bits * BIT_WIDTH * width
         ngrams = (self.ngram_order - 1) * self.ngram_slots * width
         recall = RECALL_VECTORS * width if self.recall else 0

@@ -62,7 +62,7 @@ class DecodingCache:
         self._ends = Ends(*(plain_array(part) for part in ends))
         self._weights = _weights(blocks)
         self._halting = _halting(blocks, trunk.config)
-        channels = trunk.config.d_model // heads
+        channels = trunk.config.channels_per_head
         shape = (len(blocks), batch, heads)
         self._memory = Memory(
             np.zeros((*shape, -(-self.positions // LANES), channels, LANES), dtype=np.float32),
@@ -210,7 +210,7 @@ def _weights(blocks: list[Block]) -> Weights:
     def together(part: Callable[[Block], Tensor]) -> npt.NDArray[np.float32]:
         return np.stack([plain_array(part(block)) for block in blocks])
 
-    width = blocks[0].attention.norm.weight.numel()
+    width = blocks[0].attention.width
     return Weights(
         attention_norm=together(lambda block: block.attention.norm.weight),
         project_queries=together(lambda block: block.attention.project_in.weight[:width].T),

@@ -190,9 +190,10 @@ def extend(
     Returns:
         How many layers were run by how many positions, all told.
     """
-    count, width = x1.shape
+    count = len(x1)
     each = count // memory.keys.shape[1]
-    normed, pairs = np.empty_like(x1), np.empty((count, 2 * width), np.float32)
+    normed = np.empty_like(x1)
+    pairs = np.empty((count, weights.project_keys_values.shape[2]), np.float32)
     runs, halted = 0, np.zeros(count, np.float32)
     for layer in range(len(weights.attention_norm)):
         gain = weights.query_key_norm[layer]
@@ -231,13 +232,15 @@ def take_from_all(
     layer: int,
 ) -> Array:
     """Return what attention adds to those positions that are awake, before its last norm."""
-    width, heads, channels = normed.shape[1], memory.values.shape[2], memory.values.shape[4]
+    heads, channels = memory.values.shape[2], memory.values.shape[4]
     each, scale = len(normed) // memory.keys.shape[1], ONE / np.sqrt(np.float32(channels))
-    queries, taken = np.empty((len(awake), width), np.float32), np.empty((len(awake), width), np.float32)
+    rows = np.empty((len(awake), normed.shape[1]), np.float32)
+    queries = np.empty((len(awake), heads * channels), np.float32)
+    taken = np.empty_like(queries)
     turned, scores = np.empty(channels, np.float32), np.empty(memory.values.shape[3] + LANES, np.float32)
     for i, t in enumerate(awake):
-        taken[i] = normed[t]
-    product(taken, weights.project_queries[layer], queries)
+        rows[i] = normed[t]
+    product(rows, weights.project_queries[layer], queries)
     for i, t in enumerate(awake):
         text, position = t // each, start + t % each
         for head in range(heads):
@@ -250,8 +253,8 @@ def take_from_all(
             out = taken[i][head * channels : (head + 1) * channels]
             keys, values = memory.keys[layer, text, head], memory.values[layer, text, head]
             attend(turned, keys, values, first_seen[position], position, scores, out)
-    product(taken, weights.project_back[layer], queries)
-    return queries
+    product(taken, weights.project_back[layer], rows)
+    return rows
 
 
 @compiled

@@ -148,7 +148,7 @@ def _queries(
     attention: Attention, normed: Rows, turns: Complex64[Tensor, "row pair"]
 ) -> Float[Tensor, "row head channel"]:
     """Return the queries alone, turned, of normed positions of any rows."""
-    parts = linear(normed, attention.project_in.weight[: normed.shape[-1]])
+    parts = linear(normed, attention.project_in.weight[: attention.width])
     parts = attention.query_key_norm(parts.view(1, len(normed), 1, attention.nhead, -1))
     return rotate(parts, turns)[0, :, 0]
 
@@ -159,7 +159,7 @@ def _keys_values(
     turns: Complex64[Tensor, "position pair"],
 ) -> tuple[Heads, Heads]:
     """Return keys, turned, and values alone: what halted positions still offer."""
-    joined = linear(normed, attention.project_in.weight[normed.shape[-1] :])
+    joined = linear(normed, attention.project_in.weight[attention.width :])
     parts = joined.view(*joined.shape[:2], 2, attention.nhead, -1)
     key = rotate(attention.query_key_norm(parts[:, :, :1]), turns)[:, :, 0]
     return key.transpose(1, 2), parts[:, :, 1].transpose(1, 2)

@@ -51,9 +51,10 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, *, halts: bool = False) -> None:
         super().__init__()
-        self.attention = Attention(config.d_model, config.nhead, config.visibility)
-        self.feedforward = Feedforward(config.d_model, config.dim_feedforward)
-        self.halting = HaltingUnit(config.d_model) if halts else None
+        width, heads = config.d_model, config.nhead
+        self.attention = Attention(width, heads, config.channels_per_head, config.visibility)
+        self.feedforward = Feedforward(width, config.dim_feedforward)
+        self.halting = HaltingUnit(width) if halts else None
 
 
 class Trunk(nn.Module):
@@ -76,7 +77,7 @@ class Trunk(nn.Module):
             Block(config, halts=config.use_act and index < last) for index in range(config.num_layers)
         )
         self.norm = nn.LayerNorm(config.d_model, bias=False)
-        turns = rotations(config.positions, config.d_model // config.nhead)
+        turns = rotations(config.positions, config.channels_per_head)
         self.register_buffer("turns", turns, persistent=False)
 
     def forward(self, hidden: Hidden, dropout_seed: int | None = None) -> Hidden:

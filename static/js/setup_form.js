@@ -5,8 +5,8 @@ import { pausedFirst } from "./pausing.js";
 import { stateName } from "./run_state.js";
 import { Upload } from "./upload.js";
 
-const NUMBERS = ["d_model", "nhead", "num_layers", "dim_feedforward", "max_seq_len", "chunk_size", "overlap",
-  "patch_bits", "batch_size", "learning_rate"];
+const NUMBERS = ["d_model", "nhead", "head_width", "num_layers", "dim_feedforward", "max_seq_len", "chunk_size",
+  "overlap", "patch_bits", "batch_size", "learning_rate"];
 const WORDS = ["mixing", "memory", "autocast", "objective"];
 const SWITCHES = ["parity", "qat"];
 const LABELS = { init: "Make the run", train: "Make it and train" };

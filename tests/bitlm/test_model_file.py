@@ -23,7 +23,7 @@ SHAPE: dict[str, Any] = {
 KINDS: dict[str, dict[str, Any]] = {
     "bytes": {"ngram_order": 3, "ngram_slots": 64, "recall": True, "parity": True},
     "bits": {"patch_bits": 1, "mixing": "none"},
-    "denoising": {"objective": "mixed", "use_act": True, "num_layers": 3},
+    "denoising": {"objective": "mixed", "use_act": True, "num_layers": 3, "nhead": 3, "head_width": 4},
 }
 
 
@@ -135,8 +135,8 @@ def test_a_file_of_another_version_says_so(file: Path, model: BitTransformer, tm
         other = rewritten(file, tmp_path / "other", config=changed, version="9.0")
         with pytest.raises(ModelFileError, match=r"written by BitLM 9\.0, whose models are not those of"):
             load_model(other)
-    del config["mixing_order"]  # a version that did not have it yet
-    earlier = rewritten(file, tmp_path / "earlier", config={**config, "mixing_order": 4})
+    del config["head_width"]  # a version that did not have it yet
+    earlier = rewritten(file, tmp_path / "earlier", config=config)
     assert model_hash(load_model(earlier).model) == model_hash(with_weights(model, "int8"))
 
 

@@ -10,7 +10,12 @@ from bitlm.model import AttentionSummary, BitTransformer, ModelConfig
 from bitlm.model.attention_summary import FULL_CHUNK
 from bitlm.model.grid import round_to_grid
 
-ATTENTION = [{}, {"chunk_size": 80, "overlap": 24}, {"chunk_size": 32}, {"chunk_size": 8}]
+ATTENTION = [
+    {},
+    {"chunk_size": 80, "overlap": 24},
+    {"chunk_size": 32},
+    {"chunk_size": 8, "nhead": 3, "head_width": 4},
+]
 
 
 def lively_model(**settings: Any) -> BitTransformer:
@@ -61,7 +66,7 @@ def test_the_summary_and_the_maps_are_those_of_the_whole_map(frames: int, window
     torch.testing.assert_close(summary.maps, maps, atol=1e-6, rtol=0)
     chunk = summary.chunk_positions
     assert chunk == (windows.get("chunk_size", 0) // 8 or FULL_CHUNK)
-    assert summary.entropy_bits.shape == (3, 2, -(-frames // chunk))
+    assert summary.entropy_bits.shape == (3, model.config.nhead, -(-frames // chunk))
     for index, start in enumerate(range(0, frames, chunk)):
         rows = maps[:, :, :, start : start + chunk]
         entropy = torch.special.entr(rows).sum(-1).mean((0, -1)) / torch.log(torch.tensor(2.0))

@@ -17,7 +17,9 @@ from bitlm.model import BitTransformer, ModelConfig
         ("d_model", "128", "whole number"),
         ("d_model", 10**9, "to 4096"),
         ("nhead", True, "whole number"),
-        ("nhead", 5, "divides d_model=128"),
+        ("nhead", 5, "divides d_model=128 without remainder, or set head_width"),
+        ("head_width", 5, "use an even number: rotary positions turn pairs"),
+        ("head_width", -2, "whole number"),
         ("num_layers", 0, "from 1"),
         ("dim_feedforward", -1, "from 1"),
         ("max_seq_len", 7, "from 8"),
@@ -61,6 +63,14 @@ def test_a_wrong_setting_is_named_with_its_value_and_the_fix(
 def test_heads_of_odd_width_are_refused_because_rotations_turn_pairs() -> None:
     with pytest.raises(ConfigError, match=r"d_model=12: use an even multiple of nhead=4"):
         ModelConfig(d_model=12, nhead=4)
+
+
+@pytest.mark.parametrize(("head_width", "channels", "together"), [(0, 6, 12), (4, 4, 8), (20, 20, 40)])
+def test_heads_share_the_width_unless_they_have_one_of_their_own(
+    head_width: int, channels: int, together: int
+) -> None:
+    config = ModelConfig(d_model=12, nhead=2, head_width=head_width)
+    assert (config.channels_per_head, config.attention_width) == (channels, together)
 
 
 def test_a_single_layer_leaves_no_depth_to_choose() -> None:
@@ -115,6 +125,7 @@ def test_chunks_and_overlap_are_counted_in_positions(
 @given(
     width=st.integers(1, 6),
     nhead=st.integers(1, 4),
+    head_width=st.sampled_from([0, 2, 10]),
     layers=st.integers(1, 3),
     dim_feedforward=st.integers(1, 20),
     patch_bits=st.sampled_from([1, 8]),
@@ -127,6 +138,7 @@ def test_the_parameters_counted_are_the_parameters_made(
     *,
     width: int,
     nhead: int,
+    head_width: int,
     layers: int,
     dim_feedforward: int,
     patch_bits: int,
@@ -136,8 +148,9 @@ def test_the_parameters_counted_are_the_parameters_made(
     recall: bool,
 ) -> None:
     config = ModelConfig(
-        d_model=2 * width * nhead,
+        d_model=2 * width if head_width else 2 * width * nhead,
         nhead=nhead,
+        head_width=head_width,
         num_layers=layers,
         dim_feedforward=dim_feedforward,
         max_seq_len=40,

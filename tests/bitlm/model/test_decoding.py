@@ -101,8 +101,9 @@ def test_a_history_read_at_once_continues_like_one_read_bit_by_bit(
     assert cache.length == frames * model.config.positions_per_frame + 1
 
 
-def test_decoding_after_a_history_goes_on_through_the_next_chunk() -> None:
-    model = lively_model(8, parity=False, **in_chunks(2, parity=False))
+@pytest.mark.parametrize("heads", [{}, {"nhead": 3, "head_width": 4}, {"nhead": 5, "head_width": 6}])
+def test_decoding_after_a_history_goes_on_through_the_next_chunk(heads: dict[str, int]) -> None:
+    model = lively_model(8, parity=False, **in_chunks(2, parity=False), **heads)
     bits = some_frames(parity=False)
     with torch.no_grad():
         whole = model(bits).logits
@@ -125,6 +126,7 @@ def trees_by_decoding(model: BitTransformer, bits: Tensor, places: int) -> Tenso
 SHAPES = [
     {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 8 * 40},
     {"d_model": 54, "nhead": 3, "dim_feedforward": 77, "max_seq_len": 8 * 40},
+    {"d_model": 22, "nhead": 3, "head_width": 4, "dim_feedforward": 32, "max_seq_len": 8 * 40},
     {
         "d_model": 64,
         "nhead": 2,

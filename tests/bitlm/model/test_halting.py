@@ -167,14 +167,16 @@ def test_the_lower_the_threshold_the_fewer_layers() -> None:
 
 
 @pytest.mark.parametrize(("patch_bits", "parity"), list(product([1, 8], [False, True])))
-@pytest.mark.parametrize("threshold", [0.45, 0.7])
+@pytest.mark.parametrize(
+    ("threshold", "heads"), [(0.45, {}), (0.7, {}), (0.45, {"nhead": 3, "head_width": 4})]
+)
 @pytest.mark.parametrize("chunk_frames", [0, 3])
 def test_leaving_halted_positions_out_computes_what_multiplying_by_zero_does(
-    *, patch_bits: int, parity: bool, threshold: float, chunk_frames: int
+    *, patch_bits: int, parity: bool, threshold: float, heads: dict[str, int], chunk_frames: int
 ) -> None:
     frame = 9 if parity else 8
     chunks = {"chunk_size": chunk_frames * frame, "overlap": 2 * frame} if chunk_frames else {}
-    model = lively_model(act_threshold=threshold, patch_bits=patch_bits, parity=parity, **chunks)
+    model = lively_model(act_threshold=threshold, patch_bits=patch_bits, parity=parity, **chunks, **heads)
     values = patch_values(some_bits().reshape(3, -1, 8))[:, :12]
     bits = encode_frames(values.to(torch.uint8), parity=parity)
     whole = model(bits)

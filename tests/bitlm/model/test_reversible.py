@@ -14,6 +14,8 @@ from bitlm.model.grid import round_to_grid
 from bitlm.model.reversible import MEMORY_MODES
 
 CHUNKED = {"chunk_size": 48, "overlap": 16}
+FEWER = {"nhead": 3, "head_width": 4}
+"""Heads that do not fill the streams' width of 16."""
 SHAPE: dict[str, Any] = {"d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 128}
 
 
@@ -62,14 +64,21 @@ def saved_bytes(model: BitTransformer, bits: Tensor) -> int:
 
 
 @pytest.mark.parametrize(
-    ("patch_bits", "num_layers", "dropout"),
-    [(1, 4, 0.0), (1, 4, 0.3), (8, 4, 0.0), (8, 4, 0.3), (8, 64, 0.3)],
+    ("patch_bits", "num_layers", "dropout", "heads"),
+    [
+        (1, 4, 0.0, {}),
+        (1, 4, 0.3, {}),
+        (8, 4, 0.0, {}),
+        (8, 4, 0.3, {}),
+        (8, 4, 0.3, FEWER),
+        (8, 64, 0.3, {}),
+    ],
 )
 @pytest.mark.parametrize("autocast", ["off", "bf16"])
 def test_all_memory_modes_give_the_same_gradients_to_the_last_bit(
-    patch_bits: int, num_layers: int, dropout: float, autocast: str
+    patch_bits: int, num_layers: int, dropout: float, heads: dict[str, int], autocast: str
 ) -> None:
-    model = lively_model(num_layers=num_layers, dropout=dropout, patch_bits=patch_bits)
+    model = lively_model(num_layers=num_layers, dropout=dropout, patch_bits=patch_bits, **heads)
     loss, stored = gradients(model, some_bits(), autocast)
     assert all(gradient.abs().sum() > 0 for gradient in stored.values())
     for memory in ("checkpoint", "recompute"):
@@ -130,13 +139,13 @@ def test_both_memory_modes_give_the_same_gradients_with_attention_in_chunks(patc
 
 
 @pytest.mark.parametrize("num_layers", [4, 64])
-@pytest.mark.parametrize("windows", [{}, CHUNKED])
+@pytest.mark.parametrize("shape", [{}, CHUNKED | FEWER])
 @pytest.mark.parametrize("dropout_seed", [None, 5])
 @pytest.mark.parametrize("autocast", ["off", "bf16"])
 def test_inverting_every_layer_returns_the_input_with_error_zero(
-    num_layers: int, windows: dict[str, int], dropout_seed: int | None, autocast: str
+    num_layers: int, shape: dict[str, int], dropout_seed: int | None, autocast: str
 ) -> None:
-    trunk = lively_model(num_layers=num_layers, dropout=0.3, **windows).trunk
+    trunk = lively_model(num_layers=num_layers, dropout=0.3, **shape).trunk
     draw = torch.Generator().manual_seed(1)
     start = round_to_grid(torch.randn(2, 16, 16, generator=draw))
     trunk.autocast = autocast
