@@ -31,7 +31,7 @@ class TrainingMemory:
 
 def training_memory(config: ModelConfig) -> TrainingMemory:
     """Return what a training of this shape holds, AdamW's step counts of 4 bytes a weight tensor left out."""
-    width, weights = config.d_model, config.parameter_count
-    matrices = config.num_layers * (4 * width * width + 2 * width * config.dim_feedforward)
+    weights, of_layer = config.parameter_count, 4 * config.attention_width + 2 * config.dim_feedforward
+    matrices = config.num_layers * config.d_model * of_layer
     optimizer = matrices + 2 * (weights - matrices)
     return TrainingMemory(NUMBER_BYTES * weights, NUMBER_BYTES * weights, NUMBER_BYTES * optimizer)

@@ -57,9 +57,11 @@ def configs(draw: st.DrawFn) -> ModelConfig:
     """Tiny shapes with any features that go together."""
     patch_bits, parity = draw(st.sampled_from([1, 8, 8])), draw(st.booleans())
     frame, heads = (9 if parity else 8), draw(st.integers(1, 3))
+    head_width = draw(st.sampled_from([0, 0, 2, 6]))
     features: dict[str, Any] = {
         "nhead": heads,
-        "d_model": heads * draw(st.sampled_from([2, 4, 6])),
+        "head_width": head_width,
+        "d_model": (1 if head_width else heads) * draw(st.sampled_from([2, 4, 6])),
         "num_layers": draw(st.integers(2, 3)),
         "dim_feedforward": draw(st.integers(1, 16)),
         "max_seq_len": frame * draw(st.sampled_from([4, 8, 12])) + draw(st.integers(0, frame - 1)),
@@ -125,6 +127,7 @@ def test_twice_the_width_changes_logits_by_rounding_alone(config: ModelConfig, s
     model = trained_like(replace(config, dropout=0.0), seed)
     grown, bits = double_width(model, seed=1), bits_for(model)
     assert grown.config.d_model == 2 * model.config.d_model
+    assert grown.config.channels_per_head == model.config.channels_per_head
     pairs = zip(said(grown, bits, full_depth=True), said(model, bits, full_depth=True), strict=True)
     assert max(float((one - other).abs().max()) for one, other in pairs) <= MOST_BY_ROUNDING
 

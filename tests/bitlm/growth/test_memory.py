@@ -7,8 +7,10 @@ from bitlm.training.optimizer import split_parameters
 from tests.bitlm.growth.test_carrying import FEATURES, trained
 from tests.bitlm.growth.test_growing import gradient_of
 
+HEADS = {"nhead": 3, "head_width": 6}
 
-@pytest.mark.parametrize("features", [{}, {"patch_bits": 1, "parity": True}, FEATURES])
+
+@pytest.mark.parametrize("features", [{}, {"patch_bits": 1, "parity": True} | HEADS, FEATURES])
 def test_training_holds_what_was_reckoned_and_a_count_for_each_tensor(features: dict[str, Any]) -> None:
     trainer = trained(1, **features)
     reckoned, parameters = training_memory(trainer.model.config), list(trainer.model.parameters())
