@@ -4,10 +4,12 @@ A teacher is trained on nine tenths of a text. A student is made of it as `bitlm
 takes counts as its time: looking at the teacher, cutting, every update with the teacher's own passes, and
 measuring against the floors. Two others of its shape are then trained for just as long, on the text alone:
 one from the beginning, as one would without a teacher, and one cut out of the teacher, which says what the
-teacher's probabilities are worth beside its weights. Rates fall over the second half of each. All four are
+teacher's probabilities are worth beside its weights. With --heads there are also students of as many weights
+that keep fewer heads, for more channels. Rates fall over the second half of each. All four are
 evaluated on the held-out tenth. Times are those of an idle machine (`BusyClock`).
 
     python -m benchmarks.distillation --corpus kjv --preset base --minutes 3 --steps 800
+    python -m benchmarks.distillation --corpus embedded --preset small --minutes 1 --steps 400 --heads 1
 """
 
 import argparse
@@ -89,7 +91,9 @@ class Sides:
         seed = self._setting.seed
         self._learn("teacher", lambda: self.teacher, self._options.minutes, seed)
         representatives = TelemetrySynthesizer(self.teacher, seed=seed).cluster(self._setting.corpus.train)
-        student, minutes = self._distilled(seed + OWN_BATCHES)
+        student, minutes = self._distilled("student", None, seed + OWN_BATCHES)
+        for heads in self._options.heads:
+            self._distilled(f"student, {heads} of its teacher's heads", heads, seed + OWN_BATCHES)
         shape = student.config
         self._learn("alone", lambda: self._fresh(shape), minutes, seed + OWN_BATCHES)
         self._learn(
@@ -99,7 +103,7 @@ class Sides:
             seed + OWN_BATCHES,
         )
 
-    def _distilled(self, seed: int) -> tuple[BitTransformer, float]:
+    def _distilled(self, name: str, heads: int | None, seed: int) -> tuple[BitTransformer, float]:
         """Make the student; return it, and the minutes that took."""
         corpus, clock = self._setting.corpus, BusyClock(self._setting.threads)
         began = clock()
@@ -109,13 +113,12 @@ class Sides:
             int(self._options.share * self.teacher.parameter_count),
             Floors(),
             max_rounds=1,
+            heads=heads,
             lesson=Lesson(corpus, self._setting.training, self._options.steps, seed=seed),
         )
         busy_s = clock() - began
         said = {"bits_per_byte": held_out_bits_per_byte(found.student, corpus.held_out), "met": found.met}
-        self._keep(
-            "student", found.student, {**said, "steps": self._options.steps, "busy_s": round(busy_s, 2)}
-        )
+        self._keep(name, found.student, {**said, "steps": self._options.steps, "busy_s": round(busy_s, 2)})
         return found.student, busy_s / 60
 
     def _learn(self, name: str, make: Callable[[], BitTransformer], minutes: float, seed: int) -> None:
@@ -154,6 +157,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3, help="of the teacher")
     parser.add_argument("--share", type=float, default=0.4, help="of its parameters that a student may have")
     parser.add_argument("--steps", type=int, default=800, help="of the student")
+    parser.add_argument(
+        "--heads", type=int, nargs="*", default=[], help="also students that keep so many of each layer"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS)

@@ -43,7 +43,7 @@ def distillations(store: RunStore) -> Jobs[DistillationReport]:
 
 def options_of(wanted: Student, *, step: int | None, source: Source) -> list[str]:
     """Return a wish as the command's options."""
-    told = {
+    told: dict[str, Any] = {
         "share": wanted.share,
         "steps": wanted.steps,
         "rounds": wanted.max_rounds,
@@ -53,9 +53,11 @@ def options_of(wanted: Student, *, step: int | None, source: Source) -> list[str
         "most-worse": wanted.floors.most_worse,
         "representatives": wanted.representatives,
         "teacher-weight": wanted.teacher_weight,
+        "heads": wanted.heads,
         "source": source,
-    } | ({} if step is None else {"checkpoint": step})
-    return [f"--{name}={value}" for name, value in told.items()]
+        "checkpoint": step,
+    }
+    return [f"--{name}={value}" for name, value in told.items() if value is not None]
 
 
 def _outcome(run_id: str, answer: dict[str, Any]) -> DistillationReport:

@@ -295,6 +295,7 @@ class DistilRequest(Body):
         most_worse: Bits per byte it may be worse than its teacher.
         representatives: Windows that decide what is kept.
         teacher_weight: Of the teacher's say; the rest is the text's.
+        heads: Of each layer, how many it keeps; None for as many as are in proportion.
     """
 
     step: StoredNumber | None = None
@@ -307,6 +308,7 @@ class DistilRequest(Body):
     most_worse: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.1
     representatives: Annotated[int, Field(ge=1, le=1000)] = 8
     teacher_weight: Share = TEACHER_WEIGHT
+    heads: Annotated[int, Field(ge=1, le=256)] | None = None
 
     @property
     def wanted(self) -> Student:
@@ -319,6 +321,7 @@ class DistilRequest(Body):
             self.steps,
             self.representatives,
             self.teacher_weight,
+            self.heads,
         )
 
 

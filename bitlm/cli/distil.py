@@ -34,6 +34,10 @@ def distil(
     teacher_weight: Annotated[
         float, typer.Option(min=0, max=1, help="Of the teacher's say; the rest is the text's.")
     ] = TEACHER_WEIGHT,
+    heads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each layer, how many it keeps (default: all in proportion)."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the student's weights and metrics.json as well.")
     ] = None,
@@ -57,7 +61,7 @@ def distil(
       python -m bitlm distil 20261122-120000-ab12 --output student
     """
     floors = Floors(c_floor, s_floor, most_worse)
-    wanted = Student(share, floors, rounds, width_scale, steps, representatives, teacher_weight)
+    wanted = Student(share, floors, rounds, width_scale, steps, representatives, teacher_weight, heads)
     with open_store(data_dir, run) as (store, run_id):
         try:
             with lines(steps) if progress_lines else bar(steps) as tell:

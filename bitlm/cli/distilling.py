@@ -133,10 +133,12 @@ def bar(steps: int, *, is_quiet: bool = False) -> Iterator[Progress]:
 
 def _receipt(receipt: DistillationReceipt) -> str:
     (many, few), (before, after) = receipt.parameters, receipt.bits_per_byte
+    has, keeps = receipt.heads or (0, 0)
+    heads = f" ({has} → {keeps} heads a layer)" if has != keeps else ""
     verdict = "meets its floors" if receipt.met else "misses a floor"
     tried = "" if receipt.rounds == 1 else f" after {receipt.rounds} rounds"
     return (
-        f"{many:,} → {few:,} parameters, {before:.4f} → {after:.4f} bits per byte, "
+        f"{many:,} → {few:,} parameters{heads}, {before:.4f} → {after:.4f} bits per byte, "
         f"{receipt.ms_per_byte[0]:.3f} → {receipt.ms_per_byte[1]:.3f} ms a byte; C {receipt.C:.2f}, "
         f"S {receipt.S:.2f}: it {verdict}{tried}."
     )

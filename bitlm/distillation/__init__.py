@@ -12,6 +12,7 @@ from bitlm.distillation.collapse import (
     require_teacher,
 )
 from bitlm.distillation.floors import Achieved, Floors
+from bitlm.distillation.heads import drop_heads, head_costs
 from bitlm.distillation.pruning import drop_layer, least_needed_layer, merge_ngrams, submodel
 from bitlm.distillation.representatives import Representatives, TelemetrySynthesizer
 from bitlm.distillation.saving import save_distilled_model
@@ -32,7 +33,9 @@ __all__ = [
     "channel_importance",
     "collapse_submodel",
     "drop_channels",
+    "drop_heads",
     "drop_layer",
+    "head_costs",
     "least_needed_layer",
     "least_parameters",
     "merge_ngrams",

@@ -128,6 +128,7 @@ def collapse_submodel(  # noqa: PLR0917 - what others call it with
     max_rounds: int = 3,
     width_scale: float = 1.5,
     *,
+    heads: int | None = None,
     lesson: Lesson,
     progress: Progress = lambda _: None,
 ) -> Distilled:
@@ -143,6 +144,7 @@ def collapse_submodel(  # noqa: PLR0917 - what others call it with
         floors: What it is to reach.
         max_rounds: How many students, at most; with 1 the largest at once.
         width_scale: How many times as wide as before the MLPs are after they were widened.
+        heads: Heads that each layer of a student keeps; None for as many as are in proportion to its MLPs.
         lesson: How each round trains.
         progress: Told after each update.
 
@@ -156,7 +158,7 @@ def collapse_submodel(  # noqa: PLR0917 - what others call it with
     2024.
     """
     require_teacher(teacher.config)
-    shapes = student_shapes(teacher.config, target_params, max_rounds, width_scale)
+    shapes = student_shapes(teacher.config, target_params, max_rounds, width_scale, heads=heads)
     teacher.eval()
     student, rounds = submodel(teacher, shapes[0], representatives), list[Round]()
     course = _Course(teacher, lesson)

@@ -1,17 +1,14 @@
 """Smaller models made of a larger one's weights: what telemetry says is needed least is cut out.
 
-Every cut gives smaller tensors, none fills a mask. Heads are not cut: `ModelConfig` divides d_model among
-them, so a head less would be a stream less wide (docs/distillation.md).
+Every cut gives smaller tensors, none fills a mask.
 """
 
-import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bitlm.bits import encode_frames
 from bitlm.distillation.channels import drop_channels
+from bitlm.distillation.heads import drop_heads
 from bitlm.distillation.rebuilding import BLOCKS, rebuilt
-from bitlm.distillation.representatives import Representatives
+from bitlm.distillation.representatives import Representatives, own_nats
 from bitlm.errors import ConfigError
 from bitlm.model import BitTransformer, ModelConfig
 
@@ -23,12 +20,14 @@ def submodel(
 ) -> BitTransformer:
     """Return a model of a smaller shape made of the teacher's weights.
 
-    Layers go one by one, each time the one whose absence costs least; then the MLPs' hidden channels that
-    `channel_importance` puts last; and vectors of n-grams are merged. Halting units are left behind.
+    Layers go one by one, each time the one whose absence costs least; then heads likewise, of each layer at
+    once; then the MLPs' hidden channels that `channel_importance` puts last; and vectors of n-grams are
+    merged. Halting units are left behind.
 
     Args:
         teacher: Stays as it is.
-        config: No more layers, hidden channels and n-gram vectors than the teacher's, otherwise like it.
+        config: No more layers, heads, hidden channels and n-gram vectors than the teacher's, otherwise like
+            it; heads as wide as its are.
         representatives: What importance is measured on.
 
     Raises:
@@ -38,6 +37,7 @@ def submodel(
     model = rebuilt(teacher, _without_halting(teacher), use_act=False)
     while model.config.num_layers > config.num_layers:
         model = drop_layer(model, least_needed_layer(model, representatives))
+    model = drop_heads(model, config.nhead, representatives)
     model = drop_channels(model, config.dim_feedforward, representatives)
     return merge_ngrams(model, config.ngram_slots)
 
@@ -65,7 +65,7 @@ def least_needed_layer(model: BitTransformer, representatives: Representatives) 
 
     Source: Men et al., "ShortGPT: Layers in Large Language Models are More Redundant Than You Expect", 2024.
     """
-    costs = [_own_nats(drop_layer(model, layer), representatives) for layer in range(model.config.num_layers)]
+    costs = [own_nats(drop_layer(model, layer), representatives) for layer in range(model.config.num_layers)]
     return min(range(len(costs)), key=costs.__getitem__)
 
 
@@ -89,10 +89,13 @@ def merge_ngrams(model: BitTransformer, ngram_slots: int) -> BitTransformer:
 
 
 def _require_smaller(teacher: ModelConfig, config: ModelConfig) -> None:
-    sizes = {"num_layers", "dim_feedforward", "ngram_slots"}
+    sizes = {"num_layers", "nhead", "dim_feedforward", "ngram_slots"}
+    if config.channels_per_head != teacher.channels_per_head:
+        fix = f"use {teacher.channels_per_head}: heads are as wide as the teacher's."
+        raise ConfigError("head_width", config.head_width, fix)
     for field, value in vars(teacher).items():
         wanted = getattr(config, field)
-        if field == "use_act" or wanted == value or (field in sizes and wanted < value):
+        if field in {"use_act", "head_width"} or wanted == value or (field in sizes and wanted < value):
             continue
         most = "at most " if field in sizes else ""
         raise ConfigError(field, wanted, f"use {most}{value}, as the teacher has.")
@@ -104,14 +107,3 @@ def _without_halting(model: BitTransformer) -> dict[str, Tensor]:
 
 def _layer_of(name: str) -> int | None:
     return int(name.removeprefix(BLOCKS).split(".")[0]) if name.startswith(BLOCKS) else None
-
-
-@torch.no_grad()
-def _own_nats(model: BitTransformer, representatives: Representatives) -> float:
-    """Return what a bit of the representatives costs on average, as the tree by itself predicts it."""
-    bits = encode_frames(representatives.windows, parity=model.config.parity)
-    output = model(bits)
-    logits = output.logits if output.unmixed is None else output.unmixed
-    payload = bits[:, output.is_payload].to(logits.dtype)
-    nats = binary_cross_entropy_with_logits(logits[:, output.is_payload], payload, reduction="none")
-    return float(representatives.shares @ nats.mean(1))

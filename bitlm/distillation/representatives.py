@@ -6,6 +6,7 @@ from math import sqrt
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import encode_frames
 from bitlm.data import even_windows, last_start
@@ -94,6 +95,17 @@ def inputs_of(
     """Return what the trunk is given of windows."""
     bits = encode_frames(windows, parity=model.config.parity)
     return round_to_grid(model.embedding(patch_values(model.patches(bits))))
+
+
+@torch.no_grad()
+def own_nats(model: BitTransformer, representatives: Representatives) -> float:
+    """Return what a bit of the representatives costs on average, as the tree by itself predicts it."""
+    bits = encode_frames(representatives.windows, parity=model.config.parity)
+    output = model(bits)
+    logits = output.logits if output.unmixed is None else output.unmixed
+    payload = bits[:, output.is_payload].to(logits.dtype)
+    nats = binary_cross_entropy_with_logits(logits[:, output.is_payload], payload, reduction="none")
+    return float(representatives.shares @ nats.mean(1))
 
 
 def _standardised(numbers: Float[Tensor, "window number"]) -> Float[Tensor, "window number"]:

@@ -31,6 +31,7 @@ def save_distilled_model(distilled: Distilled, folder: Path) -> None:
     rounds = [
         {
             "num_layers": one.config.num_layers,
+            "nhead": one.config.nhead,
             "dim_feedforward": one.config.dim_feedforward,
             "parameters": one.parameters,
             **asdict(one.achieved),

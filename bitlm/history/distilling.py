@@ -43,6 +43,7 @@ class Student:
         steps: Updates of a round.
         representatives: Windows on which telemetry decides what of the teacher is kept.
         teacher_weight: As for `Lesson`.
+        heads: As for `collapse_submodel`.
 
     Raises:
         ConfigError: The share is out of range.
@@ -55,6 +56,7 @@ class Student:
     steps: int = 1000
     representatives: int = 8
     teacher_weight: float = TEACHER_WEIGHT
+    heads: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
@@ -65,10 +67,10 @@ def require_distillable(config: ModelConfig, wanted: Student) -> None:
     """Check, before anything is computed, that a model of these settings can have such a student.
 
     Raises:
-        ConfigError: It denoises, or no student is so small.
+        ConfigError: It denoises, has fewer heads, or no student is so small.
     """
     require_teacher(config)
-    least, many = least_parameters(config), config.parameter_count
+    least, many = least_parameters(config, wanted.heads), config.parameter_count
     if int(wanted.share * many) < least:
         share = ceil(1000 * least / many) / 1000
         raise ConfigError(
@@ -144,6 +146,7 @@ def _collapsed(teacher: BitTransformer, lesson: Lesson, wanted: Student, progres
         wanted.floors,
         wanted.max_rounds,
         wanted.width_scale,
+        heads=wanted.heads,
         lesson=lesson,
         progress=progress,
     )
@@ -163,4 +166,5 @@ def _receipt(
         s_floor=wanted.floors.S,
         most_worse=wanted.floors.most_worse,
         met=distilled.met,
+        heads=(teacher.config.nhead, distilled.student.config.nhead),
     )

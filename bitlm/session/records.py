@@ -60,6 +60,7 @@ class DistillationReceipt(BaseModel):
         s_floor: Least S it was to have.
         most_worse: Bits per byte that it was to cost more at most.
         met: Whether it is as it was to be.
+        heads: Of each layer; None of a student made when heads were not cut yet.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,6 +78,7 @@ class DistillationReceipt(BaseModel):
     s_floor: float
     most_worse: float
     met: bool
+    heads: tuple[int, int] | None = None
 
 
 class Origin(BaseModel):

@@ -36,11 +36,12 @@ export const distilling = (api) => ({
  * @param {object} receipt
  * @returns {Array<{name: string, teacher: string, student: string, asked: string, isMissed: boolean}>}
  */
-export function receiptRows({ parameters, bits_per_byte: bits, ms_per_byte: ms, C, S, c_floor: cFloor, s_floor: sFloor, most_worse: worse }) {
+export function receiptRows({ parameters, heads, bits_per_byte: bits, ms_per_byte: ms, C, S, c_floor: cFloor, s_floor: sFloor, most_worse: worse }) {
   const [[many, few], [before, after], [slow, quick]] = [parameters, bits, ms];
   const row = (name, teacher, student, asked = "", isMissed = false) => ({ name, teacher, student, asked, isMissed });
   return [
     row("parameters", prefixed(many), `${prefixed(few)}, ${percent(few / many)}`),
+    ...(heads ? [row("heads a layer", ...heads.map(whole))] : []), // a student of an earlier version does not say
     row("held-out bpb", fixed(before, 3), fixed(after, 3), `at most ${fixed(before + worse, 3)}`, after - before > worse),
     row("C of its texts", "", fixed(C), `at least ${fixed(cFloor)}`, C < cFloor),
     row("S of its texts", "", fixed(S), `at least ${fixed(sFloor)}`, S < sFloor),
@@ -148,7 +149,8 @@ export class DistillationPanel {
 
   async #submit() {
     this.#complain(null);
-    const wish = Object.fromEntries([...new FormData(this.form)].map(([name, value]) => [name, Number(value)]));
+    const filled = [...new FormData(this.form)].filter(([, value]) => value !== ""); // heads may be left out
+    const wish = Object.fromEntries(filled.map(([name, value]) => [name, Number(value)]));
     await this.jobs.start(this.run.run_id, wish, (error) => this.#complain(error));
   }
 }

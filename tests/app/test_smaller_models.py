@@ -32,6 +32,7 @@ def test_a_student_is_made_beside_the_live_run_cancelled_and_refused_where_there
     assert refused["pointer"] == "/share"
     assert "use at least 0." in refused["detail"]
     assert post(client, path, {"share": 1.0}, code=422)["errors"][0]["field"] == "share"
+    assert post(client, path, {"heads": 3}, code=422)["errors"][0]["pointer"] == "/heads"
     post(client, path, {"step": 99}, code=404)
     post(client, "/runs/no-such-run/distil", code=404)
 
@@ -48,11 +49,12 @@ def test_a_student_is_made_beside_the_live_run_cancelled_and_refused_where_there
     assert len(get(client, "/runs")["runs"]) == 1, "it leaves nothing behind"
     checked(client.delete(path), 409)
 
-    post(client, path, {**QUICK, "step": 2, "steps": 2, "s_floor": 1.0}, code=202)
+    post(client, path, {**QUICK, "step": 2, "steps": 2, "s_floor": 1.0, "heads": 1}, code=202)
     made = ended(client, run_id, wait_until)
     receipt = made["receipt"]
     assert (made["state"], made["step"], made["steps"], receipt["met"]) == ("done", 2, 2, False)
     assert receipt["s_floor"] == 1.0 > receipt["S"]
+    assert receipt["heads"] == [2, 1]
     assert receipt["parameters"][1] <= 0.8 * receipt["parameters"][0]
     student = get(client, f"/runs/{made['student']}")
     assert student["origin"]["run_id"] == run_id

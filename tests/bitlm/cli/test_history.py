@@ -99,8 +99,8 @@ def test_a_student_says_how_small_and_how_good_it_is_and_is_saved(
     assert student["parameters"][1] <= 0.5 * student["parameters"][0]
     metrics = json.loads((place / "metrics.json").read_text())
     assert (metrics["met"], metrics["bits_per_byte"]) == (student["met"], student["bits_per_byte"][1])
-    told = bitlm(data_dir, "distil", run_id, *options, "--s-floor", "1").stdout
-    assert "parameters" in told
+    told = bitlm(data_dir, "distil", run_id, *options, "--s-floor", "1", "--heads", "1").stdout
+    assert "parameters (2 → 1 heads a layer)" in told
     assert "it misses a floor" in told
 
 

@@ -53,6 +53,7 @@ def collapsed(
     floors: Floors,
     *,
     rounds: int = 3,
+    heads: int | None = None,
     told: list[Standing] | None = None,
     **lesson: Any,
 ) -> Distilled:
@@ -62,6 +63,7 @@ def collapsed(
         int(0.75 * teacher.parameter_count),
         floors,
         rounds,
+        heads=heads,
         lesson=Lesson(CORPUS, TrainingConfig(warmup_steps=2), **{"steps": 2, **lesson}),
         progress=(lambda _: None) if told is None else told.append,
     )
@@ -90,7 +92,7 @@ def test_a_student_gets_deeper_and_once_wider_as_long_as_it_misses_a_floor(
     teacher: BitTransformer, tmp_path: Path
 ) -> None:
     told: list[Standing] = []
-    found = collapsed(teacher, OUT_OF_REACH, told=told)
+    found = collapsed(teacher, OUT_OF_REACH, heads=1, told=told)
     assert not found.met
     shapes = [(one.config.num_layers, one.config.dim_feedforward) for one in found.rounds]
     assert shapes == [(1, 21), (2, 21), (2, 32)]
@@ -104,7 +106,7 @@ def test_a_student_gets_deeper_and_once_wider_as_long_as_it_misses_a_floor(
     assert (metrics["C"], metrics["S"], metrics["bits_per_byte"]) == (last.C, last.S, last.bits_per_byte)
     assert metrics["floors"] == {"C": 0.3, "S": 1.0, "most_worse": 0.1}
     assert metrics["met"] is False
-    assert [one["num_layers"] for one in metrics["rounds"]] == [1, 2, 2]
+    assert [(one["num_layers"], one["nhead"]) for one in metrics["rounds"]] == [(1, 1), (2, 1), (2, 1)]
     again = BitTransformer(ModelConfig(**json.loads((tmp_path / "student" / "model.json").read_text())))
     again.reference = teacher.reference
     again.load_state_dict(load_file(tmp_path / "student" / "weights.safetensors"))

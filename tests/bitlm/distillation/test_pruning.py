@@ -9,7 +9,9 @@ from bitlm.distillation import (
     add_channels,
     channel_importance,
     drop_channels,
+    drop_heads,
     drop_layer,
+    head_costs,
     least_needed_layer,
     merge_ngrams,
     submodel,
@@ -60,6 +62,38 @@ def test_the_layer_that_is_needed_least_is_the_one_without_which_least_is_lost()
         costs.append(float((nats.mean(1) * WINDOWS.shares).sum().detach()))
     assert least_needed_layer(model, WINDOWS) == costs.index(min(costs))
     assert len(set(costs)) == 3
+
+
+def test_heads_needed_least_are_cut_out_one_by_one_as_if_they_added_nothing() -> None:
+    model = tiny(d_model=12, nhead=3)
+    least = head_costs(model, WINDOWS).argmin(dim=1).tolist()
+    smaller, smallest = (drop_heads(model, nhead, WINDOWS) for nhead in (2, 1))
+    assert (smaller.config.nhead, smaller.config.head_width) == (2, 4)
+    assert smaller.parameter_count == smaller.config.parameter_count < model.parameter_count
+    assert torch.equal(logits(drop_heads(smaller, 1, WINDOWS)), logits(smallest))
+    assert torch.equal(logits(drop_heads(model, 3, WINDOWS)), logits(model))
+    for block, head in zip(model.trunk.typed_blocks, least, strict=True):
+        block.attention.project_out.weight.data[:, 4 * head : 4 * head + 4] = 0
+    assert float((logits(smaller) - logits(model)).abs().max()) < MOST_BY_ROUNDING
+    assert float((logits(smallest) - logits(model)).abs().max()) > MOST_BY_ROUNDING
+
+
+def test_a_head_costs_what_the_tree_predicts_worse_without_it() -> None:
+    model = tiny(num_layers=1, nhead=4, mixing="reference")
+    before = logits(model)
+    costs = head_costs(model, WINDOWS)
+    assert torch.equal(logits(model), before)
+    bits = encode_frames(WINDOWS.windows, parity=False)
+    out = model.trunk.typed_blocks[0].attention.project_out.weight.data
+    for head, cost in enumerate(costs[0]):
+        kept = out.clone()
+        out[:, 2 * head : 2 * head + 2] = 0
+        unmixed = model(bits).unmixed
+        assert unmixed is not None
+        nats = torch.nn.functional.binary_cross_entropy_with_logits(unmixed, bits.float(), reduction="none")
+        torch.testing.assert_close(cost, (nats.mean(1) * WINDOWS.shares).sum().detach())
+        out.copy_(kept)
+    assert len(set(costs[0].tolist())) == 4
 
 
 def test_channels_of_no_importance_are_cut_out_and_leave_what_is_predicted() -> None:
@@ -120,7 +154,15 @@ def test_the_vector_of_an_n_gram_is_the_mean_of_those_that_a_shorter_hash_takes_
 def test_a_submodel_is_smaller_in_all_ways_and_leaves_its_teacher_alone() -> None:
     teacher = tiny(num_layers=4, use_act=True, ngram_order=2, ngram_slots=16, mixing="reference")
     before = {name: weight.clone() for name, weight in teacher.state_dict().items()}
-    shape = replace(teacher.config, num_layers=2, dim_feedforward=5, ngram_slots=4, use_act=False)
+    shape = replace(
+        teacher.config,
+        num_layers=2,
+        nhead=1,
+        head_width=4,
+        dim_feedforward=5,
+        ngram_slots=4,
+        use_act=False,
+    )
     student = submodel(teacher, shape, WINDOWS)
     assert student.config == shape
     assert student.parameter_count == shape.parameter_count
@@ -129,10 +171,21 @@ def test_a_submodel_is_smaller_in_all_ways_and_leaves_its_teacher_alone() -> Non
     assert all(torch.equal(weight, before[name]) for name, weight in teacher.state_dict().items())
 
 
-@pytest.mark.parametrize("change", [{"num_layers": 3}, {"d_model": 4}, {"dim_feedforward": 13}])
-def test_a_shape_that_cutting_does_not_lead_to_is_refused(change: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("change", "fix"),
+    [
+        ({"num_layers": 3}, "use at most 2, as the teacher has"),
+        ({"d_model": 4, "head_width": 4}, "use 8, as the teacher has"),
+        ({"dim_feedforward": 13}, "use at most 12, as the teacher has"),
+        ({"nhead": 3, "head_width": 4}, "use at most 2, as the teacher has"),
+        ({"nhead": 1}, "head_width=0: use 4: heads are as wide as the teacher's"),
+    ],
+)
+def test_a_shape_that_cutting_does_not_lead_to_is_refused(change: dict[str, int], fix: str) -> None:
     teacher = tiny()
-    with pytest.raises(ConfigError, match="as the teacher has"):
+    with pytest.raises(ConfigError, match=fix):
         submodel(teacher, replace(teacher.config, **change), WINDOWS)  # type: ignore[arg-type] # whole numbers all
     with pytest.raises(ConfigError, match="use at least 12"):
         add_channels(teacher, 11)
+    with pytest.raises(ConfigError, match="use at most 2"):
+        drop_heads(teacher, 3, WINDOWS)

@@ -19,7 +19,7 @@ from bitlm.model import ModelConfig
 from bitlm.session import Anneal, RunStore, Session
 from bitlm.training import TrainingConfig
 
-WANTED = Student(share=0.8, floors=Floors(most_worse=0.0), max_rounds=2, steps=2, representatives=1)
+WANTED = Student(share=0.8, floors=Floors(most_worse=0.0), max_rounds=2, steps=2, representatives=1, heads=1)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,8 @@ def test_a_student_is_a_run_with_a_receipt_that_goes_on_and_comes_out_again(
     assert receipt.bits_per_byte == pytest.approx((parent.evaluate(), session.evaluate()), abs=0.2)
     assert receipt.met is distilled.met
     assert (receipt.rounds, receipt.steps) == (len(distilled.rounds), 2 * len(distilled.rounds))
+    assert receipt.heads == (2, 1)
+    assert (origin.config_changes["nhead"], origin.config_changes["head_width"]) == (1, 8)
     assert origin.config_changes["num_layers"] == session.config.model.num_layers < 4
     weights = session.model.state_dict()
     assert all(torch.equal(weight, weights[name]) for name, weight in distilled.student.state_dict().items())
@@ -82,6 +84,8 @@ def test_what_cannot_be_distilled_is_said_and_leaves_no_run_behind(store: RunSto
     before = [record.run_id for record in store.runs()]
     with pytest.raises(ConfigError, match=r"share=0.01: use at least 0.\d+: a student has [\d,]+ parameters"):
         distil(store, run_id, replace(WANTED, share=0.01), source="cli")
+    with pytest.raises(ConfigError, match="heads=3: use a whole number from 1 to 2"):
+        distil(store, run_id, replace(WANTED, heads=3), source="cli")
     with pytest.raises(ConfigError, match="below 1"):
         Student(share=1.0)
     with pytest.raises(CheckpointError, match="step 5"):
