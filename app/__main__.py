@@ -75,7 +75,8 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads would starve the web; before torch
     settings = _settings()
     try:
-        check_makeable(settings.data_dir)
+        if not settings.viewer:
+            check_makeable(settings.data_dir)
     except OSError as error:
         _refuse(
             f"{settings.data_dir} cannot hold runs: {error.filename}: {error.strerror}; "

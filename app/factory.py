@@ -7,6 +7,7 @@ from flask import Flask
 from app.service import Broadcaster, ModelManager
 from app.service.disk import DiskLimits
 from app.service.event_log import EventLog
+from app.service.follower import Follower
 from app.service.webhook import Webhook
 from app.settings import HOME, Settings
 from app.web.access import Scope, make_tokens, read_tokens
@@ -30,6 +31,7 @@ from app.web.runs import RunRoutes
 from app.web.sockets import Sockets
 from app.web.telemetry import TelemetryRoutes
 from app.web.training import TrainingRoutes
+from app.web.watching import refuse_writes
 from bitlm.session import CheckpointPolicy, RunStore
 
 EXTENSION = "bitlm"
@@ -40,7 +42,7 @@ class Service:
     """What runs behind the web; `app.extensions["bitlm"]` holds it.
 
     Attributes:
-        webhook: None where alerts are posted nowhere.
+        tellers: Tell of what happens elsewhere than on the page; none where the service only watches.
         routes: The route table.
         invitation: The page's address with a token that may do everything, where the token is new.
     """
@@ -48,9 +50,8 @@ class Service:
     manager: ModelManager
     store: RunStore
     broadcaster: Broadcaster
-    event_log: EventLog
     sockets: Sockets
-    webhook: Webhook | None
+    tellers: tuple[EventLog | Webhook, ...]
     routes: tuple[Route, ...]
     invitation: str | None = field(repr=False)
 
@@ -64,20 +65,20 @@ class Service:
         self.broadcaster.close()
         self.sockets.close()
         self.manager.close()
-        self.event_log.close()
-        if self.webhook is not None:
-            self.webhook.close()
+        for teller in self.tellers:
+            teller.close()
         self.store.close()
 
 
 def create_app(settings: Settings) -> Flask:
-    """Return the service, running: its worker takes up the newest run at once.
+    """Return the service, running: its worker takes up the newest run at once, or its follower watches.
 
     Whoever makes it closes it: `app.extensions["bitlm"].close()`.
     """
     lock, invitation = _lock(settings) if settings.needs_token else (None, None)
-    store = RunStore(settings.data_dir)
-    manager = _manager(settings, store)
+    store = RunStore(settings.data_dir, read_only=settings.viewer)
+    follower = Follower(store, interval_s=settings.update_interval_s) if settings.viewer else None
+    manager = _manager(settings, store, follower)
     app = Flask("app", template_folder=str(HOME / "templates"), static_folder=str(HOME / "static"))
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     sockets = Sockets(app, patience_s=settings.client_timeout_s)
@@ -88,8 +89,7 @@ def create_app(settings: Settings) -> Flask:
         listening=lambda: sockets.listening,
         interval_s=settings.update_interval_s,
     )
-    event_log = EventLog(manager, store)
-    webhook = Webhook(manager, store, settings.alert_webhook) if settings.alert_webhook else None
+    tellers = () if settings.viewer else _tellers(settings, manager, store)
     concepts = (
         TrainingRoutes(manager, settings.readable_roots),
         InferenceRoutes(manager),
@@ -104,6 +104,8 @@ def create_app(settings: Settings) -> Flask:
     reference = ReferenceRoutes(concepts, settings)
     routes = tuple(route for concept in (*concepts, reference) for route in concept.table())
     log_requests(app)
+    if settings.viewer:
+        refuse_writes(app)
     add_routes(app, routes)
     app.register_blueprint(Pages(manager, store, settings.max_body_bytes).blueprint())
     app.register_blueprint(Exports(store).blueprint())
@@ -120,25 +122,28 @@ def create_app(settings: Settings) -> Flask:
         locked_page=(HOME / "templates" / "locked.html").read_text(),
     )
     app.wsgi_app = RequestIds(gate)  # type: ignore[method-assign] # Flask's own way to add middleware
-    app.extensions[EXTENSION] = Service(
-        manager, store, broadcaster, event_log, sockets, webhook, routes, invitation
-    )
-    broadcaster.start()
-    event_log.start()
-    if webhook is not None:
-        webhook.start()
+    app.extensions[EXTENSION] = Service(manager, store, broadcaster, sockets, tellers, routes, invitation)
+    for teller in (broadcaster, *tellers):
+        teller.start()
     manager.start()
     return app
 
 
-def _manager(settings: Settings, store: RunStore) -> ModelManager:
+def _manager(settings: Settings, store: RunStore, follower: Follower | None) -> ModelManager:
     return ModelManager(
         store,
         torch_threads=settings.computing_threads,
         policy=CheckpointPolicy(settings.checkpoint_interval_s, settings.checkpoints_kept),
         disk_limits=DiskLimits(settings.disk_warn_bytes, settings.disk_pause_bytes),
         max_waiting=settings.max_waiting,
+        follower=follower,
     )
+
+
+def _tellers(settings: Settings, manager: ModelManager, store: RunStore) -> tuple[EventLog | Webhook, ...]:
+    address = settings.alert_webhook
+    webhooks = (Webhook(manager, store, address),) if address else ()
+    return (EventLog(manager, store), *webhooks)
 
 
 def _lock(settings: Settings) -> tuple[Lock, str | None]:

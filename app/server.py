@@ -129,9 +129,10 @@ class Server(BaseApplication):
             return
         status, seconds = manager.status(), time.monotonic() - began
         took = f", taken up in {seconds:.0f} s" if seconds > PATIENCE_S else ""
+        kept = "are watched" if status.watching else "are kept"
         run = f"run {status.run_id} at step {status.step:,}{took}; " if status.run_id else ""
         folder = self._settings.data_dir.resolve()
-        _say(f"BitLM is ready: {self._settings.url}  ({run}runs are kept in {folder}; Ctrl-C stops)")
+        _say(f"BitLM is ready: {self._settings.url}  ({run}runs {kept} in {folder}; Ctrl-C stops)")
         if status.error:
             _say(f"But {status.error}")
 

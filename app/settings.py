@@ -41,6 +41,7 @@ class Settings(BaseSettings):
         torch_threads: Threads that torch computes with; None for one fewer than there are cores.
         allowed_hosts: Further `name:port` pairs the service may be called by, for forwarded ports.
         corpus_roots: Folders below which a request may name texts; None for anywhere, unless others can ask.
+        viewer: Whether it only watches what another process, on the same data folder, trains.
         require_token: Whether it takes a token on a loopback address, too.
         max_body_bytes: Largest request body in bytes.
         client_timeout_s: Longest time a client may take for a request, or not read its answer, in seconds.
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     torch_threads: Annotated[int, Field(ge=1, le=256)] | None = None
     allowed_hosts: tuple[HostAndPort, ...] = ()
     corpus_roots: tuple[Path, ...] | None = None
+    viewer: bool = False
     require_token: bool = False
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**30)] = 16 * 2**20
     client_timeout_s: Annotated[float, Field(ge=1, le=300, allow_inf_nan=False)] = 10

@@ -17,6 +17,7 @@ BitLMError
 │   └── OtherModelError    it was made with another model, or this machine computes otherwise
 ├── StorageFullError       the disk is full
 ├── StoreVersionError      the data folder was written by a newer BitLM
+├── StoreUnreadyError      the data folder was not made yet, or not brought up to date
 ├── JournalError           a run's journal cannot be followed, or not as asked
 └── HaltedError            the run stopped itself and will not step
 
@@ -164,6 +165,17 @@ class StoreVersionError(BitLMError):
         super().__init__(
             f"{path} has layout {version} and this BitLM knows layouts up to {known}; "
             "use the BitLM that wrote it, or another data folder."
+        )
+
+
+class StoreUnreadyError(BitLMError):
+    """The data folder can be read only once somebody who may write has made it, or brought it up to date."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(
+            f"{path} is not there yet, or of an earlier BitLM; whoever only watches writes nothing: first "
+            "start the service or the training that owns the runs, or choose another folder with "
+            "BITLM_DATA_DIR."
         )
 
 

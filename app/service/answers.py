@@ -50,6 +50,16 @@ class Resuming(Answered):
     until: int
 
 
+class Watching(Answered):
+    """What a service that only watches knows of who writes the run.
+
+    Attributes:
+        writer: Who does, such as "bitlm train (process 4711)"; None while nobody does.
+    """
+
+    writer: str | None = None
+
+
 class Status(Answered):
     """The service at one moment.
 
@@ -72,6 +82,7 @@ class Status(Answered):
         metrics_cursor: The last step that has metrics.
         events_cursor: The id of the run's last event.
         samples_cursor: The step of its last sample along training; -1 for none.
+        watching: Of a service that only watches, who writes the run; None of the service that owns it.
     """
 
     state: State = "empty"
@@ -99,6 +110,7 @@ class Status(Answered):
     metrics_cursor: int = 0
     events_cursor: int = 0
     samples_cursor: int = -1
+    watching: Watching | None = None
 
 
 class RunCreated(Answered):

@@ -9,6 +9,7 @@ BitLMError
 ├── MemoryShortError       a model does not fit into the memory that is free
 ├── NotReadyError          no requests can be taken now
 ├── BusyError              too many requests wait already
+├── WatchingOnlyError      this service only watches
 └── ServiceStoppingError   the service is shutting down
 """
 
@@ -68,6 +69,13 @@ class BusyError(BitLMError):
 
     def __init__(self, waiting: int, what: str) -> None:
         super().__init__(f"{waiting} {what} already; try again in a moment.")
+
+
+class WatchingOnlyError(BitLMError):
+    """This service only watches, and another one or the command line does what is asked."""
+
+    def __init__(self) -> None:
+        super().__init__("this dashboard only watches; ask the service, or the command, that owns the run.")
 
 
 class ServiceStoppingError(BitLMError):

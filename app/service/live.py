@@ -100,20 +100,7 @@ class Live:
         """Tell everyone which run is about to be taken up, so that who watches it keeps what it shows."""
         last = self._store.metrics_of_step(record.run_id, record.last_step) or {}
         self._status = self._blank(
-            run_id=record.run_id,
-            name=record.name,
-            parameters=record.parameters,
-            step=record.last_step,
-            bytes_seen=last.get("bytes_seen", 0),
-            elapsed_s=last.get("elapsed_s", 0.0),
-            telemetry=telemetry_in_force(self._store, record.run_id),
-            config=flat(record.config),
-            baselines=self._store.baselines(record.config.corpus_fingerprint),
-            bits_per_byte=record.bits_per_byte,
-            validation_bits_per_byte=record.validation_bits_per_byte,
-            samples_cursor=self._store.samples.last_step(record.run_id),
-            metrics_cursor=record.last_step,
-            events_cursor=self._store.last_event_id(record.run_id),
+            telemetry=telemetry_in_force(self._store, record.run_id), **told_by(self._store, record, last)
         )
         self.publish()
 
@@ -180,6 +167,25 @@ class Live:
 
     def _blank(self, **known: Any) -> Status:
         return Status(state=self.state, service_started_at=self._started_at, **known)
+
+
+def told_by(store: RunStore, record: RunRecord, last: dict[str, Any]) -> dict[str, Any]:
+    """Return what the data folder tells of a run's status, λ and floors apart; `last` is its last row."""
+    return {
+        "run_id": record.run_id,
+        "name": record.name,
+        "parameters": record.parameters,
+        "step": record.last_step,
+        "bytes_seen": last.get("bytes_seen", 0),
+        "elapsed_s": last.get("elapsed_s", 0.0),
+        "config": flat(record.config),
+        "baselines": store.baselines(record.config.corpus_fingerprint),
+        "bits_per_byte": record.bits_per_byte,
+        "validation_bits_per_byte": record.validation_bits_per_byte,
+        "samples_cursor": store.samples.last_step(record.run_id),
+        "metrics_cursor": record.last_step,
+        "events_cursor": store.last_event_id(record.run_id),
+    }
 
 
 def _annealed_at(session: Session) -> int | None:

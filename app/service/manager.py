@@ -11,6 +11,7 @@ from app.service.disk import DEFAULT_LIMITS, DiskGuard, DiskLimits, DiskReport
 from app.service.distillations import DistillationReport, distillations, options_of
 from app.service.errors import BusyError, NoRunError, NotReadyError
 from app.service.estimate import Estimator, RunEstimate
+from app.service.follower import Follower
 from app.service.jobs import Jobs
 from app.service.replays import ReplayReport, replays
 from app.service.requests import ReadText, Request, SaveCheckpoint
@@ -48,7 +49,9 @@ class ModelManager:
         policy: CheckpointPolicy = DEFAULT_POLICY,
         disk_limits: DiskLimits = DEFAULT_LIMITS,
         max_waiting: int = MOST_WAITING,
+        follower: Follower | None = None,
     ) -> None:
+        """With a `follower` there is no model: what another process does is watched, and nothing done."""
         self._max_waiting, self._places = max_waiting, BoundedSemaphore(max_waiting)
         self._store = store
         self._guard = DiskGuard(store.data_dir, disk_limits)
@@ -59,13 +62,15 @@ class ModelManager:
         self.distillations: Jobs[DistillationReport] = distillations(store)
         self.roundings: Jobs[RoundingReport] = roundings(store)
         self._coder = Coder(store.data_dir)
-        self._worker = Worker(
+        self._worker: Follower | Worker = follower or Worker(
             store,
             torch_threads=torch_threads,
             policy=policy,
             guard=self._guard,
             on_change=self._notify,
         )
+        if follower is not None:
+            follower.observe(self._notify)
 
     def observe(self, observer: Callable[[], None]) -> None:
         """Call `observer` after every change, in the worker's thread: it must not wait."""
@@ -218,6 +223,7 @@ class ModelManager:
         Raises:
             RunNotFoundError: There is no such run.
         """
+        assert isinstance(self._worker, Worker), "who only watches names no run"
         self._store.run(run_id)
         self._store.label_run(run_id, name=name, tags=tags, archived=archived)
         self._worker.note_label(run_id, name)

@@ -21,6 +21,7 @@ from app.service.errors import (
     KeyReusedError,
     MemoryShortError,
     NotReadyError,
+    WatchingOnlyError,
 )
 from app.web.request_ids import request_id
 from bitlm.complaints import did_you_mean, fix_of
@@ -136,6 +137,7 @@ TABLE: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (CheckpointError, HTTPStatus.CONFLICT, "The checkpoint cannot be used"),
     (MissingReferenceError, HTTPStatus.CONFLICT, "The model has no reference"),
     (GridOverflowError, HTTPStatus.CONFLICT, "The model's arithmetic overflowed"),
+    (WatchingOnlyError, HTTPStatus.FORBIDDEN, "This dashboard only watches"),
     (ServiceStoppingError, HTTPStatus.SERVICE_UNAVAILABLE, "The service is shutting down"),
     (BitLMError, HTTPStatus.UNPROCESSABLE_ENTITY, "The request cannot be fulfilled"),
 )

@@ -22,6 +22,9 @@ def serve(
     data_dir: Annotated[
         Path | None, typer.Option(envvar="BITLM_DATA_DIR", help="Folder of the runs (default: .bitlm).")
     ] = None,
+    viewer: Annotated[
+        bool, typer.Option("--viewer", help="Only watch what another process trains in that folder.")
+    ] = False,
 ) -> None:
     """Start the page and the REST interface; Ctrl-C ends them with a last checkpoint.
 
@@ -31,8 +34,11 @@ def serve(
       python -m bitlm serve
 
       python -m bitlm serve --port 5001 --data-dir runs
+
+      python -m bitlm serve --port 5002 --viewer
     """
-    become("app", {"BITLM_HOST": host, "BITLM_PORT": port, "BITLM_DATA_DIR": data_dir})
+    given = {"BITLM_HOST": host, "BITLM_PORT": port, "BITLM_DATA_DIR": data_dir}
+    become("app", given | {"BITLM_VIEWER": "true" if viewer else None})
 
 
 def become(module: str, given: Mapping[str, object]) -> NoReturn:

@@ -2,11 +2,20 @@
 
 import fcntl
 import os
+import sys
+import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 from bitlm.errors import RunBusyError
 from bitlm.session.durability import make_folder, sync_folder
+
+FILE_NAME = "lock"
+LOOK_S = 0.05
+"""How long to wait for one who only looks whether a run is being written: a look takes microseconds."""
+LONGEST_NAME = 200
+"""Bytes of the lock that are taken for its holder's name."""
 
 
 class RunLock:
@@ -18,16 +27,55 @@ class RunLock:
 
     def __init__(self, run_dir: Path) -> None:
         make_folder(run_dir)
-        descriptor = os.open(run_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(run_dir / FILE_NAME, os.O_RDWR | os.O_CREAT, 0o644)
         self._release = weakref.finalize(self, os.close, descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._release()
-            raise RunBusyError(run_dir.name) from error
+        if not _is_taken(descriptor):
+            time.sleep(LOOK_S)
+            if not _is_taken(descriptor):
+                self._release()
+                raise RunBusyError(run_dir.name)
+        with suppress(OSError):  # a full disk must keep nobody from deleting a run; it is then held unnamed
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, own_name().encode(), 0)
         for folder in (run_dir.parent, run_dir):
             sync_folder(folder)  # whoever held it before may have died before it did
 
     def release(self) -> None:
         """Let others write; once is enough, twice does no harm."""
         self._release()
+
+
+def holder(run_dir: Path) -> str | None:
+    """Return who is writing a run, such as "bitlm train (process 4711)", or None where nobody is.
+
+    To look is to hold the lock, shared, for a moment.
+    """
+    try:
+        descriptor = os.open(run_dir / FILE_NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(descriptor, LONGEST_NAME, 0).decode(errors="replace") or "another process"
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def own_name() -> str:
+    """Return what this process is called by those who watch: its program, its command, its number."""
+    script = Path(sys.argv[0])
+    program = script.parent.name if script.stem == "__main__" else script.name
+    words = [program, *(word for word in sys.argv[1:2] if word.isalpha())]
+    return f"{' '.join(words)} (process {os.getpid()})"
+
+
+def _is_taken(descriptor: int) -> bool:
+    """Take the lock, if it is nobody's; return whether it is ours."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -38,7 +38,7 @@ LONGEST_WAIT_S = 1.0
 
 
 class RunStore:
-    """The data folder. One writer at a time; any thread may read.
+    """The data folder. One writer at a time; any thread may read, and with `read_only` none writes.
 
     Everything acknowledged is on the disk first (`synchronous=FULL`): an event is durable when
     `add_event` returns. Metric rows may wait for a moment; a crash costs at most those, and the
@@ -52,11 +52,12 @@ class RunStore:
 
     FILE_NAME = FILE_NAME
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, read_only: bool = False) -> None:
         self.data_dir = Path(data_dir)
-        make_folder(self.data_dir)
-        sync_folder(self.data_dir)  # whoever wrote here before may have died before it did
-        self._database = Database(self.data_dir)
+        if not read_only:
+            make_folder(self.data_dir)
+            sync_folder(self.data_dir)  # whoever wrote here before may have died before it did
+        self._database = Database(self.data_dir, read_only=read_only)
         self._metrics = MetricTable(self._database)
         self._lock = RLock()
         self._flushed_at = time.monotonic()

@@ -3,7 +3,7 @@
 import { button, element } from "./dom.js";
 import { clock, fixed, prefixed, whole } from "./format.js";
 import { permit } from "./run_controls.js";
-import { obstacles } from "./run_state.js";
+import { CHANGES, obstacles } from "./run_state.js";
 
 const NEWS = new Set(["checkpoint_saved", "checkpoint_damaged", "checkpoint_deleted", "run_forked", "run_resumed"]);
 
@@ -80,6 +80,7 @@ export class CheckpointList {
     const field = element("input", {
       type: "text", className: "quiet-field", value: name ?? "", placeholder: "name it to keep it", maxLength: 100,
       "aria-label": `Name of the checkpoint of step ${step}`, disabled: state !== "good",
+      readOnly: Boolean(this.store.get().status?.watching),
       on: {
         change: () => {
           field.blur();
@@ -91,7 +92,7 @@ export class CheckpointList {
       className: "small", "aria-label": `Fork at step ${step}`, disabled: obstacle !== null || state !== "good", title: obstacle ?? "",
     });
     const remove = button("×", () => this.#delete(step), {
-      className: "plain small", "aria-label": `Delete the checkpoint of step ${step}`, title: "Delete",
+      className: "plain small", "aria-label": `Delete the checkpoint of step ${step}`, title: "Delete", dataset: CHANGES,
     });
     const note = state === "good" ? (isBest ? "best" : "") : "damaged";
     return element(

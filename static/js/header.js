@@ -49,6 +49,7 @@ export function connectHeader(page, store) {
   store.subscribe((state) => {
     const { status, connection } = state;
     const name = stateName(state);
+    page.toggleAttribute("data-watching", Boolean(status?.watching));
     pill.dataset.state = name;
     write(pill.querySelector("[data-label]"), stateLabel(state));
     dot.dataset.connection = connection;

@@ -46,6 +46,8 @@ const LOUD = new Set(["initializing", "resuming", "halted", "failed", "disconnec
 /** @param {?object} status @returns {boolean} Whether the learning rate has fallen to its end. */
 const isAnnealed = (status) => (status?.annealed_at ?? Infinity) <= status?.step;
 
+const watched = ({ writer }) => (writer ? `Watching only: ${writer} writes this run.` : "Watching only: nobody writes this run now.");
+
 /**
  * What must not be overlooked, or null.
  * @param {import("./store.js").PageState} state
@@ -58,8 +60,12 @@ export function banner(state) {
   if (status?.disk?.state === "low") {
     return { kind: "low", text: `The disk is getting full: ${prefixed(status.disk.free_bytes, "B")} free. Training pauses before it is.` };
   }
+  if (status?.watching) return { kind: "watching", text: watched(status.watching) };
   return isAnnealed(status) ? { kind: "annealed", text: "The learning rate has fallen: this run learns little more. Fork it from a checkpoint before that to go on." } : null;
 }
+
+/** What marks a button that changes something; a page that only watches shows none of these. */
+export const CHANGES = { changes: "" };
 
 const RESUMABLE = new Set(["ready", "paused", "stopped"]);
 
@@ -86,8 +92,9 @@ const WHY_NOT = {
  */
 export function obstacles(state) {
   const name = stateName(state);
-  const reason = state.busy ? `${state.busy.title} first` : WHY_NOT[situation(state)];
-  const unless = (possible) => (possible && !state.busy ? null : reason);
+  const isWatching = Boolean(state.status?.watching);
+  const reason = isWatching ? "This page only watches" : state.busy ? `${state.busy.title} first` : WHY_NOT[situation(state)];
+  const unless = (possible) => (possible && !state.busy && !isWatching ? null : reason);
   const canResume = RESUMABLE.has(name) || (name === "failed" && Boolean(state.status.run_id));
   const hasModel = canResume || name === "training";
   return {
@@ -95,12 +102,12 @@ export function obstacles(state) {
     step: unless(canResume),
     pause: unless(name === "training"),
     stop: unless(name === "training" || name === "paused"),
-    anneal: isAnnealed(state.status) ? "The learning rate has fallen already" : unless(hasModel),
+    anneal: isAnnealed(state.status) && !isWatching ? "The learning rate has fallen already" : unless(hasModel),
     setup: unless(!OCCUPIED.has(name) || name === "training"), // which is paused once the form is filled in
     open: unless(!OCCUPIED.has(name) || name === "training"),
     branch: unless(!OCCUPIED.has(name) && Boolean(state.status?.run_id)),
     save: unless(hasModel || name === "halted"),
     steer: unless(hasModel),
-    generate: hasModel || name === "halted" ? null : WHY_NOT[situation(state)],
+    generate: isWatching ? reason : hasModel || name === "halted" ? null : WHY_NOT[situation(state)],
   };
 }

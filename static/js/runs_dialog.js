@@ -5,7 +5,7 @@ import { button, element } from "./dom.js";
 import { sentence } from "./events.js";
 import { fixed, whole } from "./format.js";
 import { comparisonTables } from "./comparison.js";
-import { obstacles, stateName } from "./run_state.js";
+import { CHANGES, obstacles, stateName } from "./run_state.js";
 import { DistillationPanel, distilling } from "./distilling.js";
 import { Jobs } from "./jobs.js";
 import { ModelsPanel, rounding } from "./models.js";
@@ -195,9 +195,11 @@ export class RunsDialog {
       "td",
       { className: "run-actions" },
       button("Restore", () => this.#ask(() => this.api.restore(runId)), {
-        className: "small", "aria-label": `Restore run ${runId}`,
+        className: "small", "aria-label": `Restore run ${runId}`, dataset: CHANGES,
       }),
-      button("Delete for good", () => this.#delete(run), { className: "plain small", "aria-label": `Delete run ${runId} for good` }),
+      button("Delete for good", () => this.#delete(run), {
+        className: "plain small", "aria-label": `Delete run ${runId} for good`, dataset: CHANGES,
+      }),
     );
   }
 
@@ -217,14 +219,14 @@ export class RunsDialog {
         className: "plain small", "aria-haspopup": "dialog", "aria-label": `Export the model of run ${runId}`, title: "Its model alone, as one file",
       }),
       button(run.archived ? "Unarchive" : "Archive", () => this.#archive(run, !run.archived), {
-        className: "plain small", "aria-label": `${run.archived ? "Unarchive" : "Archive"} run ${runId}`,
+        className: "plain small", "aria-label": `${run.archived ? "Unarchive" : "Archive"} run ${runId}`, dataset: CHANGES,
       }),
-      button("Delete", () => this.#trash(run), { className: "plain small", "aria-label": `Delete run ${runId}` }),
+      button("Delete", () => this.#trash(run), { className: "plain small", "aria-label": `Delete run ${runId}`, dataset: CHANGES }),
       button("distil …", ({ currentTarget }) => this.panel.open(run, currentTarget), {
-        className: "plain small", "aria-haspopup": "dialog", "aria-label": `Distil run ${runId}`, title: "A smaller run that learns from its model",
+        className: "plain small", "aria-haspopup": "dialog", "aria-label": `Distil run ${runId}`, dataset: CHANGES, title: "A smaller run that learns from its model",
       }),
       button("Replay", () => (this.replays.isRunning(runId) ? this.replays.cancel(runId) : this.replays.start(runId)), {
-        className: "plain small", dataset: { again: "" },
+        className: "plain small", dataset: { again: "", ...CHANGES },
       }),
       ...["roundings", "distillations", "replays"].map((job) => element("span", { className: "job", role: "status", dataset: { job } })),
     );
@@ -263,7 +265,7 @@ export class RunsDialog {
 
   #field(value, placeholder, label, onChange) {
     const field = element("input", {
-      type: "text", className: "quiet-field", value, placeholder, maxLength: 100, "aria-label": label,
+      type: "text", className: "quiet-field", value, placeholder, maxLength: 100, "aria-label": label, readOnly: Boolean(this.store.get().status?.watching),
       on: {
         change: () => {
           field.blur();

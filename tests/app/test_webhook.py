@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from app.service import ModelManager
 from app.service.requests import Init
 from app.service.webhook import Webhook
+from app.service.worker import Worker
 from app.settings import Settings
 from bitlm.model import ModelConfig
 from bitlm.session import RunStore, Session
@@ -74,6 +75,7 @@ def manager(store: RunStore) -> Iterator[ModelManager]:
 
 def live(manager: ModelManager) -> Session:
     manager.ask(Init(MODEL, TrainingConfig(batch_size=1), text="some text to learn " * 40), "rest")
+    assert isinstance(manager._worker, Worker)
     session = manager._worker._live.session
     assert session is not None
     return session
@@ -81,6 +83,7 @@ def live(manager: ModelManager) -> Session:
 
 def alert(manager: ModelManager, session: Session) -> None:
     session.record("drift_alert", DRIFT)
+    assert isinstance(manager._worker, Worker)
     manager._worker._live.publish()
 
 

@@ -271,6 +271,7 @@ def test_tags_are_split_at_commas_once_each(evaluate_module: EvaluateModule) -> 
         ({"state": "halted", "error": "not finite"}, "halted"),
         ({"state": "training", "step": 4, "annealed_at": 5}, None),
         ({"state": "paused", "step": 5, "annealed_at": 5}, "annealed"),
+        ({"state": "paused", "step": 5, "annealed_at": 5, "watching": {"writer": None}}, "watching"),
     ],
 )
 def test_what_must_not_be_overlooked_has_a_banner(

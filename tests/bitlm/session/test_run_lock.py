@@ -1,9 +1,12 @@
+import fcntl
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from bitlm.errors import RunBusyError
-from bitlm.session.run_lock import RunLock
+from bitlm.session.run_lock import RunLock, holder
 
 
 def test_a_run_has_one_writer_until_it_lets_go(tmp_path: Path) -> None:
@@ -27,3 +30,24 @@ def test_another_run_can_be_written_meanwhile(tmp_path: Path) -> None:
     one, other = RunLock(tmp_path / "one"), RunLock(tmp_path / "other")
     one.release()
     other.release()
+
+
+def test_a_look_says_who_writes_a_run_and_keeps_nobody_from_it(tmp_path: Path) -> None:
+    assert holder(tmp_path / "run") is None
+    lock = RunLock(tmp_path / "run")
+    said = holder(tmp_path / "run")
+    assert said is not None
+    assert said.endswith(f"(process {os.getpid()})")
+    lock.release()
+    assert holder(tmp_path / "run") is None
+    RunLock(tmp_path / "run").release()
+
+
+def test_a_look_at_the_very_moment_of_opening_makes_nobody_give_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunLock(tmp_path / "run").release()
+    looking = os.open(tmp_path / "run" / "lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr(time, "sleep", lambda _: os.close(looking))
+    RunLock(tmp_path / "run").release()

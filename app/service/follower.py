@@ -1,0 +1,170 @@
+"""In the place of the thread that owns the model: one that watches a run which another process writes."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Event as Flag
+from threading import Thread
+from typing import Any
+
+import structlog
+
+from app.service.answers import State, Status, Watching
+from app.service.errors import WatchingOnlyError
+from app.service.live import told_by
+from app.service.requests import Request
+from bitlm.session import RunRecord, RunStore
+from bitlm.session.events import Source
+from bitlm.session.recovery import telemetry_in_force
+from bitlm.session.run_lock import holder
+
+STATE_AFTER: dict[str, State] = {
+    "training_started": "training",
+    "steps_requested": "training",
+    "steps_ended": "paused",
+    "training_paused": "paused",
+    "training_stopped": "stopped",
+    "run_resumed": "paused",
+    "nonfinite_alert": "halted",
+    "failed": "failed",
+}
+"""The state that each of these events leaves a run in."""
+
+
+class Follower:
+    """Follows the data folder: the run that is being trained, or the one that something last happened to.
+
+    What a worker does for its manager, but without a model: `submit` is refused, and `status` is what the
+    folder tells.
+    """
+
+    def __init__(self, store: RunStore, *, interval_s: float) -> None:
+        """Look every `interval_s` seconds, once started."""
+        self._store = store
+        self._interval_s = interval_s
+        self._on_change: Callable[[], None] = lambda: None
+        self._stopping = Flag()
+        self._looked_at, self._started_at = time.monotonic(), time.time()
+        self._status = self._blank()
+        self._told: tuple[tuple[str, int], dict[str, Any]] | None = None
+        self._thread = Thread(target=self._run, name="bitlm-follower", daemon=True)
+        self._log = structlog.get_logger("bitlm.follower")
+
+    def observe(self, on_change: Callable[[], None]) -> None:
+        """Call `on_change` whenever the status is another, in this one's thread."""
+        self._on_change = on_change
+
+    @property
+    def status(self) -> Status:
+        """What was found last; never waits."""
+        return self._status
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it watches."""
+        return self._thread.is_alive() and not self._stopping.is_set()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since it last looked."""
+        return time.monotonic() - self._looked_at
+
+    def start(self) -> None:
+        """Look once, and from then on."""
+        self._look()
+        self._thread.start()
+
+    def wait_until_settled(self, timeout_s: float | None) -> bool:  # noqa: ARG002 - as a worker's
+        """There is nothing to wait for: a run is not taken up to be watched."""
+        return True
+
+    def submit(self, request: Request[Any], source: Source) -> Future[Any]:  # noqa: ARG002 - as a worker's
+        """Refuse."""
+        refused: Future[Any] = Future()
+        refused.set_exception(WatchingOnlyError())
+        return refused
+
+    def request_stop(self) -> None:
+        """Ask the thread to end."""
+        self._stopping.set()
+
+    def join(self) -> None:
+        """Wait for that."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval_s):
+            try:
+                self._look()
+            except Exception:  # noqa: BLE001 - logged; the next look may find what this one did not
+                self._log.exception("look_failed")
+
+    def _look(self) -> None:
+        self._looked_at = time.monotonic()
+        found = self._found()
+        if found != self._status:
+            self._status = found
+            self._on_change()
+
+    def _found(self) -> Status:
+        record, writer = self._run_of_interest()
+        if record is None:
+            return self._blank()
+        last = self._store.metrics_of_step(record.run_id, record.last_step) or {}
+        return self._blank(
+            writer,
+            **self._state(record, is_written=writer is not None),
+            bytes_per_s=last.get("bytes_per_s"),
+            **told_by(self._store, record, last),
+            **self._settings(record.run_id),
+        )
+
+    def _run_of_interest(self) -> tuple[RunRecord | None, str | None]:
+        """Return the run to watch and who writes it: none other while it is being trained."""
+        run_id = self._status.run_id
+        if run_id is not None and self._status.state == "training":
+            writer = holder(self._store.run_dir(run_id))
+            if writer is not None:
+                return self._store.run(run_id), writer
+        record = self._store.last_active_run()
+        return record, holder(self._store.run_dir(record.run_id)) if record else None
+
+    def _state(self, record: RunRecord, *, is_written: bool) -> dict[str, Any]:
+        """Return the state, with the error that led to it if one did."""
+        events = self._store.all_events(record.run_id, kinds=tuple(STATE_AFTER))
+        if not events:
+            return {"state": "ready"}
+        last = events[-1]
+        state = STATE_AFTER[last.kind]
+        if last.kind == "steps_requested" and record.last_step >= last.step + last.payload["steps"]:
+            state = "paused"
+        if state == "training" and not is_written:
+            state = "stopped"  # whoever trained it was killed, or its machine
+        error = last.payload["detail"] if state in {"halted", "failed"} else None
+        return {"state": state, "error": error}
+
+    def _settings(self, run_id: str) -> dict[str, Any]:
+        """Return what the journal says is in force; read again after further events only."""
+        key = (run_id, self._store.last_event_id(run_id))
+        if self._told is None or self._told[0] != key:
+            self._told = (key, _in_force(self._store, run_id))
+        return self._told[1]
+
+    def _blank(self, writer: str | None = None, **known: Any) -> Status:
+        watching = Watching(writer=writer)
+        return Status(service_started_at=self._started_at, watching=watching, **known)
+
+
+def _in_force(store: RunStore, run_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"telemetry": telemetry_in_force(store, run_id)}
+    for event in store.all_events(
+        run_id, kinds=("alert_action_changed", "samples_scheduled", "anneal_started")
+    ):
+        if event.kind == "alert_action_changed":
+            found["alert_action"] = event.payload["new"]
+        elif event.kind == "samples_scheduled":
+            found["sample_schedule"] = event.payload["new"]
+        else:
+            found["annealed_at"] = event.step + event.payload["steps"]
+    return found
