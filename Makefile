@@ -13,7 +13,7 @@ TEST_PROCESSES ?= 3
 TEST_FOLDER ?= $(or $(TMPDIR),$(shell df -BG --output=avail /dev/shm 2>/dev/null \
   | awk 'NR == 2 && $$1 + 0 >= 4 { print "/dev/shm" }'),/tmp)
 # Debian's packages that the tests drive; each is named like its program.
-PACKAGES := chromium-headless-shell strace
+PACKAGES := chromium-headless-shell redis-server strace
 
 # Idle OpenMP threads must sleep: spinning ones starve whatever else runs on a small machine.
 export OMP_WAIT_POLICY ?= passive

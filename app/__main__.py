@@ -67,7 +67,10 @@ def _settings() -> Settings:
 def _complaint(complaint: ErrorDetails, fix: str) -> str:
     parts = (f"[{part}]" if isinstance(part, int) else f"_{part.upper()}" for part in complaint["loc"])
     name = "BITLM" + "".join(parts)
-    return f"{name}={complaint['input']!r}: {fix}" if complaint["loc"] else fix
+    if not complaint["loc"]:
+        return fix
+    is_shown = Settings.model_fields[str(complaint["loc"][0])].repr  # what may hold a secret is not
+    return f"{name}={complaint['input']!r}: {fix}" if is_shown else f"{name}: {fix}"
 
 
 def main() -> None:

@@ -1,6 +1,9 @@
 """Where the service is put together, and the only place."""
 
+import sys
 from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
@@ -26,13 +29,17 @@ from app.web.pages import Pages, harden
 from app.web.problems import handle_errors
 from app.web.reference import ReferenceRoutes
 from app.web.request_ids import RequestIds
-from app.web.routes import Route, add_routes, log_requests, scopes_of
+from app.web.routes import Concept, Route, add_routes, log_requests, scopes_of
 from app.web.runs import RunRoutes
 from app.web.sockets import Sockets
 from app.web.telemetry import TelemetryRoutes
 from app.web.training import TrainingRoutes
 from app.web.watching import refuse_writes
+from bitlm.errors import BitLMError
 from bitlm.session import CheckpointPolicy, RunStore
+
+if TYPE_CHECKING:
+    from app.service.relay import Publisher, Subscriber  # whose redis is an extra
 
 EXTENSION = "bitlm"
 
@@ -51,7 +58,7 @@ class Service:
     store: RunStore
     broadcaster: Broadcaster
     sockets: Sockets
-    tellers: tuple[EventLog | Webhook, ...]
+    tellers: "tuple[EventLog | Webhook | Publisher, ...]"
     routes: tuple[Route, ...]
     invitation: str | None = field(repr=False)
 
@@ -77,8 +84,11 @@ def create_app(settings: Settings) -> Flask:
     """
     lock, invitation = _lock(settings) if settings.needs_token else (None, None)
     store = RunStore(settings.data_dir, read_only=settings.viewer)
-    follower = Follower(store, interval_s=settings.update_interval_s) if settings.viewer else None
+    subscriber = _subscriber(settings) if settings.viewer else None
+    follower = _follower(settings, store, subscriber) if settings.viewer else None
     manager = _manager(settings, store, follower)
+    publisher = None if settings.viewer else _publisher(settings, manager)
+    relay = publisher or subscriber
     app = Flask("app", template_folder=str(HOME / "templates"), static_folder=str(HOME / "static"))
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     sockets = Sockets(app, patience_s=settings.client_timeout_s)
@@ -89,27 +99,17 @@ def create_app(settings: Settings) -> Flask:
         listening=lambda: sockets.listening,
         interval_s=settings.update_interval_s,
     )
-    tellers = () if settings.viewer else _tellers(settings, manager, store)
-    concepts = (
-        TrainingRoutes(manager, settings.readable_roots),
-        InferenceRoutes(manager),
-        TelemetryRoutes(manager),
-        RunRoutes(manager, store),
-        JobRoutes(manager),
-        BranchRoutes(manager),
-        CheckpointRoutes(manager, store),
-        CodingRoutes(manager),
-        HealthRoutes(manager, store),
-    )
+    tellers = () if settings.viewer else _tellers(settings, manager, store, publisher)
+    concepts = _concepts(settings, manager, store, relay)
     reference = ReferenceRoutes(concepts, settings)
     routes = tuple(route for concept in (*concepts, reference) for route in concept.table())
     log_requests(app)
-    if settings.viewer:
-        refuse_writes(app)
+    if follower is not None:
+        refuse_writes(app, follower)
     add_routes(app, routes)
     app.register_blueprint(Pages(manager, store, settings.max_body_bytes).blueprint())
     app.register_blueprint(Exports(store).blueprint())
-    app.register_blueprint(Exposition(manager).blueprint())
+    app.register_blueprint(Exposition(manager, relay).blueprint())
     app.register_blueprint(reference.blueprint())
     app.after_request(compress)
     app.after_request(harden)
@@ -129,6 +129,22 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
+def _concepts(
+    settings: Settings, manager: ModelManager, store: RunStore, relay: "Publisher | Subscriber | None"
+) -> tuple[Concept, ...]:
+    return (
+        TrainingRoutes(manager, settings.readable_roots),
+        InferenceRoutes(manager),
+        TelemetryRoutes(manager),
+        RunRoutes(manager, store),
+        JobRoutes(manager),
+        BranchRoutes(manager),
+        CheckpointRoutes(manager, store),
+        CodingRoutes(manager),
+        HealthRoutes(manager, store, relay),
+    )
+
+
 def _manager(settings: Settings, store: RunStore, follower: Follower | None) -> ModelManager:
     return ModelManager(
         store,
@@ -140,10 +156,51 @@ def _manager(settings: Settings, store: RunStore, follower: Follower | None) -> 
     )
 
 
-def _tellers(settings: Settings, manager: ModelManager, store: RunStore) -> tuple[EventLog | Webhook, ...]:
+def _tellers(
+    settings: Settings, manager: ModelManager, store: RunStore, publisher: "Publisher | None"
+) -> "tuple[EventLog | Webhook | Publisher, ...]":
     address = settings.alert_webhook
     webhooks = (Webhook(manager, store, address),) if address else ()
-    return (EventLog(manager, store), *webhooks)
+    return (EventLog(manager, store), *webhooks, *((publisher,) if publisher is not None else ()))
+
+
+def _follower(settings: Settings, store: RunStore, subscriber: "Subscriber | None") -> Follower:
+    return Follower(store, interval_s=settings.update_interval_s, subscriber=subscriber)
+
+
+def _subscriber(settings: Settings) -> "Subscriber | None":
+    if settings.redis_url is None:
+        return None
+    made: Subscriber = _relay().Subscriber(settings.redis_url, settings.redis_channel)
+    return made
+
+
+def _publisher(settings: Settings, manager: ModelManager) -> "Publisher | None":
+    if settings.redis_url is None:
+        return None
+    made: Publisher = _relay().Publisher(
+        manager,
+        settings.redis_url,
+        settings.redis_channel,
+        page_url=settings.url,
+        interval_s=settings.update_interval_s,
+    )
+    return made
+
+
+def _relay() -> ModuleType:
+    """Return what speaks with Redis.
+
+    Raises:
+        BitLMError: The package redis is not installed.
+    """
+    try:
+        from app.service import relay  # noqa: PLC0415 - an optional extra
+    except ImportError as error:
+        raise BitLMError(
+            f"BITLM_REDIS_URL needs the package redis: {sys.executable} -m pip install redis"
+        ) from error
+    return relay
 
 
 def _lock(settings: Settings) -> tuple[Lock, str | None]:

@@ -23,6 +23,14 @@ TOKENS_FILE = "tokens.json"
 HTTP_RESERVE = 4
 """Threads that sockets and the model must leave free, so that a page can load however many use them."""
 
+CHANNEL = "bitlm"
+RedisAddress = Annotated[
+    str,
+    Field(
+        pattern=r"^(rediss?://(\S*@)?(\[[\da-fA-F:]+\]|[\w.-]+)(:\d{1,5})?(/\d+)?|unix:///[^\s?]+)$",
+        examples=["redis://localhost:6379"],
+    ),
+]
 WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/]+", examples=["https://example.org/hook"])]
 HostAndPort = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$", examples=["localhost:8080"])]
 
@@ -42,6 +50,8 @@ class Settings(BaseSettings):
         allowed_hosts: Further `name:port` pairs the service may be called by, for forwarded ports.
         corpus_roots: Folders below which a request may name texts; None for anywhere, unless others can ask.
         viewer: Whether it only watches what another process, on the same data folder, trains.
+        redis_url: Where an owner says, and who watches hears, how things are; None for nowhere.
+        redis_channel: What that is said on; each data folder takes its own.
         require_token: Whether it takes a token on a loopback address, too.
         max_body_bytes: Largest request body in bytes.
         client_timeout_s: Longest time a client may take for a request, or not read its answer, in seconds.
@@ -68,6 +78,8 @@ class Settings(BaseSettings):
     allowed_hosts: tuple[HostAndPort, ...] = ()
     corpus_roots: tuple[Path, ...] | None = None
     viewer: bool = False
+    redis_url: Annotated[RedisAddress | None, Field(repr=False)] = None  # it may hold a password
+    redis_channel: Annotated[str, Field(pattern=r"^[\w.:-]{1,64}$", examples=[CHANNEL])] = CHANNEL
     require_token: bool = False
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**30)] = 16 * 2**20
     client_timeout_s: Annotated[float, Field(ge=1, le=300, allow_inf_nan=False)] = 10

@@ -74,8 +74,9 @@ class BusyError(BitLMError):
 class WatchingOnlyError(BitLMError):
     """This service only watches, and another one or the command line does what is asked."""
 
-    def __init__(self) -> None:
-        super().__init__("this dashboard only watches; ask the service, or the command, that owns the run.")
+    def __init__(self, owner_url: str | None) -> None:
+        owner = f"the one at {owner_url}" if owner_url else "the service, or the command, that owns the run"
+        super().__init__(f"this dashboard only watches; ask {owner}.")
 
 
 class ServiceStoppingError(BitLMError):

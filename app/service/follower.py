@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Event as Flag
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -13,10 +13,14 @@ from app.service.answers import State, Status, Watching
 from app.service.errors import WatchingOnlyError
 from app.service.live import told_by
 from app.service.requests import Request
+from bitlm.errors import RunNotFoundError
 from bitlm.session import RunRecord, RunStore
 from bitlm.session.events import Source
 from bitlm.session.recovery import telemetry_in_force
 from bitlm.session.run_lock import holder
+
+if TYPE_CHECKING:
+    from app.service.relay import Subscriber  # whose redis is an extra
 
 STATE_AFTER: dict[str, State] = {
     "training_started": "training",
@@ -35,13 +39,14 @@ class Follower:
     """Follows the data folder: the run that is being trained, or the one that something last happened to.
 
     What a worker does for its manager, but without a model: `submit` is refused, and `status` is what the
-    folder tells.
+    folder tells. With a `subscriber` it is the owner's own word, for as long as that is heard.
     """
 
-    def __init__(self, store: RunStore, *, interval_s: float) -> None:
+    def __init__(self, store: RunStore, *, interval_s: float, subscriber: "Subscriber | None" = None) -> None:
         """Look every `interval_s` seconds, once started."""
         self._store = store
         self._interval_s = interval_s
+        self._subscriber = subscriber
         self._on_change: Callable[[], None] = lambda: None
         self._stopping = Flag()
         self._looked_at, self._started_at = time.monotonic(), time.time()
@@ -73,6 +78,8 @@ class Follower:
         """Look once, and from then on."""
         self._look()
         self._thread.start()
+        if self._subscriber is not None:
+            self._subscriber.start()
 
     def wait_until_settled(self, timeout_s: float | None) -> bool:  # noqa: ARG002 - as a worker's
         """There is nothing to wait for: a run is not taken up to be watched."""
@@ -81,15 +88,22 @@ class Follower:
     def submit(self, request: Request[Any], source: Source) -> Future[Any]:  # noqa: ARG002 - as a worker's
         """Refuse."""
         refused: Future[Any] = Future()
-        refused.set_exception(WatchingOnlyError())
+        refused.set_exception(self.refusal())
         return refused
 
+    def refusal(self) -> WatchingOnlyError:
+        """Return that nothing is done here, and where it is."""
+        assert self._status.watching is not None, "it watches"
+        return WatchingOnlyError(self._status.watching.owner_url)
+
     def request_stop(self) -> None:
-        """Ask the thread to end."""
+        """Ask the threads to end."""
         self._stopping.set()
 
     def join(self) -> None:
         """Wait for that."""
+        if self._subscriber is not None:
+            self._subscriber.close()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -108,6 +122,23 @@ class Follower:
             self._on_change()
 
     def _found(self) -> Status:
+        return self._owner_says() or self._folder_tells()
+
+    def _owner_says(self) -> Status | None:
+        """Return the status of the owner, if it is heard and holds a run of this folder, else None."""
+        word = self._subscriber.word if self._subscriber is not None else None
+        if word is None or word.status.run_id is None:
+            return None
+        try:
+            writer = holder(self._store.run_dir(word.status.run_id))
+        except RunNotFoundError:  # for that can be no run's id
+            return None
+        if writer is None:
+            return None
+        ours = {"service_started_at": self._started_at, "watching": self._watching(writer)}
+        return word.status.model_copy(update=ours)
+
+    def _folder_tells(self) -> Status:
         record, writer = self._run_of_interest()
         if record is None:
             return self._blank()
@@ -152,8 +183,15 @@ class Follower:
         return self._told[1]
 
     def _blank(self, writer: str | None = None, **known: Any) -> Status:
-        watching = Watching(writer=writer)
-        return Status(service_started_at=self._started_at, watching=watching, **known)
+        return Status(service_started_at=self._started_at, watching=self._watching(writer), **known)
+
+    def _watching(self, writer: str | None) -> Watching:
+        if self._subscriber is None:
+            return Watching(writer=writer)
+        word = self._subscriber.word
+        return Watching(
+            writer=writer, owner_url=word.url if word else None, cut_off=self._subscriber.complaint
+        )
 
 
 def _in_force(store: RunStore, run_id: str) -> dict[str, Any]:

@@ -13,7 +13,13 @@ class Watch:
     """Calls `look` after changes: any number of them, while it looks or waits, are one more look."""
 
     def __init__(
-        self, manager: ModelManager, look: Callable[[], None], *, name: str, interval_s: float = 0.0
+        self,
+        manager: ModelManager,
+        look: Callable[[], None],
+        *,
+        name: str,
+        interval_s: float = 0.0,
+        pulse_s: float | None = None,
     ) -> None:
         """Make one that does not watch yet.
 
@@ -22,10 +28,12 @@ class Watch:
             look: What it does then; a failure is logged, and the next change brings another look.
             name: Of the watch, in the log and among the threads.
             interval_s: Least seconds between the end of a look and the next.
+            pulse_s: Seconds without any change after which it looks all the same; None for never.
         """
         self._manager = manager
         self._look = look
         self._interval_s = interval_s
+        self._pulse_s = pulse_s
         self._changed = Flag()
         self._stopping = Flag()
         self._thread = Thread(target=self._run, name=f"bitlm-{name}", daemon=True)
@@ -45,7 +53,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._changed.wait()
+            self._changed.wait(self._pulse_s)
             self._changed.clear()
             try:
                 self._look()

@@ -129,3 +129,14 @@ class Health(BaseModel):
 
     status: Literal["ok"]
     version: str
+
+
+class Readiness(Health):
+    """Whether the service can do its work.
+
+    Attributes:
+        redis: Why Redis, or what is to be heard from there, is missing, which keeps nobody from working; else
+            None.
+    """
+
+    redis: str | None

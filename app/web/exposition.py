@@ -4,7 +4,7 @@ Source: "Exposition formats", Prometheus documentation, text format 0.0.4.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from flask import Blueprint, Response
 
@@ -12,6 +12,9 @@ from app.service import ModelManager, Status
 from app.service.answers import State
 from bitlm.machine import resident_bytes
 from bitlm.version import VERSION
+
+if TYPE_CHECKING:
+    from app.service.relay import Publisher, Subscriber  # whose redis is an extra
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -31,8 +34,9 @@ class Gauge(NamedTuple):
 class Exposition:
     """The route that a Prometheus server asks."""
 
-    def __init__(self, manager: ModelManager) -> None:
+    def __init__(self, manager: ModelManager, relay: "Publisher | Subscriber | None") -> None:
         self._manager = manager
+        self._relay = relay
 
     def blueprint(self) -> Blueprint:
         """Return the route that answers with text instead of JSON."""
@@ -44,12 +48,13 @@ class Exposition:
         """Return every figure of the moment; never waits for the model."""
         status, free = self._manager.status(), self._manager.disk().free_bytes
         silent_s = self._manager.silent_s
+        is_heard = None if self._relay is None else int(self._relay.complaint is None)
         lines = [
             *_lines("bitlm_info", "The version, as a label.", [(f'{{version="{VERSION}"}}', 1)]),
             *_lines("bitlm_state", "1 for the state the service is in.", _states(status)),
             *(
                 line
-                for gauge in _gauges(status, free, silent_s)
+                for gauge in _gauges(status, free, silent_s, is_heard)
                 if gauge.value is not None
                 for line in _lines(gauge.name, gauge.meaning, [("", gauge.value)])
             ),
@@ -57,7 +62,7 @@ class Exposition:
         return Response("\n".join(lines) + "\n", content_type=CONTENT_TYPE)
 
 
-def _gauges(status: Status, free_bytes: int, silent_s: float) -> tuple[Gauge, ...]:
+def _gauges(status: Status, free_bytes: int, silent_s: float, is_heard: int | None) -> tuple[Gauge, ...]:
     step, seen, seconds = (status.step, status.bytes_seen, status.elapsed_s) if status.run_id else (None,) * 3
     return (
         Gauge("bitlm_step", "Updates of the live run.", step),
@@ -69,6 +74,7 @@ def _gauges(status: Status, free_bytes: int, silent_s: float) -> tuple[Gauge, ..
         Gauge("bitlm_validation_bits_per_byte", "Newest held-out estimate.", status.validation_bits_per_byte),
         Gauge("bitlm_disk_free_bytes", "Room where the runs are.", free_bytes),
         Gauge("bitlm_worker_silent_seconds", "Since the model's thread gave a sign of life.", silent_s),
+        Gauge("bitlm_redis_up", "0 while Redis, or the owner by way of it, is missing.", is_heard),
         Gauge("bitlm_start_time_seconds", "Unix time of the service's start.", status.service_started_at),
         Gauge("bitlm_resident_memory_bytes", "Resident set of the process.", resident_bytes()),
     )

@@ -3,14 +3,18 @@
 import sqlite3
 from collections.abc import Iterator
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from app.service import ModelManager, ServiceStoppingError
 from app.service.errors import NotReadyError
 from app.web.access import Scope
-from app.web.answers import Health
+from app.web.answers import Health, Readiness
 from app.web.routes import Route
 from bitlm.session import RunStore
 from bitlm.version import VERSION
+
+if TYPE_CHECKING:
+    from app.service.relay import Publisher, Subscriber  # whose redis is an extra
 
 MOST_SILENT_S = 120
 """A model's thread that is at one step, or one answer, for longer is taken for stuck."""
@@ -19,16 +23,19 @@ MOST_SILENT_S = 120
 class HealthRoutes:
     """For whoever watches over the process."""
 
-    def __init__(self, manager: ModelManager, store: RunStore) -> None:
+    def __init__(
+        self, manager: ModelManager, store: RunStore, relay: "Publisher | Subscriber | None"
+    ) -> None:
         self._manager = manager
         self._store = store
+        self._relay = relay
 
     def table(self) -> list[Route]:
         """Return these routes."""
         stopping = (HTTPStatus.SERVICE_UNAVAILABLE,)
         return [
             Route("GET", "/healthz", Scope.PUBLIC, self.health, Health, errors=stopping),
-            Route("GET", "/readyz", Scope.READ, self.ready, Health, errors=stopping),
+            Route("GET", "/readyz", Scope.READ, self.ready, Readiness, errors=stopping),
         ]
 
     def health(self) -> Health:
@@ -37,13 +44,14 @@ class HealthRoutes:
             raise ServiceStoppingError
         return Health(status="ok", version=VERSION)
 
-    def ready(self) -> Health:
+    def ready(self) -> Readiness:
         """Say that the service can do its work: model, its thread, database and disk are well."""
         health = self.health()
         unwell = [*self._model(), *self._worker(), *self._database(), *self._disk()]
         if unwell:
             raise NotReadyError("; ".join(unwell))
-        return health
+        redis = None if self._relay is None else self._relay.complaint
+        return Readiness(status=health.status, version=health.version, redis=redis)
 
     def _model(self) -> Iterator[str]:
         status = self._manager.status()

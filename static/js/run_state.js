@@ -46,7 +46,12 @@ const LOUD = new Set(["initializing", "resuming", "halted", "failed", "disconnec
 /** @param {?object} status @returns {boolean} Whether the learning rate has fallen to its end. */
 const isAnnealed = (status) => (status?.annealed_at ?? Infinity) <= status?.step;
 
-const watched = ({ writer }) => (writer ? `Watching only: ${writer} writes this run.` : "Watching only: nobody writes this run now.");
+const watched = ({ writer, owner_url: owner, cut_off: cutOff }) =>
+  [
+    writer ? `Watching only: ${writer} writes this run.` : "Watching only: nobody writes this run now.",
+    owner ? `It is steered at ${owner}.` : "",
+    cutOff ? `Cut off: ${cutOff}. What is shown comes from the data folder.` : "",
+  ].filter(Boolean).join(" ");
 
 /**
  * What must not be overlooked, or null.

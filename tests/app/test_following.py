@@ -93,7 +93,7 @@ def test_a_run_that_another_process_trains_is_followed_to_its_end(
     session.close()
     another.close()
     left = status(run_id=another.run_id, state="stopped")
-    assert left["watching"] == {"writer": None}
+    assert left["watching"] == {"writer": None, "owner_url": None, "cut_off": None}
 
 
 def test_steps_that_were_asked_for_are_training_until_they_are_done(

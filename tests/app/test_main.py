@@ -67,6 +67,7 @@ def test_every_wrong_setting_is_a_sentence_with_its_name_its_value_and_the_fix()
         BITLM_HOST="lab.example",
         BITLM_PORT="abc",
         BITLM_ALLOWED_HOSTS='["lab.example"]',
+        BITLM_REDIS_URL="http://:secret@lab",
         BITLM_LOG_LEVEL="loud",
     )
     assert ended.returncode == 2
@@ -77,6 +78,7 @@ def test_every_wrong_setting_is_a_sentence_with_its_name_its_value_and_the_fix()
         ),
         "error: BITLM_PORT='abc': use a whole number from 1 to 65535.",
         "error: BITLM_ALLOWED_HOSTS[0]='lab.example': write it like localhost:8080.",
+        "error: BITLM_REDIS_URL: write it like redis://localhost:6379.",
         "error: BITLM_LOG_LEVEL='loud': use 'debug', 'info', 'warning' or 'error'.",
     ]
 
