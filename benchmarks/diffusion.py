@@ -40,7 +40,7 @@ from bitlm.model import BitTransformer, ModelConfig
 from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
 from bitlm.session import preset
-from bitlm.session.learner import causal_rows
+from bitlm.session.step_windows import causal_rows
 from bitlm.training import (
     Annealing,
     Bound,

@@ -86,6 +86,7 @@ class InitRequest(Body):
     block_bytes: int | None = None
 
     batch_size: int | None = None
+    accumulation_steps: int | None = None
     learning_rate: Number | None = None
     matrix_learning_rate: Number | None = None
     warmup_steps: int | None = None

@@ -8,6 +8,7 @@ import typer
 from bitlm.growth import Growth, GrowthSchedule
 from bitlm.history.branching import fork
 from bitlm.session import Session, StepEvent
+from bitlm.session.learner import MakeLearner
 from bitlm.session.records import GrowthReceipt
 
 MOST_MEMORY_MB = 64
@@ -88,7 +89,7 @@ class Growing:
         return self.growth is not None
 
 
-def grown(session: Session, growth: Growth) -> tuple[Session, GrowthReceipt]:
+def grown(session: Session, growth: Growth, make: MakeLearner) -> tuple[Session, GrowthReceipt]:
     """Close a run and open the branch that goes on with a larger model; return that, and what it changed."""
     session.save()
     session.close()
@@ -96,7 +97,7 @@ def grown(session: Session, growth: Growth) -> tuple[Session, GrowthReceipt]:
     origin = session.store.run(branch).origin
     assert origin is not None, "a fork has an origin"
     assert origin.growth is not None, "with a receipt, as its model has grown"
-    return Session.open(session.store, branch), origin.growth
+    return Session.open(session.store, branch, make=make), origin.growth
 
 
 def reason(growth: Growth) -> str:

@@ -2,14 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bitlm.cli.distilling import (
     AutoCollapse,
@@ -33,7 +32,9 @@ from bitlm.cli.growing import (
 )
 from bitlm.cli.named_settings import CheckpointLayers, Diffusion, Qat, Reversible, with_named
 from bitlm.cli.opening import resolved
-from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, default_threads, parsed
+from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, parsed
+from bitlm.cli.progress import Plan, with_bar, with_lines
+from bitlm.cli.ranks import ONE_PROCESS, Ranks, Strategy, ranks_of
 from bitlm.cli.stopping import noted_ctrl_c
 from bitlm.cli.trained import measured, print_result
 from bitlm.data import Corpus
@@ -62,8 +63,6 @@ DEFAULT_MINUTES = 1.0
 """The embedded text is learned by heart in more (docs/log.md)."""
 INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended, as shells have it: 128 + SIGINT."""
-LINE_INTERVAL_S = 15.0
-"""Seconds of training between two lines of progress where there is no terminal for a bar."""
 ANNEAL_SHARE = 0.5
 """The last share of a run in which the learning rate falls."""
 
@@ -81,37 +80,6 @@ TextPath = Annotated[str | None, typer.Option(help="Path of a text file or folde
 
 Check = Callable[[ModelConfig, TrainingConfig], None]
 """Raises a ConfigError where settings do not do."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """When to end: after so many more steps, or after so many more seconds of training.
-
-    Attributes:
-        from_step: The step the plan begins at.
-        from_s: The seconds of training that had been spent by then.
-    """
-
-    steps: int | None
-    seconds: float | None
-    from_step: int = 0
-    from_s: float = 0.0
-
-    def share_done(self, session: Session) -> float:
-        """Return how much of the plan is behind it, in [0, 1]."""
-        if self.steps is not None:
-            return min(1.0, (session.step_count - self.from_step) / self.steps)
-        assert self.seconds is not None, "a plan has steps or seconds"
-        return min(1.0, (session.elapsed_s - self.from_s) / self.seconds)
-
-    def steps_left(self, session: Session) -> int:
-        """Return the steps still to come, for a plan in seconds at the pace so far."""
-        done = session.step_count - self.from_step
-        if self.steps is not None:
-            return self.steps - done
-        assert self.seconds is not None, "a plan has steps or seconds"
-        spent = session.elapsed_s - self.from_s
-        return round(done * (self.seconds - spent) / spent)
 
 
 def run_to_end(session: Session, plan: Plan, growing: Growing | None = None) -> Iterator[StepEvent]:
@@ -150,6 +118,7 @@ def train(
     most_worse: CollapsedWorse = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Key of every random draw (default: 0).")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: cores - 1).")] = None,
+    strategy: Strategy = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -165,33 +134,51 @@ def train(
     Examples:
       python -m bitlm train --corpus book.txt --minutes 5
       python -m bitlm train --corpus book.txt --steps 2000 --size tiny --json
-      python -m bitlm train --set mixing=none --set batch_size=8
+      torchrun --standalone --nproc-per-node 2 -m bitlm train --strategy ddp --corpus book.txt
       python -m bitlm train --corpus book.txt --size tiny --minutes 20 --grow --auto-collapse
       python -m bitlm train --run latest --minutes 5 --sample-every 500 --sample-prompt "The "
     """
     seconds = _asked_seconds(minutes, steps)
-    store, console = RunStore(data_dir), Console(stderr=as_json, quiet=as_json)
+    console = Console(stderr=as_json, quiet=as_json)
     settings = with_named(settings, diffusion, qat, reversible, checkpoint)
     given = {"corpus": corpus, "size": size, "set": settings, "seed": seed, "threads": threads}
     schedule = asked_schedule(grow, improve_thresh, most_memory_mb)
     student = asked_student(auto_collapse, grow, share, student_steps, c_floor, s_floor, most_worse)
     can = partial(_require_possible, grow=grow, student=student)
-    session = _made(store, given, console, can) if run is None else _taken_up(store, run, given, can)
-    _tell(session, on_alert, sample_every, sample_prompt)
-    plan = Plan(steps, seconds, session.step_count, session.elapsed_s)
-    started = time.monotonic()
-    session, was_stopped = _train_to_end(session, plan, console, schedule)
-    spent_s = time.monotonic() - started
-    was_stopped |= _end(session, None if was_stopped else student, console, spent_s, as_json=as_json)
-    if was_stopped:
+    with ranks_of(strategy, {"run": run, "minutes": minutes, "steps": steps, **given}) as ranks:
+        store, started = RunStore(data_dir), time.monotonic()
+        session, plan = _begun(store, run, given, console, can, ranks, Plan(steps, seconds))
+        _tell(session, on_alert, sample_every, sample_prompt)
+        session, was_stopped = _train_to_end(session, plan, console, schedule, ranks)
+    student, spent_s = None if was_stopped else student, time.monotonic() - started
+    if _end(session, student, console, spent_s, as_json=as_json) or was_stopped:
         raise typer.Exit(INTERRUPTED)
+
+
+def _begun(
+    store: RunStore, run: str | None, given: dict[str, Any], console: Console, can: Check, ranks: Ranks,
+    plan: Plan,
+) -> tuple[Session, Plan]:  # fmt: skip
+    """Make a run or take one up; that of an earlier start where torchrun has started all again.
+
+    Returns:
+        The session, and the plan from the step that the first start began at.
+    """
+    starts = ranks.started(store)
+    if starts:
+        session = Session.open(store, starts[-1].run_id, make=ranks.make)
+        return session, replace(plan, from_step=starts[0].step, from_s=starts[0].payload["elapsed_s"])
+    if run is None:
+        session = _made(store, given, console, can, ranks)
+    else:
+        session = _taken_up(store, run, given, can, ranks)
+    return session, replace(plan, from_step=session.step_count, from_s=session.elapsed_s)
 
 
 def _end(
     session: Session, student: Student | None, console: Console, spent_s: float, *, as_json: bool
 ) -> bool:
-    """Save a run, measure it, distil it if that is asked for, and tell; return whether Ctrl-C ended that."""
-    session.save()
+    """Measure a run, distil it if that is asked for, and tell; return whether Ctrl-C ended that."""
     result = measured(session)
     session.close()
     print_result(console, result, spent_s)
@@ -244,20 +231,22 @@ def _refuse_settings(run: str, given: dict[str, Any]) -> None:
             )
 
 
-def _made(store: RunStore, given: dict[str, Any], console: Console, can: Check) -> Session:
+def _made(store: RunStore, given: dict[str, Any], console: Console, can: Check, ranks: Ranks) -> Session:
     """Make a run with the settings given, and say what is remarkable about its text."""
-    model, training = preset(given["size"] or DEFAULT_SIZE, **parsed(given["set"]))
+    model, training = preset(given["size"] or DEFAULT_SIZE, **(ranks.settings | parsed(given["set"])))
     can(model, training)
+    ranks.require_shared(training)
     session = Session.create(
         store, model=model, training=training, corpus=Corpus.load(given["corpus"] or EMBEDDED),
-        seed=given["seed"] or 0, threads=given["threads"] or default_threads(), source="cli",
+        seed=given["seed"] or 0, threads=given["threads"] or ranks.threads, source="cli",
+        make=ranks.make,
     )  # fmt: skip
     if session.corpus.not_utf8:
         console.print(f"{percent(session.corpus.not_utf8)} of this text is no UTF-8: it is taken as bytes.")
     return session
 
 
-def _taken_up(store: RunStore, run: str, given: dict[str, Any], can: Check) -> Session:
+def _taken_up(store: RunStore, run: str, given: dict[str, Any], can: Check, ranks: Ranks) -> Session:
     """Open a run that is to go on with the settings it has.
 
     Raises:
@@ -267,9 +256,10 @@ def _taken_up(store: RunStore, run: str, given: dict[str, Any], can: Check) -> S
     run_id = resolved(store, run)
     record = store.run(run_id)
     can(record.config.model, record.config.training)
+    ranks.require_shared(record.config.training)
     if record.trashed_at is not None:
         raise ConfigError("--run", run_id, f"it is in the trash; `runs restore {run_id}` takes it back.")
-    return Session.open(store, run_id)
+    return Session.open(store, run_id, make=ranks.make)
 
 
 def _tell(
@@ -286,9 +276,10 @@ def _tell(
 
 
 def _train_to_end(
-    session: Session, plan: Plan, console: Console, schedule: GrowthSchedule | None = None
-) -> tuple[Session, bool]:
-    """Train, in a branch where an alert led to a rollback, and in one where the model grew.
+    session: Session, plan: Plan, console: Console, schedule: GrowthSchedule | None = None,
+    ranks: Ranks = ONE_PROCESS,
+) -> tuple[Session, bool]:  # fmt: skip
+    """Train and save, in a branch where an alert led to a rollback, and in one where the model grew.
 
     Returns:
         The session, and whether Ctrl-C ended it.
@@ -300,7 +291,7 @@ def _train_to_end(
         halted, was_stopped = None, False
         growing = Growing.of(session, schedule) if schedule is not None else None
         try:
-            was_stopped = _train_with_progress(session, plan, console, growing)
+            was_stopped = _train_with_progress(session, plan, console, growing, ranks)
         except HaltedError as error:
             halted = error
         interruption = session.interruption
@@ -310,24 +301,25 @@ def _train_to_end(
             if halted is not None:
                 raise halted
             if growing is None or growing.growth is None:
+                session.save()
                 return session, was_stopped
-            session, receipt = grown(session, growing.growth)
+            session, receipt = grown(session, growing.growth, ranks.make)
             console.print(f"{reason(growing.growth)}: {receipt_line(receipt)}", highlight=False)
             continue
         session.save()
         session.close()
         branch = roll_back(session.store, session.run_id, since=interruption.since, source="session")
-        session = Session.open(session.store, branch)
+        session = Session.open(session.store, branch, make=ranks.make)
 
 
 def _train_with_progress(
-    session: Session, plan: Plan, console: Console, growing: Growing | None = None
+    session: Session, plan: Plan, console: Console, growing: Growing | None, ranks: Ranks
 ) -> bool:
     """Train to the end of the plan or until it is time to grow; return whether Ctrl-C ended it before."""
-    session.record("training_started", {}, source="cli")
+    session.record("training_started", ranks.mark(session), source="cli")
     with noted_ctrl_c() as ctrl_c:
         events = ctrl_c.until_pressed(run_to_end(session, plan, growing))
-        show = _with_bar if console.is_terminal else _with_lines
+        show = with_bar if console.is_terminal else with_lines
         show(session, plan, console, events)
     if ctrl_c.was_pressed:
         console.print("stopped early; what was learned is kept.")
@@ -338,41 +330,3 @@ def _train_with_progress(
     else:
         session.record("training_stopped", {}, source="cli")
     return ctrl_c.was_pressed
-
-
-def _with_bar(session: Session, plan: Plan, console: Console, events: Iterable[StepEvent]) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=False) as progress:
-        task = progress.add_task(f"run {session.run_id}", total=1.0)
-        validation = None
-        for event in events:
-            validation = event.validation_bits_per_byte or validation
-            line = _progress_line(event, validation)
-            progress.update(task, completed=plan.share_done(session), description=line)
-
-
-def _with_lines(
-    session: Session,
-    plan: Plan,
-    console: Console,
-    events: Iterable[StepEvent],
-    *,
-    interval_s: float = LINE_INTERVAL_S,
-) -> None:
-    """Print a line for the first step, one every so many seconds of training, and one for the last."""
-    console.print(f"run {session.run_id}", highlight=False)
-    validation, line, said, due_s = None, "", "", 0.0
-    for event in events:
-        validation = event.validation_bits_per_byte or validation
-        line = f"{plan.share_done(session):4.0%}  {_progress_line(event, validation)}"
-        if event.elapsed_s >= due_s:
-            console.print(line, highlight=False, soft_wrap=True)
-            said, due_s = line, event.elapsed_s + interval_s
-    if line != said:
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def _progress_line(event: StepEvent, validation: float | None) -> str:
-    held_out = f"{validation:.3f}" if validation is not None else "  …  "
-    speed = event.bytes_per_s / 1000
-    return f"step {event.step}  train {event.bits_per_byte:.3f}  held out {held_out} bpb  {speed:.1f} kB/s"

@@ -1,6 +1,7 @@
 """A run's weights and state on the disk: safetensors and a manifest with their hashes."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -59,6 +60,12 @@ def encode_checkpoint(checkpoint: Checkpoint) -> dict[str, bytes]:
     return {**files, MANIFEST: json.dumps(manifest, indent=2).encode()}
 
 
+def decode_checkpoint(files: Mapping[str, bytes]) -> Checkpoint:
+    """Return the checkpoint that `encode_checkpoint` made these files of."""
+    state = json.loads(files[MANIFEST])["state"]
+    return Checkpoint(load(files[WEIGHTS]), load(files[OPTIMIZER]), state)
+
+
 def read_files(folder: Path, manifest_sha256: str) -> dict[str, bytes]:
     """Return a checkpoint's files by name, every byte of which is what was written.
 
@@ -79,8 +86,7 @@ def read_checkpoint(folder: Path, manifest_sha256: str) -> Checkpoint:
     """
     files = read_files(folder, manifest_sha256)
     try:
-        state = json.loads(files[MANIFEST])["state"]
-        return Checkpoint(load(files[WEIGHTS]), load(files[OPTIMIZER]), state)
+        return decode_checkpoint(files)
     except SafetensorError as error:
         raise CheckpointError(f"{folder.name} cannot be read ({error}); {WAY_OUT}") from error
 

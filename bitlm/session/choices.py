@@ -18,7 +18,7 @@ def settled(model: ModelConfig, training: TrainingConfig) -> tuple[TrainingConfi
     """
     if training.autocast != "auto":
         return training, None
-    choice = choose_autocast(model, training.batch_size)
+    choice = choose_autocast(model, training.rows_at_once)
     return replace(training, autocast=choice.autocast), choice
 
 

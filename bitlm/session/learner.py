@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, Int64, Integer, UInt8
 from torch import Tensor
 
 from bitlm.bits import encode_frames
 from bitlm.context_index import Counts
 from bitlm.data import Corpus, cut, window_starts, windows
+from bitlm.distributed import ALONE, Group
 from bitlm.earlier_counts import EarlierCounts
 from bitlm.errors import CheckpointError, ConfigError
 from bitlm.model import BitTransformer, MemoryChoice, choose_memory, cpu_autocast
@@ -27,8 +28,11 @@ from bitlm.session.checkpoint import Checkpoint
 from bitlm.session.commands import AlertAction, SampleSchedule, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.events import EventKind
+from bitlm.session.step_windows import Step, causal_rows
 from bitlm.training import (
+    Aims,
     Annealing,
+    Batch,
     MaskedBatch,
     StepResult,
     Trainer,
@@ -101,9 +105,14 @@ class Learner:
         bytes_seen: Bytes trained on.
         annealing: The decay in progress or finished, if one was asked for.
         request: The steps last asked for in one request, until they are done or ended.
+
+    Args:
+        group: The processes that share a step's parts.
     """
 
-    def __init__(self, config: RunConfig, corpus: Corpus, reference: ReferenceModel) -> None:
+    def __init__(
+        self, config: RunConfig, corpus: Corpus, reference: ReferenceModel, group: Group = ALONE
+    ) -> None:
         torch.set_num_threads(config.threads)
         self.config = config
         self.corpus = corpus
@@ -117,6 +126,7 @@ class Learner:
         self.model = BitTransformer(config.model, seed=counter_seed(config.seed, 0, "weights"))
         self.model.reference = reference
         self.model.eval()
+        self._group = group
         self._trainer = Trainer(self.model, config.training)
 
     def choose_memory(self) -> MemoryChoice | None:
@@ -128,7 +138,7 @@ class Learner:
             return None
         training = self.config.training
         with cpu_autocast(self.model, training.autocast):
-            choice = choose_memory(self.model, training.batch_size)
+            choice = choose_memory(self.model, training.rows_at_once)
         self.model.trunk.memory = choice.memory
         return choice
 
@@ -168,24 +178,19 @@ class Learner:
         Raises:
             GridOverflowError: An activation left the range in which the model is exact.
         """
-        batch, counts = self._batch()
-        rate_factor, model = self.rate_factor(), self.config.model
-        causal = causal_rows(self.telemetry.causal_share, len(batch)) - self._compressed_rows(len(batch))
-        is_compressed = causal < len(batch) and model.objective == "causal"
-        result = self._trainer.update(
-            encode_frames(batch[:causal], parity=model.parity) if causal else None,
+        step, count = self._step(), self.config.training.accumulation_steps
+        ends = [len(step.batch) * part // count for part in range(count + 1)]
+        rate_factor = self.rate_factor()
+        result = self._trainer.update_in_parts(
+            (self._part(step, part, *ends[part : part + 2]) for part in self._group.own(count)),
+            rows=len(step.batch),
+            aims=Aims(self.telemetry.lambdas, self.config.training.ponder_cost_after(self.step_count)),
             rate_factor=rate_factor,
-            dropout_seed=counter_seed(self.config.seed, self.step_count, "dropout"),
-            lambdas=self.telemetry.lambdas,
-            counts=counts and Counts(counts.zeros[:causal], counts.ones[:causal]),
-            ponder_cost=self.config.training.ponder_cost_after(self.step_count),
-            reference_probabilities=self._reference_probabilities(batch[:causal]) if causal else None,
-            masked=self._masked(batch[causal:]) if causal < len(batch) and not is_compressed else None,
-            compressed=self._run_lengths(batch[causal:]) if is_compressed else None,
+            group=self._group,
         )
         if result.finite:
             self.step_count += 1
-            self.bytes_seen += batch.numel()
+            self.bytes_seen += step.batch.numel()
         measured = {
             "loss": result.loss,
             "bits_per_byte": bits_per_byte(result.loss),
@@ -197,24 +202,60 @@ class Learner:
             "bound_bits_per_byte": result.bound and bits_per_byte(result.bound),
             "compressed_bits_per_byte": result.compressed and bits_per_byte(result.compressed),
         }
-        return Update(result, batch.numel(), measured)
+        return Update(result, step.batch.numel(), measured)
 
-    def _batch(self) -> tuple[UInt8[Tensor, "batch byte"], Counts | None]:
-        """Return this step's windows and what is mixed into their prediction; None for the model's own."""
+    def _step(self) -> Step:
+        """Return this step's windows, and what each of them is for."""
+        batch, starts = self._batch()
+        causal = causal_rows(self.telemetry.causal_share, len(batch)) - self._compressed_rows(len(batch))
+        denoises = causal < len(batch) and self.config.model.objective != "causal"
+        return Step(batch, starts, causal, self._masked(batch[causal:]) if denoises else None)
+
+    def _part(self, step: Step, part: int, begin: int, end: int) -> Batch | None:
+        """Return some of a step's windows with all that is needed to learn from them; None of none."""
+        if begin == end:
+            return None
+        key = counter_seed(self.config.seed, self.step_count, "dropout", *([part] if part else []))
+        causal_end = min(max(begin, step.causal), end)
+        text, beside = step.batch[begin:causal_end], step.batch[causal_end:end]
+        others = slice(causal_end - step.causal, end - step.causal)
+        return Batch(
+            encode_frames(text, parity=self.config.model.parity) if len(text) else None,
+            key,
+            counts=self._counts(text, step.starts, begin) if len(text) else None,
+            reference_probabilities=self._reference_probabilities(text) if len(text) else None,
+            masked=step.masked.rows(others) if len(beside) and step.masked is not None else None,
+            compressed=self._run_lengths(beside) if len(beside) and step.masked is None else None,
+        )
+
+    def _batch(self) -> tuple[UInt8[Tensor, "batch byte"], Int64[np.ndarray, "batch"] | None]:
+        """Return this step's windows, and where in the text each begins; None for a text handed over."""
         window = self.config.model.window_bytes
         rows = self.config.training.batch_size
         draw = generator(self.config.seed, self.step_count, "batch")
         text = self.request.text if self.request is not None and self.has_request else None
-        if text is not None:  # not counted by the reference, which may therefore be asked as it is
+        if text is not None:
             rows = min(rows, len(text) // window) or 1
             return windows(text, min(window, len(text)), rows, draw), None
         starts = window_starts(self.corpus.train, window, rows, draw)
-        batch = cut(self.corpus.train, window, starts)
-        if self.model.mixer is None:
-            return batch, None
-        places = starts.numpy() - (len(self.corpus.train) - self._earlier.length)
-        counts = self._earlier.of_step(self.step_count, batch.numpy(), places, self.model.mixer.order)
-        return batch, counts
+        return cut(self.corpus.train, window, starts), starts.numpy()
+
+    def _counts(
+        self, batch: UInt8[Tensor, "batch byte"], starts: Int64[np.ndarray, "step"] | None, first: int
+    ) -> Counts | None:
+        """Return what is mixed into the prediction of some of a step's windows; None for the model's own.
+
+        Args:
+            batch: These windows.
+            starts: Where each of the step's begins; None for a text that is not counted by the reference,
+                which may therefore be asked as it is.
+            first: The place of these among the step's.
+        """
+        if self.model.mixer is None or starts is None:
+            return None
+        before = len(self.corpus.train) - self._earlier.length
+        places = starts[first : first + len(batch)] - before
+        return self._earlier.of_step(self.step_count + first, batch.numpy(), places, self.model.mixer.order)
 
     def _masked(self, batch: UInt8[Tensor, "batch byte"]) -> MaskedBatch:
         """Return this step's windows that are denoised, with what is masked of them."""
@@ -293,20 +334,8 @@ class Learner:
         self.request = _request(**request, texts=texts) if request else None
 
 
-def causal_rows(causal_share: float | None, rows: int) -> int:
-    """Return how many of a step's windows are causal, the first ones.
-
-    Args:
-        causal_share: Of all; where it is neither 0 nor 1, there are windows of both kinds if there are two.
-            None for all.
-        rows: How many windows.
-    """
-    if causal_share in {None, 1.0}:
-        return rows
-    if causal_share == 0.0:
-        return 0
-    assert causal_share is not None, "None was dealt with"
-    return min(max(1, round(causal_share * rows)), max(1, rows - 1))
+MakeLearner = Callable[[RunConfig, Corpus, ReferenceModel], Learner]
+"""Makes a run's learner, such as `Learner` itself."""
 
 
 def require_fitting(weights: Mapping[str, Tensor], model: BitTransformer, version: str) -> None:

@@ -21,7 +21,7 @@ from bitlm.session.drift_monitor import DriftMonitor
 from bitlm.session.durability import Reached, unobserved
 from bitlm.session.entries import changes_course, entry_of, request_of
 from bitlm.session.events import Event, EventKind, Source, StepEvent
-from bitlm.session.learner import Learner
+from bitlm.session.learner import Learner, MakeLearner
 from bitlm.session.observation import Observer
 from bitlm.session.plan import Plan, payload_from
 from bitlm.session.policy import DEFAULT_POLICY, CheckpointPolicy, new_run_id
@@ -83,12 +83,13 @@ class Session:
     def create(
         cls, store: RunStore, *, model: ModelConfig, training: TrainingConfig, corpus: Corpus,
         seed: int = 0, threads: int = 1, clock: Callable[[], float] = time.time,
-        policy: CheckpointPolicy = DEFAULT_POLICY, source: Source = "session",
+        policy: CheckpointPolicy = DEFAULT_POLICY, source: Source = "session", make: MakeLearner = Learner,
         asked: dict[str, Any] | None = None, reached: Reached = unobserved,
     ) -> "Session":  # fmt: skip
         """Make a new run in the store, with its text, its reference model and a checkpoint of step 0.
 
-        `asked` is what to remember of the request with the event, such as its idempotency key.
+        `asked` is what to remember of the request with the event, such as its idempotency key; `make` makes
+        the learner, which other processes may have a part in.
 
         Raises:
             ConfigError: A setting is wrong.
@@ -105,7 +106,7 @@ class Session:
         reference = fit_reference(corpus, config)
         lock = RunLock(store.run_dir(run_id))
         write_reference(store.run_dir(run_id), reference)
-        learner = Learner(config, corpus, reference)
+        learner = make(config, corpus, reference)
         session = cls(store, run_id, learner, clock=clock, lock=lock, policy=policy, reached=reached)
         store.add_run(
             run_id, created_at=created_at, parameters=session.model.parameter_count,
@@ -119,7 +120,7 @@ class Session:
     def open(
         cls, store: RunStore, run_id: str, *, clock: Callable[[], float] = time.time, writable: bool = True,
         policy: CheckpointPolicy = DEFAULT_POLICY, progress: Progress = unobserved,
-        reached: Reached = unobserved, step: int | None = None,
+        reached: Reached = unobserved, step: int | None = None, make: MakeLearner = Learner,
     ) -> "Session":  # fmt: skip
         """Take up a run where it was: its newest good checkpoint, and its journal from there.
 
@@ -127,7 +128,7 @@ class Session:
         `writable=False` the run is only read, at the checkpoint: nothing is recomputed or recorded.
 
         `progress` is told the step reached and the step aimed at; `step`, for reading, is the checkpoint
-        to look at instead of the newest; `reached` is told each point of a checkpoint's way to the disk.
+        to look at instead of the newest; `reached` and `make` are as for `create`.
 
         Raises:
             RunNotFoundError: There is no such run.
@@ -142,7 +143,7 @@ class Session:
         try:
             corpus = Corpus(config.corpus, store.data(config.corpus_fingerprint))
             reference = read_reference(store.run_dir(run_id), corpus, config)
-            learner = Learner(config, corpus, reference)
+            learner = make(config, corpus, reference)
             start = load_state(store, run_id, learner, writable=writable, step=step)
             session = cls(
                 store, run_id, learner,

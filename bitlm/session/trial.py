@@ -92,7 +92,7 @@ def try_settings(
     if few.parameter_count > MOST_TRIED_PARAMETERS:
         return None
     training, _ = settled(model, training)
-    one_window, rows = replace(training, batch_size=1), training.batch_size
+    one_window, rows = replace(training, batch_size=1, accumulation_steps=1), training.batch_size
     trial = _try(few, one_window, threads, clock)
     at_most_s = trial.step_s * rows * model.num_layers / few.num_layers
     is_whole = at_most_s <= longest_step_s and model.parameter_count <= MOST_TRIED_PARAMETERS
@@ -103,7 +103,9 @@ def try_settings(
         if further:
             more = replace(model, num_layers=few.num_layers + 1)
             trial = trial.deeper(_try(more, one_window, threads, clock), further)
-        trial = replace(trial, kept_bytes=rows * trial.kept_bytes, step_s=rows * trial.step_s)
+        trial = replace(
+            trial, kept_bytes=training.rows_at_once * trial.kept_bytes, step_s=rows * trial.step_s
+        )
     gradients = BYTES_A_WEIGHT * model.parameter_count
     return Needs(
         memory=trial.memory,

@@ -8,11 +8,13 @@ from bitlm.training.evaluation import held_out_bits_per_byte
 from bitlm.training.objective import NO_LAMBDAS, Lambdas, SoftTargets, bits_per_byte
 from bitlm.training.optimizer import HybridOptimizer, Muon, adjust_learning_rate
 from bitlm.training.schedule import Annealing, learning_rate_factor
-from bitlm.training.trainer import StepResult, Trainer
+from bitlm.training.trainer import Aims, Batch, StepResult, Trainer
 
 __all__ = [
     "NO_LAMBDAS",
+    "Aims",
     "Annealing",
+    "Batch",
     "Bound",
     "HeldOutEstimate",
     "HybridOptimizer",

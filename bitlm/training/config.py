@@ -15,6 +15,8 @@ class TrainingConfig:
 
     Attributes:
         batch_size: Windows in a step, at least 1.
+        accumulation_steps: Parts of equal size that a step is computed in, a power of two: one after another
+            in the memory of one, or shared among that many processes or fewer, to the same bits.
         learning_rate: Peak step size of AdamW, for embeddings, norms and the head; in (0, 1].
         matrix_learning_rate: Peak step size of Muon, for the trunk's matrices; in (0, 1].
         warmup_steps: Steps over which both rates rise linearly from 0.
@@ -52,6 +54,7 @@ class TrainingConfig:
     """
 
     batch_size: int = 4
+    accumulation_steps: int = 1
     learning_rate: float = 2e-3
     matrix_learning_rate: float = 2e-2
     warmup_steps: int = 20
@@ -74,6 +77,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         self._check_count("batch_size", low=1, high=4096)
+        self._check_count("accumulation_steps", low=1, high=4096)
+        self._check_parts()
         self._check_number("learning_rate", low=0.0, high=1.0, low_allowed=False)
         self._check_number("matrix_learning_rate", low=0.0, high=1.0, low_allowed=False)
         self._check_count("warmup_steps", low=0, high=1_000_000)
@@ -96,6 +101,11 @@ class TrainingConfig:
         if not isinstance(self.qat, bool):
             raise ConfigError("qat", self.qat, "use true or false.")
 
+    @property
+    def rows_at_once(self) -> int:
+        """Windows whose activations are in memory together."""
+        return self.batch_size // self.accumulation_steps
+
     def ponder_cost_after(self, steps: int) -> float:
         """Return the ponder cost that the update after this many is charged."""
         return self.ponder_cost if steps >= self.ponder_start else 0.0
@@ -103,6 +113,16 @@ class TrainingConfig:
     def least_masked_share(self, steps: int) -> float:
         """Return the least share that the update after so many masks."""
         return max(0.0, 1 - steps / self.mask_curriculum_steps) if self.mask_curriculum_steps else 0.0
+
+    def _check_parts(self) -> None:
+        parts, rows = self.accumulation_steps, self.batch_size
+        if parts.bit_count() != 1:
+            fix = "use a power of two, such as 2, 4 or 8."
+            raise ConfigError("accumulation_steps", parts, fix)
+        if rows % parts:
+            fits = -(-rows // parts) * parts
+            fix = f"it is to divide batch_size, which is {rows}; use a batch_size of {fits}."
+            raise ConfigError("accumulation_steps", parts, fix)
 
     def _check_count(self, field: str, *, low: int, high: int) -> None:
         value = getattr(self, field)

@@ -41,6 +41,11 @@ class MaskedBatch:
     maskable: Bool[Tensor, "row byte"]
     masking: Masking
 
+    def rows(self, which: slice) -> "MaskedBatch":
+        """Return some of the windows."""
+        masking = Masking(self.masking.mask[which], self.masking.shares[which])
+        return MaskedBatch(self.values[which], self.maskable[which], masking)
+
 
 def masked_batch(
     values: UInt8[Tensor, "row byte"], config: ModelConfig, key: int, *, least_share: float = 0.0
@@ -111,4 +116,5 @@ def denoising_objective(
     bound = (nats / masking.shares).sum(1).mean()
     scored = torch.sigmoid(logits.detach()[masking.mask])
     certain = bound.new_ones(())
-    return Objective(total, bound.detach(), negentropy_score(scored) if len(scored) else certain)
+    negentropy = negentropy_score(scored) if len(scored) else certain
+    return Objective(total, bound.detach(), negentropy, len(scored))

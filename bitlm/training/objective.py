@@ -64,12 +64,14 @@ class Objective:
             mixing the cross-entropy of the tree's own logits as well.
         cross_entropy: Nats per payload bit, λ terms and ponder cost excluded.
         negentropy: K of the batch's predictive probabilities, in [0, 1].
+        predicted: Payload bits that these are of.
         depth_mean: As of the model's output.
     """
 
     total: Float[Tensor, ""]
     cross_entropy: Float[Tensor, ""]
     negentropy: Float[Tensor, ""]
+    predicted: int
     depth_mean: Float[Tensor, ""] | None = None
 
 
@@ -123,4 +125,4 @@ def causal_objective(
         total = total - lambdas.S * expected_symbiosis(probabilities, reference_probabilities)
     if output.depth_mean is not None:
         total = total + ponder_cost * output.depth_mean
-    return Objective(total, cross_entropy.detach(), negentropy.detach(), output.depth_mean)
+    return Objective(total, cross_entropy.detach(), negentropy.detach(), payload.numel(), output.depth_mean)

@@ -222,6 +222,11 @@ class HybridOptimizer:
         self.after_step: Callable[[], None] | None = None
         self._latent = LatentWeights(model) if qat else None
 
+    @property
+    def parameters(self) -> list[Parameter]:
+        """All that it moves, in an order that is always the same."""
+        return [parameter for part in self.parts.values() for parameter in part.parameters]
+
     def set_learning_rate_factor(self, factor: float) -> None:
         """Use `factor` of each peak learning rate from the next step on."""
         for name, part in self.parts.items():
@@ -229,9 +234,8 @@ class HybridOptimizer:
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for part in self.parts.values():
-            for parameter in part.parameters:
-                parameter.grad = None
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def step(self) -> None:
         """Move the weights by their gradients."""

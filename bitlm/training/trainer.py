@@ -1,7 +1,7 @@
 """One optimizer update, as a pure function of weights, batch, step and settings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 
 import numpy as np
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from bitlm.bits import PAYLOAD_BITS
 from bitlm.context_index import Counts
+from bitlm.distributed import ALONE, Group, PairwiseSum
+from bitlm.errors import GridOverflowError
 from bitlm.machine import keep_freed_memory
 from bitlm.model import BitTransformer, ModelOutput, choose_autocast, cpu_autocast
 from bitlm.randomness import counter_seed
@@ -18,6 +20,7 @@ from bitlm.training.config import TrainingConfig
 from bitlm.training.denoising import MaskedBatch, denoising_objective
 from bitlm.training.objective import NO_LAMBDAS, Lambdas, Objective, SoftTargets, causal_objective
 from bitlm.training.optimizer import HybridOptimizer
+from bitlm.training.parts import KINDS, Kind, Seen, flat_gradients, mean_of, set_gradients
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,44 @@ class StepResult:
     compressed: float | None = None
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Windows that are computed at once, all of a step's or some of them.
+
+    Attributes:
+        bits: The causal ones, frames in the model's format; None where everything is denoised.
+        dropout_seed: Key of their dropout masks and halting thresholds.
+        counts: As for `Trainer.update`, like the others.
+    """
+
+    bits: Integer[Tensor, "batch bit"] | None
+    dropout_seed: int
+    counts: Counts | None = None
+    reference_probabilities: Float[Tensor, "batch payload"] | None = None
+    masked: MaskedBatch | None = None
+    compressed: Integer[Tensor, "compressed bit"] | None = None
+    soft_targets: SoftTargets | None = None
+
+    @property
+    def rows(self) -> int:
+        """Windows, of all kinds together."""
+        kinds = (self.bits, None if self.masked is None else self.masked.values, self.compressed)
+        return sum(len(windows) for windows in kinds if windows is not None)
+
+
+@dataclass(frozen=True)
+class Aims:
+    """What a step minimises beside the cross-entropy.
+
+    Attributes:
+        lambdas: As for `Trainer.update`.
+        ponder_cost: The same.
+    """
+
+    lambdas: Lambdas = NO_LAMBDAS
+    ponder_cost: float = 0.0
+
+
 class Trainer:
     """Owns the optimizer of one model; from its making on the process keeps what a step frees for the next.
 
@@ -57,7 +98,7 @@ class Trainer:
 
     def __init__(self, model: BitTransformer, config: TrainingConfig) -> None:
         if config.autocast == "auto":
-            config = replace(config, autocast=choose_autocast(model.config, config.batch_size).autocast)
+            config = replace(config, autocast=choose_autocast(model.config, config.rows_at_once).autocast)
         keep_freed_memory()
         self.model = model
         self.config = config
@@ -86,7 +127,7 @@ class Trainer:
         """Do one update on a batch of whole frames; leave the weights alone if anything is not finite.
 
         Args:
-            bits: The causal batch, frames in the model's format; None where everything is denoised.
+            bits: As for `Batch`, like what is not named here.
             rate_factor: Share of the peak learning rates to use.
             dropout_seed: Key of this step's dropout masks and halting thresholds.
             lambdas: Weights of K, C̃ and S̃ in the causal objective.
@@ -103,32 +144,92 @@ class Trainer:
             ConfigError: Something is to be denoised, and the model was not made for it.
             GridOverflowError: An activation left the exact range; weights and optimizer are as they were.
         """
-        self.optimizer.zero_grad()
+        batch = Batch(bits, dropout_seed, counts, reference_probabilities, masked, compressed, soft_targets)
+        aims = Aims(lambdas, ponder_cost)
+        return self.update_in_parts([batch], rows=batch.rows, aims=aims, rate_factor=rate_factor)
+
+    def update_in_parts(
+        self,
+        parts: Iterable[Batch | None],
+        *,
+        rows: int,
+        aims: Aims,
+        rate_factor: float,
+        group: Group = ALONE,
+    ) -> StepResult:
+        """Do one update on windows of which some are computed at a time, or by another process of a group.
+
+        The gradient is the sum of the parts', each weighed by its share of the rows, in an order that is the
+        same for any count of processes.
+
+        Args:
+            parts: Those of this process; None for one without rows. Their count is a power of two.
+            rows: Of all parts of all processes.
+            aims: What is minimised beside the cross-entropy.
+            rate_factor: As for `update`.
+            group: Who computes the others.
+
+        Raises:
+            MissingReferenceError: As `update`, like the others.
+            GridOverflowError: An activation left the exact range, here or in another process.
+        """
+        seen: list[Seen] = []
+        gradients, failure = PairwiseSum(), None
+        is_summed = self.config.accumulation_steps > 1
         self.model.train()
-        parts = []
         try:
-            if bits is not None:
-                output = self._predicted(bits, dropout_seed, counts, ponder_cost)
-                aims = (lambdas, ponder_cost, reference_probabilities)
-                parts.append(causal_objective(output, bits, *aims, soft_targets=soft_targets))
-            if masked is not None:
-                parts.append(self._denoising(masked, dropout_seed))
-            elif compressed is not None:
-                parts.append(self._beside_text(compressed, dropout_seed, ponder_cost))
-            share = _causal_share(bits, compressed if masked is None else masked.values)
-            _weighed(share, parts).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+            for part in parts:
+                self.optimizer.zero_grad()
+                if part is not None:
+                    seen += self._learn(part, part.rows / rows, aims)
+                if is_summed:
+                    gradients.add(flat_gradients(self.optimizer.parameters))
+        except GridOverflowError as error:
+            failure = error
         finally:
             self.model.eval()
+        told = group.gathered({"failure": failure and str(failure), "seen": [asdict(one) for one in seen]})
+        for each in told:
+            if each["failure"]:
+                raise GridOverflowError(each["failure"]) from failure
+        if is_summed:
+            set_gradients(self.optimizer.parameters, group.total(gradients.total))
+        return self._moved([Seen(**one) for each in told for one in each["seen"]], rate_factor)
+
+    def _learn(self, batch: Batch, share: float, aims: Aims) -> list[Seen]:
+        """Add the gradient of a batch, weighed by its share of a step's rows; return what it cost."""
+        parts: list[tuple[Kind, int, Objective]] = []
+        if batch.bits is not None:
+            output = self._predicted(batch.bits, batch.dropout_seed, batch.counts, aims.ponder_cost)
+            objective = causal_objective(
+                output, batch.bits, aims.lambdas, aims.ponder_cost, batch.reference_probabilities,
+                soft_targets=batch.soft_targets,
+            )  # fmt: skip
+            parts.append(("causal", len(batch.bits), objective))
+        if batch.masked is not None:
+            parts.append(
+                ("bound", len(batch.masked.values), self._denoising(batch.masked, batch.dropout_seed))
+            )
+        elif batch.compressed is not None:
+            objective = self._beside_text(batch.compressed, batch.dropout_seed, aims.ponder_cost)
+            parts.append(("compressed", len(batch.compressed), objective))
+        total = _weighed([(rows / batch.rows, objective) for _, rows, objective in parts])
+        (total * share).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        return [Seen.of(kind, rows, objective) for kind, rows, objective in parts]
+
+    def _moved(self, seen: Sequence[Seen], rate_factor: float) -> StepResult:
+        """Move the weights by their gradients if all is finite; return what was seen, all parts together."""
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip).item()
-        losses = [part.cross_entropy.item() for part in parts]
+        means = {kind: mean_of([one for one in seen if one.kind == kind]) for kind in KINDS}
+        losses = [mean.loss for mean in means.values() if mean is not None]
         finite = all(map(isfinite, (*losses, norm)))
         if finite:
             self.optimizer.set_learning_rate_factor(rate_factor)
             self.optimizer.step()
-        of_rows = {"bound": masked, "compressed": compressed}
-        beside = {name: losses[-1] for name, rows in of_rows.items() if rows is not None}
-        depth_mean = None if parts[0].depth_mean is None else parts[0].depth_mean.item()
-        return StepResult(losses[0], parts[0].negentropy.item(), norm, finite, depth_mean, **beside)
+        first = means["causal"] or means["bound"]
+        assert first is not None, "a step has something to learn from"
+        beside = {kind: mean.loss for kind, mean in means.items() if kind != "causal" and mean is not None}
+        return StepResult(first.loss, first.negentropy, norm, finite, first.depth_mean, **beside)
 
     def _beside_text(
         self, bits: Integer[Tensor, "batch bit"], dropout_seed: int, ponder_cost: float
@@ -158,14 +259,9 @@ class Trainer:
             )
 
 
-def _weighed(share: float, parts: Sequence[Objective]) -> Float[Tensor, ""]:
-    """Return what a step minimises, of one part or of two, the first of which has this share of the rows."""
-    totals = [part.total for part in parts]
-    return totals[0] if len(totals) == 1 else share * totals[0] + (1 - share) * totals[1]
-
-
-def _causal_share(bits: Tensor | None, beside: Tensor | None) -> float:
-    """Return the share of a step's rows that are causal text."""
-    causal, others = (0 if rows is None else len(rows) for rows in (bits, beside))
-    assert causal + others, "a step has something to learn from"
-    return causal / (causal + others)
+def _weighed(parts: Sequence[tuple[float, Objective]]) -> Float[Tensor, ""]:
+    """Return what a batch minimises, of one kind of windows or of two, by their shares of its rows."""
+    if len(parts) == 1:
+        return parts[0][1].total
+    (share, text), (_, beside) = parts
+    return share * text.total + (1 - share) * beside.total

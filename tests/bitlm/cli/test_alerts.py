@@ -4,7 +4,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from bitlm.cli.train import Plan, _train_to_end
+from bitlm.cli.progress import Plan
+from bitlm.cli.train import _train_to_end
 from bitlm.data import Corpus
 from bitlm.errors import HaltedError
 from bitlm.model import ModelConfig

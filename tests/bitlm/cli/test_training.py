@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bitlm.cli.train import Plan, _with_lines, run_to_end
+from bitlm.cli.progress import Plan, with_lines
+from bitlm.cli.train import run_to_end
 from bitlm.data import Corpus
 from bitlm.errors import ConfigError
 from bitlm.model import ModelConfig
@@ -65,13 +66,13 @@ def test_progress_that_no_terminal_shows_is_a_line_now_and_then(
     session = Session.create(store, model=model_config, training=training_config, corpus=corpus, seed=1)
     out = io.StringIO()
     plan = Plan(6, None)
-    _with_lines(session, plan, Console(file=out), run_to_end(session, plan), interval_s=1e9)
+    with_lines(session, plan, Console(file=out), run_to_end(session, plan), interval_s=1e9)
     lines = out.getvalue().splitlines()
     assert lines[0] == f"run {session.run_id}"
     assert [line.split("  ")[1] for line in lines[1:]] == ["step 1", "step 6"]
     out.truncate(0)
     plan = Plan(3, None, from_step=6)
-    _with_lines(session, plan, Console(file=out), run_to_end(session, plan), interval_s=0.0)
+    with_lines(session, plan, Console(file=out), run_to_end(session, plan), interval_s=0.0)
     assert [word for word in out.getvalue().split() if word.isdigit()] == ["7", "8", "9"]
 
 

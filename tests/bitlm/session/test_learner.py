@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import encode_frames
+from bitlm.context_index import Counts
 from bitlm.data import Corpus, window_starts
 from bitlm.earlier_counts import EarlierCounts
 from bitlm.errors import CheckpointError
@@ -38,6 +39,11 @@ def learner(corpus: Corpus, model: ModelConfig, training: TrainingConfig) -> Lea
     return Learner(config, corpus, reference)
 
 
+def windows_and_counts(one: Learner) -> tuple[Tensor, Counts | None]:
+    batch, starts = one._batch()
+    return batch, one._counts(batch, starts, 0)
+
+
 def starts_of_first_step(corpus: Corpus, batch: Tensor) -> np.ndarray:
     return window_starts(corpus.train, batch.shape[1], len(batch), generator(1, 0, "batch")).numpy()
 
@@ -46,7 +52,7 @@ def test_a_step_mixes_in_the_counts_of_what_came_before_its_windows(
     corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
 ) -> None:
     one = learner(corpus, model_config, training_config)
-    batch, counts = one._batch()
+    batch, counts = windows_and_counts(one)
     assert counts is not None
     rows = batch.numpy()
     starts = starts_of_first_step(corpus, batch)
@@ -72,16 +78,16 @@ def test_a_text_that_was_handed_over_is_not_counted_and_asks_the_counts_as_they_
     one = learner(corpus, model_config, training_config)
     text = b"Quite another text, which nobody has counted. " * 4
     one.follow("steps_requested", {"steps": 1, "sha256": "of it"}, {"of it": text}.__getitem__)
-    assert one._batch()[1] is None
+    assert windows_and_counts(one)[1] is None
     one.update()
-    assert one._batch()[1] is not None
+    assert windows_and_counts(one)[1] is not None
 
 
 def test_of_a_long_text_windows_before_what_is_counted_have_no_counts(
     corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
 ) -> None:
     one = learner(corpus, model_config, replace(training_config, batch_size=16, reference_bytes=4000))
-    batch, counts = one._batch()
+    batch, counts = windows_and_counts(one)
     assert counts is not None
     assert one.model.reference is not None
     assert one.model.reference.index.length == 4000

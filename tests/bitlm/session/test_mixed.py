@@ -16,8 +16,8 @@ from bitlm.history.replay import Replay
 from bitlm.model import ModelConfig
 from bitlm.randomness import counter_seed
 from bitlm.session import RunStore, SampleSchedule, ScheduleSamples, Session, SetTelemetry, preset
-from bitlm.session.learner import causal_rows
 from bitlm.session.observation import PROBE_BYTES
+from bitlm.session.step_windows import causal_rows
 from bitlm.telemetry import lz_complexity
 from bitlm.training import TrainingConfig, denoising_bound
 

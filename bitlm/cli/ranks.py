@@ -1,0 +1,120 @@
+"""Training in several processes: who this one is, and what all of them must agree in."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+import typer
+
+from bitlm.cli.options import default_threads
+from bitlm.data import Corpus
+from bitlm.distributed import ALONE, Group, Launch, joined
+from bitlm.errors import BitLMError, ConfigError
+from bitlm.reference import ReferenceModel
+from bitlm.session import Event, RunConfig, RunStore, Session
+from bitlm.session.leading import LeadingLearner, follow_leader, tell
+from bitlm.session.learner import Learner
+from bitlm.training import TrainingConfig
+from bitlm.version import VERSION
+
+Strategy = Annotated[
+    Literal["ddp"] | None,
+    typer.Option(help="How the processes that torchrun started share a step: ddp, by its windows."),
+]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of one training, as rank 0 has them.
+
+    Attributes:
+        launch: How they were started.
+        group: What they tell each other.
+    """
+
+    launch: Launch
+    group: Group
+
+    @property
+    def threads(self) -> int:
+        """Threads for each, if the machine's cores are shared among those on it."""
+        return max(1, default_threads() // self.launch.on_this_machine)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a new run is to have, unless it is told otherwise."""
+        return {} if self.group.size == 1 else {"accumulation_steps": self.group.size}
+
+    def make(self, config: RunConfig, corpus: Corpus, reference: ReferenceModel) -> Learner:
+        """Return the learner of a session."""
+        if self.group.size == 1:
+            return Learner(config, corpus, reference)
+        return LeadingLearner(config, corpus, reference, self.group)
+
+    def require_shared(self, training: TrainingConfig) -> None:
+        """Check that a step has a part for each process.
+
+        Raises:
+            ConfigError: It has not.
+        """
+        parts, size = training.accumulation_steps, self.group.size
+        if parts % size:
+            raise ConfigError(
+                "accumulation_steps",
+                parts,
+                f"{size} processes cannot share a step of so many parts; a new run has {size} unless told "
+                f"otherwise, and `fork RUN --set accumulation_steps={size}` makes one of a run.",
+            )
+
+    def mark(self, session: Session) -> dict[str, Any]:
+        """Return what is to be remembered of a start, so that a restart goes on with it."""
+        if self.launch.key is None:
+            return {}
+        return {"idempotency_key": self.launch.key, "elapsed_s": session.elapsed_s}
+
+    def started(self, store: RunStore) -> list[Event]:
+        """Return what `mark` left of the starts before this one, the first start first."""
+        if self.launch.key is None or self.launch.restarts == 0:
+            return []
+        return store.events_with_key("training_started", self.launch.key)
+
+
+ONE_PROCESS = Ranks(Launch(), ALONE)
+"""What no torchrun started."""
+
+
+@contextmanager
+def ranks_of(strategy: str | None, given: dict[str, Any]) -> Iterator[Ranks]:
+    """Yield rank 0 the processes of a training; the others do what it tells them, and exit.
+
+    Args:
+        strategy: As the user gave it.
+        given: What else decides the run, by the names of the options.
+
+    Raises:
+        ConfigError: torchrun started several processes and no strategy is given; their count is no power of
+            two; or they were not given the same.
+    """
+    launch = Launch.of(os.environ)
+    if launch.size > 1 and strategy is None:
+        fix = f"torchrun started {launch.size} processes, each of which would train a run of its own; "
+        raise ConfigError("--strategy", strategy, fix + "add --strategy ddp, or start without torchrun.")
+    if launch.size.bit_count() != 1:
+        fix = "use a power of two, such as 2 or 4: sums are then the same for any count of processes."
+        raise ConfigError("--nproc-per-node", launch.size, fix)
+    with joined(launch) as group:
+        group.require_alike({"BitLM": VERSION, "torch": torch.__version__, "strategy": strategy, **given})
+        if group.rank:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 notes it, and says when to end
+            follow_leader(group)
+            raise typer.Exit
+        try:
+            yield Ranks(launch, group)
+        except BitLMError:  # raised in no process while the others wait for it
+            tell(group, "end")
+            raise
+        tell(group, "end")

@@ -1,0 +1,7 @@
+"""Processes that train one model together."""
+
+from bitlm.distributed.group import ALONE, Group, joined
+from bitlm.distributed.launch import Launch
+from bitlm.distributed.pairwise import PairwiseSum
+
+__all__ = ["ALONE", "Group", "Launch", "PairwiseSum", "joined"]

@@ -1,0 +1,142 @@
+"""Training in the processes that torchrun starts."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from bitlm.cli.options import default_threads
+from bitlm.cli.ranks import ONE_PROCESS, Ranks, ranks_of
+from bitlm.data import Corpus
+from bitlm.distributed import ALONE, Group, Launch
+from bitlm.errors import ConfigError
+from bitlm.session import RunStore, Session, preset
+from bitlm.session.checkpoint import StateHashes, state_hashes
+from bitlm.training import TrainingConfig
+from tests.bitlm.cli.conftest import Say
+from tests.conftest import ROOT, TINY, WaitUntil
+
+SETTINGS = TINY | {
+    "accumulation_steps": 2,
+    "checkpoint_interval": 5,
+    "validation_interval": 1000,
+    "probe_interval": 1000,
+    "diagnostics_interval": 1000,
+}
+STEPS = 120
+"""So many that, once there is a checkpoint, there is time to kill a process."""
+
+
+@pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process believe that it is one of two."""
+    for name, value in {"RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
+
+
+def losses_and_hashes(store: RunStore) -> tuple[list[float], StateHashes]:
+    (run,) = store.runs()
+    newest = store.checkpoints.of(run.run_id)[0]
+    assert newest.step == STEPS
+    return store.metrics(run.run_id)["loss"], state_hashes(store.checkpoints.load(newest))
+
+
+def newest_step(store: RunStore) -> int:
+    """Return the step of the newest checkpoint there is, 0 if there is none yet."""
+    steps = [record.step for run in store.runs() for record in store.checkpoints.of(run.run_id)]
+    return max(steps, default=0)
+
+
+def process_of_rank(rank: int, torchrun: subprocess.Popen[bytes]) -> int:
+    children = Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split()
+    (found,) = [
+        int(child)
+        for child in children
+        if f"RANK={rank}".encode() in Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+    ]
+    return found
+
+
+def test_a_training_in_two_processes_of_which_one_is_killed_ends_as_one_in_a_single_process_does(
+    tmp_path: Path, corpus_file: Path, wait_until: WaitUntil
+) -> None:
+    settings = [option for setting in SETTINGS.items() for option in ("--set", "{}={}".format(*setting))]
+    with closing(RunStore(tmp_path / "together")) as store, (tmp_path / "said").open("wb") as said:
+        torchrun = subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+             "--max-restarts", "1", "-m", "bitlm", "train", "--strategy", "ddp", "--size", "tiny",
+             "--steps", str(STEPS), "--corpus", corpus_file, "--data-dir", store.data_dir, *settings],
+            cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=said, stderr=said,
+        )  # fmt: skip
+        try:
+            wait_until(lambda: newest_step(store))
+            os.kill(process_of_rank(1, torchrun), signal.SIGKILL)
+            assert torchrun.wait(timeout=300) == 0, (tmp_path / "said").read_text()
+        finally:
+            torchrun.kill()
+            torchrun.wait()
+        together = losses_and_hashes(store)
+        (run,) = store.runs()
+        (resumed,) = store.all_events(run.run_id, kinds=("run_resumed",))
+        assert 0 < resumed.step < STEPS
+        events = store.all_events(run.run_id, kinds=("anneal_started", "diverged"))
+        assert [(event.kind, event.step) for event in events] == [("anneal_started", STEPS // 2)]
+    model, training = preset("tiny", **SETTINGS)
+    with closing(RunStore(tmp_path / "alone")) as store:
+        session = Session.create(store, model=model, training=training, corpus=Corpus.load(str(corpus_file)))
+        for _ in islice(session, STEPS // 2):
+            pass
+        session.enter("anneal_started", events[0].payload, source="cli")
+        for _ in islice(session, STEPS - STEPS // 2):
+            pass
+        session.save()
+        session.close()
+        assert losses_and_hashes(store) == together
+
+
+def test_processes_of_torchrun_are_not_each_to_train_a_run_of_their_own(
+    say: Say, two_processes: None
+) -> None:
+    with pytest.raises(ConfigError, match=r"--strategy=None: torchrun started 2 .*; add --strategy ddp"):
+        say("train", "--steps", "1")
+
+
+def test_a_count_of_processes_that_is_no_power_of_two_is_refused(
+    say: Say, two_processes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ConfigError, match="--nproc-per-node=3: use a power of two, such as 2 or 4"):
+        say("train", "--strategy", "ddp", "--steps", "1")
+
+
+def test_half_of_torchruns_variables_are_refused(
+    say: Say, two_processes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RANK")
+    with pytest.raises(ConfigError, match="RANK='': it is set by torchrun; start with torchrun, or without"):
+        say("train", "--strategy", "ddp", "--steps", "1")
+
+
+def test_a_strategy_does_for_one_process_as_well() -> None:
+    with ranks_of("ddp", {}) as ranks:
+        assert ranks == ONE_PROCESS
+
+
+def test_a_run_is_not_shared_by_more_processes_than_its_step_has_parts() -> None:
+    two = Ranks(Launch(size=2), Group(size=2))
+    with pytest.raises(
+        ConfigError, match=r"accumulation_steps=1: 2 processes .* --set accumulation_steps=2`"
+    ):
+        two.require_shared(TrainingConfig())
+    two.require_shared(TrainingConfig(accumulation_steps=4))
+
+
+def test_the_processes_on_a_machine_share_its_cores() -> None:
+    assert Ranks(Launch(on_this_machine=2), ALONE).threads == max(1, default_threads() // 2)

@@ -1,0 +1,57 @@
+"""A group of processes, and one training that four, two and one of them share."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory, corpus_file: Path) -> Any:
+    folder = tmp_path_factory.mktemp("together")
+    subprocess.run(
+        [sys.executable, Path(__file__).with_name("together.py"), folder, corpus_file],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=True,
+        timeout=300,
+    )
+    return json.loads((folder / "found.json").read_text())
+
+
+def test_fifty_steps_in_four_two_and_one_process_are_those_of_one_to_the_last_bit(found: Any) -> None:
+    assert len(found["alone"]["losses"]) == 50
+    assert found["shared"] == found["alone"]
+    assert found["shared"]["diverged"] == []
+
+
+def test_every_process_has_parts_of_its_own_and_is_told_what_the_others_tell(found: Any) -> None:
+    told = found["told"]
+    assert [each["own"] for each in told] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert all(each["total"] == [1111.0] * 5 for each in told)
+    assert all(each["broadcast"] == "of rank 0" for each in told)
+    everything = [{"rank": rank, "text": "é" * rank, "loss": 0.1} for rank in range(4)]
+    assert all(each["gathered"] == everything for each in told)
+
+
+def test_processes_that_were_not_given_the_same_are_told_in_which_setting(found: Any) -> None:
+    (message,) = {each["unlike"] for each in found["told"]}
+    assert message == (
+        "size of rank 2='base': rank 0 has 'tiny'; start all with the same options and versions."
+    )
+
+
+def test_what_overflows_in_one_process_stops_all(found: Any) -> None:
+    (message,) = {each["overflow"] for each in found["told"]}
+    assert "layer 0 attention" in message
+
+
+def test_nothing_is_saved_where_a_process_has_other_weights(found: Any) -> None:
+    first, *others = (each["difference"] for each in found["told"])
+    assert first.startswith("at step 0 rank 3 has other weights than rank 0")
+    assert others == ["no error"] * 3
