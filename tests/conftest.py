@@ -51,7 +51,11 @@ class WaitUntil(Protocol):
 LONGEST_FILES = (
     "test_crash.py",
     "browser/test_history.py",
+    "browser/test_runs.py",
     "browser/test_states.py",
+    "session/test_commit_protocol.py",
+    "training/test_bound.py",
+    "test_packaging.py",
 )
 """Begun first: a file goes to one process whole, and at the end the others would wait for it."""
 
