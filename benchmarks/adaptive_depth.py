@@ -90,7 +90,7 @@ class Course:
         self._window = options.window
         self._annealing = Annealing(options.steps - options.steps // 4, options.steps // 4, 1.0)
         self._reference = ReferenceModel.fit(corpus.train)
-        self._earlier = EarlierCounts(np.frombuffer(corpus.train, dtype=np.uint8))
+        self._earlier = EarlierCounts(np.frombuffer(bytes(corpus.train), dtype=np.uint8))
 
     def begin(self, config: ModelConfig) -> Trainer:
         """Return a trainer of a new model."""
@@ -246,7 +246,7 @@ def main() -> None:
     corpus = Corpus.load(options.corpus)
     rows: list[Row] = []
     for seed in options.seeds:
-        of_seed = measure(contenders_of(corpus, options, seed), corpus.held_out, options, seed)
+        of_seed = measure(contenders_of(corpus, options, seed), bytes(corpus.held_out), options, seed)
         print(f"seed {seed}")
         _print(of_seed)
         rows += of_seed

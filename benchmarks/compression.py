@@ -89,7 +89,7 @@ def measure(session: Session, model: str, threads: int) -> Row:
         AssertionError: Other bytes came out.
     """
     torch.set_num_threads(threads)
-    corpus, data = session.corpus, session.corpus.held_out
+    corpus, data = session.corpus, bytes(session.corpus.held_out)
     small, again = BytesIO(), BytesIO()
     name = f"{session.run_id}@{session.step_count}"
     began = _now()

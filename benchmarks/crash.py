@@ -200,7 +200,7 @@ def _give(session: Session, entry: Event, store: RunStore) -> None:
     elif entry.kind == "anneal_started":
         session.apply(Anneal(steps=payload["steps"]), source=entry.source)
     elif entry.kind == "steps_requested":
-        session.request_steps(payload["steps"], store.data(payload["sha256"]), source=entry.source)
+        session.request_steps(payload["steps"], bytes(store.data(payload["sha256"])), source=entry.source)
     else:
         session.end_request(payload["reason"])
 

@@ -153,7 +153,7 @@ def told(bound: Bound) -> tuple[float, float]:
 def texts_of(model: BitTransformer, corpus: Corpus) -> Iterator[dict[str, Any]]:
     """Yield what texts of a window are like, by sampler and steps."""
     reference = ReferenceModel.fit(corpus.train)
-    counts = Counter(WORD.findall(corpus.train.lower()))
+    counts = Counter(WORD.findall(bytes(corpus.train).lower()))
     known = {word for word, count in counts.items() if count > 1}
     length = model.config.window_bytes
     if model.config.objective != "diffusion":

@@ -47,7 +47,9 @@ class TextLearning:
         self._trainer = Trainer(model, setting.training)
         self._annealing: Annealing | None = None
         mixes = model.mixer is not None
-        self._earlier = EarlierCounts(np.frombuffer(self._corpus.train, dtype=np.uint8)) if mixes else None
+        self._earlier = (
+            EarlierCounts(np.frombuffer(bytes(self._corpus.train), dtype=np.uint8)) if mixes else None
+        )
 
     def step(self) -> None:
         """Do one update."""

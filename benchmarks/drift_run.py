@@ -46,7 +46,7 @@ class DisturbedLearner(Learner):
 
 def in_another_language(corpus: Corpus) -> Corpus:
     """Return the text with each letter replaced by that 13 places on: other words, spelled otherwise."""
-    text = corpus.data.decode(errors="replace")
+    text = bytes(corpus.data).decode(errors="replace")
     return Corpus("another language", codecs.encode(text, "rot13").encode())
 
 

@@ -117,9 +117,9 @@ def measure_default(corpora: Sequence[Corpus], options: argparse.Namespace) -> N
     print(f"{options.count} samples of {SAMPLE_BYTES} bytes, floors C {GATE.c_floor} and S {GATE.s_floor}")
     rows: list[Row] = []
     for corpus in corpora:
-        others = {other.name: other.held_out for other in corpora if other is not corpus}
+        others = {other.name: bytes(other.held_out) for other in corpora if other is not corpus}
         reference = ReferenceModel.fit(corpus.train)
-        scores = score(corpus.held_out, reference, options.count, options.seed, other_texts=others)
+        scores = score(bytes(corpus.held_out), reference, options.count, options.seed, other_texts=others)
         rows += tabulate(corpus.name, scores)
         _print(corpus.name, [row for row in rows if row.corpus == corpus.name])
     keep(

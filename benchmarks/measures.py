@@ -65,7 +65,7 @@ def measure_corpus(corpus: Corpus, count: int, repeats: int) -> list[Row]:
     reference = ReferenceModel.fit(corpus.train)
     rows = []
     for length in LENGTHS_BYTES:
-        passages = _passages(corpus.held_out, length, count)
+        passages = _passages(bytes(corpus.held_out), length, count)
         bits = [bytes_to_bits(passage) for passage in passages]
         whole_numbers = [row.numpy().astype(np.int64) for row in bits]
         for ours, theirs in zip(bits, whole_numbers, strict=True):

@@ -67,7 +67,7 @@ def compressed_bits_per_byte(corpus: Corpus) -> Iterator[tuple[str, float]]:
     """
     for name, compress in COMPRESSORS.items():
         try:
-            added = len(compress(corpus.data)) - len(compress(corpus.train))
+            added = len(compress(bytes(corpus.data))) - len(compress(bytes(corpus.train)))
         except PeerMissingError as error:
             print(f"{corpus.name}, {name}: not measured, {error}")
             continue
@@ -220,7 +220,7 @@ class SoftmaxLearning:
     def evaluate(self) -> dict[str, float]:
         """Measure on the windows that BitLM is measured on, each byte counted once."""
         bits = 0.0
-        values = np.frombuffer(self._corpus.held_out, dtype=np.uint8)
+        values = np.frombuffer(bytes(self._corpus.held_out), dtype=np.uint8)
         for starts, length, counted in overlapping_windows(len(values), self._window):
             text = torch.from_numpy(values[starts[:, None] + np.arange(length)])
             bits += float(self._bits(text)[:, -counted:].sum())

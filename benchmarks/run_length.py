@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
-    text = Corpus.embedded().data
+    text = bytes(Corpus.embedded().data)
     timed, taken = speeds(text, options.repeats), sizes(text)
     print(f"{'':8}{'batch':>6}{'bits':>6}{'ms':>9}{'loop':>9}{'NumPy a row':>13}")
     for one in timed:

@@ -138,10 +138,28 @@ def utf8_validity(data: bytes) -> float:
 
     A character that the end cuts off counts as whole: it is 1 where `first_fault` finds nothing.
     """
-    decoder = getincrementaldecoder("utf-8")("ignore")
-    whole = decoder.decode(data)
-    cut_off, _ = decoder.getstate()
-    return (len(whole.encode()) + len(cut_off)) / len(data) if data else 1.0
+    counter = CharacterCounter()
+    counter.read(data)
+    return counter.validity
+
+
+class CharacterCounter:
+    """Finds the `utf8_validity` of a text that is read piece by piece."""
+
+    def __init__(self) -> None:
+        self._decoder = getincrementaldecoder("utf-8")("ignore")
+        self._length = self._whole = 0
+
+    def read(self, piece: bytes) -> None:
+        """Go on with the bytes that come next."""
+        self._length += len(piece)
+        self._whole += len(self._decoder.decode(piece).encode())
+
+    @property
+    def validity(self) -> float:
+        """The share so far, in [0, 1]; of no bytes it is 1."""
+        cut_off, _ = self._decoder.getstate()
+        return (self._whole + len(cut_off)) / self._length if self._length else 1.0
 
 
 class FaultFinder:

@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from bitlm.context_index import LEVELS
+from bitlm.data import Text
 from bitlm.errors import CheckpointError, ConfigError, ModelFileError
 from bitlm.growth import receipt as measure
 from bitlm.model import BitTransformer, ModelConfig
@@ -108,7 +109,7 @@ class RoundingReceipt(BaseModel):
     held_out_bytes: int
 
     @classmethod
-    def of(cls, model: BitTransformer, precision: Precision, held_out: bytes) -> "RoundingReceipt":
+    def of(cls, model: BitTransformer, precision: Precision, held_out: Text) -> "RoundingReceipt":
         """Measure a model as it is, and with its weights kept so.
 
         Raises:

@@ -15,9 +15,10 @@ from jaxtyping import Float64, Int32, UInt8, UInt64
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bitlm.bits import first_fault
+from bitlm.bits import LONGEST_CHARACTER, first_fault
 from bitlm.compiled import compiled
 from bitlm.context_index import MAX_ORDER, ContextIndex, context_order
+from bitlm.data import Text
 from bitlm.errors import CheckpointError, ConfigError, CorpusError
 
 FORMAT = "bitlm-reference-2"
@@ -51,7 +52,7 @@ class ReferenceModel:
 
     @classmethod
     def fit(
-        cls, data: bytes, *, order: int = 5, alpha: float = 2.0, most_bytes: int = MOST_BYTES
+        cls, data: Text, *, order: int = 5, alpha: float = 2.0, most_bytes: int = MOST_BYTES
     ) -> "ReferenceModel":
         """Count `data`; ten million bytes take some seconds.
 
@@ -75,9 +76,10 @@ class ReferenceModel:
             raise ConfigError("alpha", alpha, "must be a finite number above 0.")
         if most_bytes < 1:
             raise ConfigError("most_bytes", most_bytes, "must be at least 1.")
-        counted = data[-most_bytes:]
+        begin = max(0, len(data) - most_bytes)
+        counted = data[begin:]
         text = np.frombuffer(counted, dtype=np.uint8)
-        is_utf8 = first_fault(counted, history=data[: len(data) - len(counted)]) is None
+        is_utf8 = first_fault(counted, history=data[max(0, begin - LONGEST_CHARACTER) : begin]) is None
         return cls(ContextIndex.of(text[context_order(text)]), order, float(alpha), is_utf8=is_utf8)
 
     def bit_probabilities(
@@ -106,7 +108,7 @@ class ReferenceModel:
         """Return `bit_probabilities` of several windows at once, each without the bytes before it."""
         return np.stack([self._predict(window, 0, self.order)[self.order] for window in windows])
 
-    def bits_per_byte(self, data: bytes, *, history: bytes = b"", order: int | None = None) -> float:
+    def bits_per_byte(self, data: Text, *, history: Text = b"", order: int | None = None) -> float:
         """Return the code length of `data` in bits per byte; arguments as `bit_probabilities`.
 
         Raises:
@@ -116,16 +118,16 @@ class ReferenceModel:
         return self.bits_per_byte_of_orders(data, history=history, order=order)[-1]
 
     def bits_per_byte_of_orders(
-        self, data: bytes, *, history: bytes = b"", order: int | None = None
+        self, data: Text, *, history: Text = b"", order: int | None = None
     ) -> list[float]:
         """Return `bits_per_byte` of the orders 0, 1, …, `order` in one pass; errors as there."""
         if not data:
             raise CorpusError("bits per byte of no bytes are not defined; give at least one byte.")
         last = self._checked_order(order)
         length_bits = np.zeros(last + 1)
-        ones = np.unpackbits(np.frombuffer(data, dtype=np.uint8))
         for index, block in enumerate(self._blocks(data, history, last)):
-            bits = ones[index * 8 * _BLOCK_BYTES :][: block.shape[1]]
+            read = data[index * _BLOCK_BYTES : (index + 1) * _BLOCK_BYTES]
+            bits = np.unpackbits(np.frombuffer(read, dtype=np.uint8))
             length_bits -= np.log2(np.where(bits, block, 1 - block)).sum(axis=1)
         return [float(length) / len(data) for length in length_bits]
 
@@ -184,13 +186,13 @@ class ReferenceModel:
             )
         return order
 
-    def _blocks(self, data: bytes, history: bytes, last: int) -> Iterator[Float64[np.ndarray, "order bit"]]:
+    def _blocks(self, data: Text, history: Text, last: int) -> Iterator[Float64[np.ndarray, "order bit"]]:
         """Yield the predictions of the orders 0…last, block by block so that memory stays bounded."""
-        known = min(len(history), last)
-        values = np.frombuffer(history[len(history) - known :] + data, dtype=np.uint8)
-        for start in range(known, len(values), _BLOCK_BYTES):
-            context = min(start, last)
-            yield self._predict(values[start - context : start + _BLOCK_BYTES], context, last)
+        context = history[max(0, len(history) - last) :]
+        for start in range(0, len(data), _BLOCK_BYTES):
+            read = context + data[start : start + _BLOCK_BYTES]
+            yield self._predict(np.frombuffer(read, dtype=np.uint8), len(context), last)
+            context = read[max(0, len(read) - last) :]
 
     def _predict(
         self, values: UInt8[np.ndarray, "byte"], known: int, last: int

@@ -17,14 +17,14 @@ class Comparison:
     """One comparison at a time in a thread of its own."""
 
     def __init__(self, *, done: Callable[[str, dict[str, float]], None]) -> None:
-        """Report results to `done`, by the fingerprint of the text, in the comparison's thread."""
+        """Report results to `done`, by the key that they were asked with, in the comparison's thread."""
         self._done = done
         self._thread: Thread | None = None
         self._log = structlog.get_logger("bitlm.comparison")
 
-    def start(self, corpus: Corpus, reference: ReferenceModel) -> None:
+    def start(self, key: str, corpus: Corpus, reference: ReferenceModel) -> None:
         """Begin to compute the baselines of the text."""
-        arguments = (corpus, reference)
+        arguments = (key, corpus, reference)
         self._thread = Thread(target=self._compute, args=arguments, name="bitlm-comparison", daemon=True)
         self._thread.start()
 
@@ -33,10 +33,10 @@ class Comparison:
         if self._thread is not None:
             self._thread.join(GRACE_S)
 
-    def _compute(self, corpus: Corpus, reference: ReferenceModel) -> None:
+    def _compute(self, key: str, corpus: Corpus, reference: ReferenceModel) -> None:
         try:
             values = baselines(corpus, reference)
         except Exception:  # noqa: BLE001 - logged; the chart goes without these lines and training goes on
             self._log.exception("baselines_failed", corpus=corpus.name)
         else:
-            self._done(corpus.fingerprint, values)
+            self._done(key, values)

@@ -249,15 +249,15 @@ class Desk:
         self._live.adopt(session, state, self._store.run(session.run_id))
         if self._live.status.baselines is None:
             assert session.model.reference is not None, "a session's model always carries its reference"
-            self._comparison.start(session.corpus, session.model.reference)
+            self._comparison.start(session.config.baselines_key, session.corpus, session.model.reference)
 
-    def _compared(self, fingerprint: str, bits_per_byte: dict[str, float]) -> None:
-        self._submit(RecordBaselines(fingerprint, bits_per_byte), "session")
+    def _compared(self, key: str, bits_per_byte: dict[str, float]) -> None:
+        self._submit(RecordBaselines(key, bits_per_byte), "session")
 
     def _record_baselines(self, request: RecordBaselines, source: Source) -> None:
-        self._store.set_baselines(request.fingerprint, request.bits_per_byte)
+        self._store.set_baselines(request.key, request.bits_per_byte)
         session = self._live.session
-        if session is not None and session.corpus.fingerprint == request.fingerprint:
+        if session is not None and session.config.baselines_key == request.key:
             session.record("baselines_computed", dict(request.bits_per_byte), source=source)
             self._live.note_baselines(request.bits_per_byte)
 

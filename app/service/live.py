@@ -91,7 +91,7 @@ class Live:
             name=record.name if record else None,
             config=flat(session.config),
             corpus=CorpusSummary.of(session),
-            baselines=self._store.baselines(session.corpus.fingerprint),
+            baselines=self._store.baselines(session.config.baselines_key),
             bits_per_byte=record.bits_per_byte if record else None,
             validation_bits_per_byte=record.validation_bits_per_byte if record else None,
         )
@@ -179,7 +179,7 @@ def told_by(store: RunStore, record: RunRecord, last: dict[str, Any]) -> dict[st
         "bytes_seen": last.get("bytes_seen", 0),
         "elapsed_s": last.get("elapsed_s", 0.0),
         "config": flat(record.config),
-        "baselines": store.baselines(record.config.corpus_fingerprint),
+        "baselines": store.baselines(record.config.baselines_key),
         "bits_per_byte": record.bits_per_byte,
         "validation_bits_per_byte": record.validation_bits_per_byte,
         "samples_cursor": store.samples.last_step(record.run_id),

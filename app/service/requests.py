@@ -239,9 +239,9 @@ class Control(Request[None]):
 
 @dataclass(frozen=True)
 class RecordBaselines(Request[None]):
-    """Keep what other compressors reach on the text of that fingerprint."""
+    """Keep what other compressors reach on a text, by `RunConfig.baselines_key`."""
 
-    fingerprint: str
+    key: str
     bits_per_byte: dict[str, float]
 
 

@@ -49,7 +49,7 @@ class InitRequest(Body):
 
     Attributes:
         size: Preset the other fields start from: tiny, small or base.
-        corpus: "embedded", or the path of a text file or folder on the service's machine.
+        corpus: "embedded", or the path of a text file, a folder or a packed text on the service's machine.
         text: Text to learn from instead of a corpus.
         text_name: What to call it.
         seed: Key of every random draw of the run.

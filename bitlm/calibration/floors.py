@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bitlm.bits import LONGEST_CHARACTER
 from bitlm.calibration.clearance import Clearances
 from bitlm.calibration.failures import character_start
+from bitlm.data import Text
 from bitlm.errors import ConfigError, CorpusError
 from bitlm.reference import ReferenceModel
 
@@ -18,6 +20,9 @@ FALSE_REJECT_RATE = 0.01
 HIGHEST_RATE = 0.5
 STRETCH_BYTES = 2 * LENGTHS[-1]
 LEAST_STRETCH_BYTES = 2 * LENGTHS[0]
+MOST_STRETCHES = 2**11
+"""Of a longer text so many are taken, spread evenly: four megabytes, which both halves hold in memory."""
+
 WINDOWS = 400
 THOUSANDTHS = 1000
 """Floors are rounded down to these: what the page shows of them."""
@@ -173,11 +178,11 @@ def fit(measured: Sequence[Windows], false_reject_rate: float) -> Calibration:
     return Calibration(false_reject_rate, tuple(_fit(windows, false_reject_rate) for windows in measured))
 
 
-def split(held_out: bytes) -> tuple[Half, Half]:
+def split(held_out: Text) -> tuple[Half, Half]:
     """Return a text as two halves, its stretches of 2,048 bytes going to one and the other in turn.
 
     So both halves are of all parts of the text, which may be of several kinds, and no byte is in both. A
-    text of less than two stretches is cut in two.
+    text of less than two stretches is cut in two; of one of more than four megabytes the stretches lie apart.
 
     Raises:
         CorpusError: A half would have less than 64 bytes.
@@ -188,9 +193,20 @@ def split(held_out: bytes) -> tuple[Half, Half]:
             f"the held-out tenth has {len(held_out)} bytes and calibration needs {2 * LEAST_STRETCH_BYTES}: "
             f"half to fit on, half to measure on; supply a text of {20 * LEAST_STRETCH_BYTES} bytes or more."
         )
-    starts = [character_start(held_out, place) for place in range(0, len(held_out), stretch_bytes)]
-    stretches = [held_out[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+    places = range(0, len(held_out), max(stretch_bytes, len(held_out) // MOST_STRETCHES))
+    stretches = [
+        held_out[_character_start(held_out, place) : _character_start(held_out, place + stretch_bytes)]
+        for place in places
+    ]
     return tuple(stretches[::2]), tuple(stretches[1::2])
+
+
+def _character_start(text: Text, place: int) -> int:
+    """Return `character_start` of a text that need not be in memory; its end for a place behind it."""
+    if place >= len(text):
+        return len(text)
+    begin = max(0, place - LONGEST_CHARACTER + 1)
+    return begin + character_start(text[begin : place + 1], place - begin)
 
 
 def _check_rate(rate: float) -> None:
@@ -222,10 +238,11 @@ def _rounded_down(value: float) -> float:
 
 def _even_windows(half: Half, length: int, count: int) -> list[bytes]:
     """Return windows spread evenly over all the places at which one can start."""
-    starts = [(stretch, place) for stretch in half for place in range(len(stretch) - length + 1)]
-    chosen = np.linspace(0, len(starts) - 1, min(count, len(starts))).astype(int)
+    ends = np.cumsum([max(0, len(stretch) - length + 1) for stretch in half])
+    chosen = np.linspace(0, ends[-1] - 1, min(count, ends[-1])).astype(int)
     windows = []
-    for stretch, place in (starts[index] for index in chosen):
-        start = character_start(stretch, place)
+    for place, number in zip(chosen, np.searchsorted(ends, chosen, side="right"), strict=True):
+        stretch = half[number]
+        start = character_start(stretch, int(place - ends[number]) + max(0, len(stretch) - length + 1))
         windows.append(stretch[start : start + length])
     return windows

@@ -10,8 +10,6 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from bitlm import compression
 from bitlm.baselines import compressed_bytes
@@ -27,7 +25,7 @@ from bitlm.cli.options import (
     Run,
     default_threads,
 )
-from bitlm.cli.printing import text_console
+from bitlm.cli.printing import bar
 from bitlm.compression import Progress
 from bitlm.errors import ConfigError
 from bitlm.history.aside import written_aside
@@ -170,8 +168,8 @@ def _without_suffix(file: Path) -> Path:
 def _told_of(what: str, length: int, *, lines: bool) -> Iterator[Progress]:
     """Yield what says how far it is: a bar for people, or lines for programs, some in a second at most."""
     if not lines:
-        with _bar(what, length) as advance:
-            yield advance
+        with bar(what, length) as move:
+            yield lambda more: move(advance=more)
         return
     done, said, lock = 0, 0.0, Lock()
 
@@ -185,14 +183,6 @@ def _told_of(what: str, length: int, *, lines: bool) -> Iterator[Progress]:
                 typer.echo(json.dumps({"done": done, "total": length}), err=True)
 
     yield note
-
-
-@contextmanager
-def _bar(what: str, length: int) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=text_console(stderr=True)) as shown:
-        task = shown.add_task(what, total=length)
-        yield lambda more: shown.advance(task, more)
 
 
 def _told(length: int, coded: int, seconds: float) -> str:

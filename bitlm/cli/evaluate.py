@@ -85,5 +85,5 @@ def _print(opened: Opened, result: dict[str, Any]) -> None:
 def _baselines(session: Session) -> dict[str, float]:
     """Return what compressors reach on the run's held-out part, measured before or now."""
     assert session.model.reference is not None, "a session's model always carries its reference"
-    kept = session.store.baselines(session.corpus.fingerprint)
+    kept = session.store.baselines(session.config.baselines_key)
     return kept or baselines(session.corpus, session.model.reference)

@@ -15,6 +15,7 @@ from bitlm.cli.checkpoints import checkpoints
 from bitlm.cli.compile import compile_functions
 from bitlm.cli.completion import completion
 from bitlm.cli.compress import compress, decompress
+from bitlm.cli.data import data
 from bitlm.cli.denoise import denoise
 from bitlm.cli.distil import distil
 from bitlm.cli.doctor import doctor
@@ -96,7 +97,8 @@ app.command(name="compile")(compile_functions)
 app.command()(completion)
 app.add_typer(runs, name="runs")
 app.add_typer(checkpoints, name="checkpoints")
-for command in (*app.registered_commands, *runs.registered_commands, *checkpoints.registered_commands):
+app.add_typer(data, name="data")
+for command in (one for group in (app, runs, checkpoints, data) for one in group.registered_commands):
     assert command.callback is not None, "a registered command is a function"
     command.help = unwrapped(command.callback.__doc__ or "")
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bitlm.data import Text
 from bitlm.model import BitTransformer
 from bitlm.training import denoising_bound, held_out_bits_per_byte
 
@@ -10,7 +11,7 @@ BOUND_DRAWS = 2
 
 
 def quality_of(
-    model: BitTransformer, causal_share: float | None, text: bytes, *, adaptive: bool = False
+    model: BitTransformer, causal_share: float | None, text: Text, *, adaptive: bool = False
 ) -> dict[str, Any]:
     """Return the bits per byte of a text, and the bound where the model denoises.
 

@@ -19,10 +19,10 @@ def measured(session: Session) -> dict[str, Any]:
     """Return how good a run is on all of its held-out text, beside compressors, and what it took."""
     reference = session.model.reference
     assert reference is not None, "a session's model always carries its reference"
-    compared = session.store.baselines(session.corpus.fingerprint)
+    compared = session.store.baselines(session.config.baselines_key)
     if compared is None:
         compared = baselines(session.corpus, reference)
-        session.store.set_baselines(session.corpus.fingerprint, compared)
+        session.store.set_baselines(session.config.baselines_key, compared)
     quality = quality_of(session.model, session.telemetry.causal_share, session.corpus.held_out)
     session.record("evaluated", {name: one for name, one in quality.items() if one is not None}, source="cli")
     return {

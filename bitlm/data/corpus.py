@@ -2,12 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from bitlm.bits import PAYLOAD_BITS, utf8_validity
+from bitlm.data.source import no_text, place_of, text_files, unreadable
+from bitlm.data.text import INDEX_FILE, PackedText, Text, stretch
 from bitlm.errors import CorpusError
 
 EMBEDDED = "embedded"
@@ -21,7 +22,7 @@ class Corpus:
 
     Attributes:
         name: What the page shows: "embedded", or the name of the file or folder.
-        data: Every byte, in order.
+        data: Every byte, in order: in memory, or packed on the disk.
         source: What `Corpus.load` takes to read the same text again; empty for bytes made in memory.
         skipped: Files of the folder that were left out because they contain NUL, by relative path.
 
@@ -30,7 +31,7 @@ class Corpus:
     """
 
     name: str
-    data: bytes
+    data: Text
     source: str = ""
     skipped: tuple[str, ...] = ()
 
@@ -55,16 +56,29 @@ class Corpus:
         `~` at the beginning is the home folder.
 
         In a folder, hidden files and folders, symbolic links and whatever is no regular file are passed
-        over; files that contain NUL are taken for binaries, left out and listed in `skipped`.
+        over; files that contain NUL are taken for binaries, left out and listed in `skipped`. A folder that
+        `bitlm data build` wrote is the text that it packed, which stays on the disk.
 
         Raises:
             CorpusError: The path is missing, cannot be read or holds no bytes.
         """
-        place = _place(path)
+        place = place_of(path)
+        if (place / INDEX_FILE).exists():
+            return cls.packed(place)
         data, skipped = _read_folder(place) if place.is_dir() else (_read(place), [])
         if not data:
-            raise _empty(path, place, skipped)
+            raise no_text(path, place, skipped)
         return cls(place.resolve().name, data, source=str(place.resolve()), skipped=tuple(skipped))
+
+    @classmethod
+    def packed(cls, folder: Path) -> "Corpus":
+        """Return the text that was packed into a folder, by the name of what it was packed from.
+
+        Raises:
+            CorpusError: As `PackedText.open`.
+        """
+        text = PackedText.open(folder)
+        return cls(text.index.name, text, source=str(folder.resolve()), skipped=text.index.skipped)
 
     @classmethod
     def load(cls, spec: str) -> "Corpus":
@@ -78,21 +92,25 @@ class Corpus:
     @cached_property
     def fingerprint(self) -> str:
         """The SHA-256 of the bytes, in hexadecimal."""
+        if isinstance(self.data, PackedText):
+            return self.data.index.fingerprint
         return hashlib.sha256(self.data).hexdigest()
 
     @cached_property
-    def train(self) -> bytes:
+    def train(self) -> Text:
         """The first nine tenths."""
-        return self.data[: self._cut]
+        return stretch(self.data, 0, self._cut)
 
     @cached_property
-    def held_out(self) -> bytes:
+    def held_out(self) -> Text:
         """The last tenth, never trained on."""
-        return self.data[self._cut :]
+        return stretch(self.data, self._cut, len(self.data))
 
     @cached_property
     def not_utf8(self) -> float:
         """The share of the bytes that belong to no character of UTF-8, in [0, 1]."""
+        if isinstance(self.data, PackedText):
+            return self.data.index.not_utf8
         return 1.0 - utf8_validity(self.data)
 
     @property
@@ -137,14 +155,16 @@ def _shorter(window_bytes: int) -> str:
 
 
 def length_at(spec: str) -> int | None:
-    """Return how many bytes `Corpus.load` would read, or None for a folder, which nobody knows unread.
+    """Return how many bytes `Corpus.load` would find; None for a folder of texts, which nobody knows unread.
 
     Raises:
         CorpusError: The path is missing or cannot be looked at.
     """
     if spec == EMBEDDED:
         return len(Corpus.embedded().data)
-    place = _place(spec)
+    place = place_of(spec)
+    if (place / INDEX_FILE).exists():
+        return len(PackedText.open(place))
     return None if place.is_dir() else place.stat().st_size
 
 
@@ -154,7 +174,7 @@ def _cut(length: int) -> int:
 
 def _read_folder(folder: Path) -> tuple[bytes, list[str]]:
     parts, skipped = [], []
-    for path in sorted(_regular_files(folder), key=lambda file: file.relative_to(folder).as_posix()):
+    for path in text_files(folder):
         data = _read(path)
         if b"\0" in data:
             skipped.append(path.relative_to(folder).as_posix())
@@ -163,57 +183,8 @@ def _read_folder(folder: Path) -> tuple[bytes, list[str]]:
     return b"".join(parts), skipped
 
 
-def _regular_files(folder: Path) -> list[Path]:
-    found = []
-    for place, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(place, name) for name in files if not name.startswith("."))
-        found += [path for path in paths if path.is_file() and not path.is_symlink()]
-    return found
-
-
-def _refuse(error: OSError) -> None:
-    raise _unreadable(error.filename, error) from error
-
-
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _place(path: str | os.PathLike[str]) -> Path:
-    """Return where a text is to be read.
-
-    Raises:
-        CorpusError: There is nothing, nothing that may be looked at, or neither a file nor a folder.
-    """
-    place = Path(path)
-    try:
-        place = place.expanduser()
-        is_text, is_there = place.is_dir() or place.is_file(), place.exists()
-    except (OSError, RuntimeError) as error:  # RuntimeError where nobody has the home folder meant
-        raise _unreadable(path, error) from error
-    if is_there and not is_text:
-        raise CorpusError(
-            f"corpus={str(path)!r}: it is neither a regular file nor a folder; name one of these."
-        )
-    if not is_there:
-        raise CorpusError(f"corpus={str(path)!r}: there is no such file or folder; check the path.")
-    return place
-
-
-def _empty(path: object, place: Path, skipped: Sequence[str]) -> CorpusError:
-    if place.is_file():
-        return CorpusError(f"corpus={str(path)!r}: the file is empty; give one with text.")
-    left_out = f", and {len(skipped)} with NUL were taken for binaries" if skipped else ""
-    return CorpusError(
-        f"corpus={str(path)!r}: no text in this folder. Looked for in it and below: files whose names do not "
-        f"begin with a dot{left_out}; put a text there, or name another."
-    )
-
-
-def _unreadable(path: object, error: OSError | RuntimeError) -> CorpusError:
-    why = error.strerror if isinstance(error, OSError) else str(error)
-    return CorpusError(f"corpus={str(path)!r}: cannot be read ({why}); check path and permissions.")
+        raise unreadable(path, error) from error

@@ -5,11 +5,12 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from bitlm.data.text import Text
 from bitlm.errors import CorpusError
 
 
 def windows(
-    data: bytes, window_bytes: int, count: int, generator: torch.Generator
+    data: Text, window_bytes: int, count: int, generator: torch.Generator
 ) -> UInt8[Tensor, "count window_bytes"]:
     """Return windows that start anywhere, each start equally likely.
 
@@ -20,7 +21,7 @@ def windows(
 
 
 def window_starts(
-    data: bytes, window_bytes: int, count: int, generator: torch.Generator
+    data: Text, window_bytes: int, count: int, generator: torch.Generator
 ) -> Int64[Tensor, "count"]:
     """Return where the windows of `windows` begin.
 
@@ -30,7 +31,7 @@ def window_starts(
     return torch.randint(0, last_start(data, window_bytes) + 1, (count,), generator=generator)
 
 
-def even_windows(data: bytes, window_bytes: int, count: int) -> UInt8[Tensor, "count window_bytes"]:
+def even_windows(data: Text, window_bytes: int, count: int) -> UInt8[Tensor, "count window_bytes"]:
     """Return windows spread evenly from the first byte to the last; the same every time.
 
     Raises:
@@ -40,15 +41,13 @@ def even_windows(data: bytes, window_bytes: int, count: int) -> UInt8[Tensor, "c
     return cut(data, window_bytes, torch.arange(count) * last // max(count - 1, 1))
 
 
-def cut(
-    data: bytes, window_bytes: int, starts: Int64[Tensor, "count"]
-) -> UInt8[Tensor, "count window_bytes"]:
+def cut(data: Text, window_bytes: int, starts: Int64[Tensor, "count"]) -> UInt8[Tensor, "count window_bytes"]:
     """Return the windows that begin at these places."""
-    where = starts.numpy()[:, None] + np.arange(window_bytes)
-    return torch.from_numpy(np.frombuffer(data, dtype=np.uint8)[where])
+    read = bytearray().join(data[start : start + window_bytes] for start in starts.tolist())
+    return torch.from_numpy(np.frombuffer(read, dtype=np.uint8).reshape(len(starts), window_bytes))
 
 
-def last_start(data: bytes, window_bytes: int) -> int:
+def last_start(data: Text, window_bytes: int) -> int:
     """Return where the last window begins.
 
     Raises:

@@ -5,6 +5,7 @@ from math import isfinite
 
 import torch
 
+from bitlm.data import Text
 from bitlm.errors import ConfigError, MissingReferenceError
 from bitlm.generation import generate_batch
 from bitlm.model import BitTransformer
@@ -65,7 +66,7 @@ class Floors:
         return found.C >= self.C and found.S >= self.S and worse <= self.most_worse
 
 
-def achieved(teacher: BitTransformer, student: BitTransformer, held_out: bytes) -> Achieved:
+def achieved(teacher: BitTransformer, student: BitTransformer, held_out: Text) -> Achieved:
     """Measure a student beside its teacher; its texts are the same every time.
 
     Raises:

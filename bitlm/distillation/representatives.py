@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import encode_frames
-from bitlm.data import even_windows, last_start
+from bitlm.data import Text, even_windows, last_start
 from bitlm.errors import ConfigError
 from bitlm.model import BitTransformer
 from bitlm.model.attention_summary import summarise_attention
@@ -55,7 +55,7 @@ class TelemetrySynthesizer:
         self._model = model
         self._seed = seed
 
-    def cluster(self, data: bytes, k: int = 8) -> Representatives:
+    def cluster(self, data: Text, k: int = 8) -> Representatives:
         """Return of each of k kinds of window the one nearest to the middle of its kind.
 
         Args:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bitlm.bits import MASK, PAYLOAD_BITS, encode_frames
-from bitlm.data import even_windows
+from bitlm.data import Text, even_windows
 from bitlm.model import BitTransformer
 from bitlm.randomness import generator
 from bitlm.training import held_out_bits_per_byte
@@ -39,7 +39,7 @@ class Receipt:
 def receipt(
     before: BitTransformer,
     after: BitTransformer,
-    held_out: bytes,
+    held_out: Text,
     *,
     clock: Callable[[], float] = process_time,
 ) -> Receipt:
@@ -71,7 +71,7 @@ def receipt(
 
 
 @torch.no_grad()
-def greatest_logit_difference(before: BitTransformer, after: BitTransformer, text: bytes) -> float:
+def greatest_logit_difference(before: BitTransformer, after: BitTransformer, text: Text) -> float:
     """Return the greatest |difference| of two logits on windows of a text that both models can read.
 
     Where both denoise, their trees for half-masked bytes are compared as well.
@@ -95,7 +95,7 @@ def _half_masked(windows: Tensor) -> Tensor:
     return bits.masked_fill(masked[..., None], MASK)
 
 
-def _measured(model: BitTransformer, text: bytes, clock: Callable[[], float]) -> tuple[float, float]:
+def _measured(model: BitTransformer, text: Text, clock: Callable[[], float]) -> tuple[float, float]:
     began = clock()
     bits_per_byte = held_out_bits_per_byte(model, text)
     return bits_per_byte, 1e3 * (clock() - began) / len(text)

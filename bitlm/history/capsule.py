@@ -8,7 +8,6 @@ forgery: whoever changes a capsule on purpose can seal it anew, but not make its
 import json
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -17,6 +16,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from bitlm.data import pieces
 from bitlm.errors import CheckpointError
 from bitlm.history.aside import written_aside
 from bitlm.history.export import event_line, export_csv
@@ -187,12 +187,17 @@ def _contents(
         "report.html": _later(lambda: report_html(store, record.run_id).encode()),
     }
     for digest in texts:
-        contents[f"data/{digest}"] = _later(partial(store.data, digest))
+        contents[f"data/{digest}"] = _text(store, digest)
     if first is not None:
         folder = store.checkpoints.folder(first)
         for name in START_FILES:
             contents[f"start/{name}"] = _later((folder / name).read_bytes)
     return contents
+
+
+def _text(store: RunStore, digest: str) -> Iterator[bytes]:
+    """Yield a kept text, once it is asked for."""
+    yield from pieces(store.data(digest))
 
 
 def _later(read: Callable[[], bytes]) -> Iterator[bytes]:

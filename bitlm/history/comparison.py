@@ -144,7 +144,7 @@ def _compared(store: RunStore, record: RunRecord) -> ComparedRun:
         step=record.last_step,
         bits_per_byte=record.bits_per_byte,
         validation_bits_per_byte=record.validation_bits_per_byte,
-        baselines=store.baselines(record.config.corpus_fingerprint),
+        baselines=store.baselines(record.config.baselines_key),
     )
 
 

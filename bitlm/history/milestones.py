@@ -39,7 +39,7 @@ def milestones(store: RunStore, run_id: str) -> list[Milestone]:
     Raises:
         RunNotFoundError: There is no such run.
     """
-    compared = store.baselines(store.run(run_id).config.corpus_fingerprint) or {}
+    compared = store.baselines(store.run(run_id).config.baselines_key) or {}
     estimates = store.values(run_id, "validation_bits_per_byte")
     found = []
     for name, (step, estimate) in passed(estimates, compared).items():

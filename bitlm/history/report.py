@@ -74,7 +74,7 @@ def report_html(store: RunStore, run_id: str) -> str:
     told = [event for event in events if event.kind in TOLD_KINDS]
     alerts = [event for event in events if is_alert(event)]
     metrics = store.metrics(run_id, max_points=MOST_POINTS)
-    baselines = store.baselines(record.config.corpus_fingerprint) or {}
+    baselines = store.baselines(record.config.baselines_key) or {}
     quality, quality_note = _held_out(record, events)
     return Template(_asset("report.html")).substitute(
         title=escape(record.name or record.run_id),
@@ -229,8 +229,8 @@ def _config_groups(record: RunRecord) -> dict[str, dict[str, object]]:
 
 def _text_facts(store: RunStore, record: RunRecord) -> dict[str, object]:
     fingerprint = record.config.corpus_fingerprint
-    path = store.data_dir / "data" / fingerprint
-    size = f"{path.stat().st_size:,} bytes" if path.exists() else "not in the data folder"
+    kept = store.texts.size(fingerprint)
+    size = f"{kept:,} bytes" if kept is not None else "not in the data folder"
     return {"name": record.config.corpus, "size": size, "held out": "the last tenth", "SHA-256": fingerprint}
 
 

@@ -19,7 +19,7 @@ from zlib import error as ZlibError  # noqa: N812 - as above
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from bitlm.data import Corpus
+from bitlm.data import Corpus, Text
 from bitlm.errors import ConfigError
 from bitlm.history.capsule import PIECE_BYTES, Environment, Manifest, Member, seal_of
 from bitlm.history.walk import Comparison, Mark, Progress, journal_of, marks_of, walk
@@ -124,7 +124,7 @@ class _Run:
     """What is needed to do a run again."""
 
     learner: Learner
-    texts: dict[str, bytes]
+    texts: dict[str, Text]
     journal: list[Event]
     marks: list[Mark]
 
@@ -209,10 +209,10 @@ def _read(archive: ZipFile, name: str, most: int) -> bytes:
     return b"".join(_pieces(archive, name, most))
 
 
-def _texts(archive: ZipFile, manifest: Manifest) -> tuple[dict[str, bytes], str]:
+def _texts(archive: ZipFile, manifest: Manifest) -> tuple[dict[str, Text], str]:
     """Return the texts by their SHA-256, and what to say if one cannot be had."""
     embedded = Corpus.embedded()
-    texts = {}
+    texts: dict[str, Text] = {}
     for digest in manifest.texts:
         member = manifest.members.get(f"data/{digest}")
         if member is not None:
@@ -224,7 +224,7 @@ def _texts(archive: ZipFile, manifest: Manifest) -> tuple[dict[str, bytes], str]
     return texts, ""
 
 
-def _load(archive: ZipFile, manifest: Manifest, texts: dict[str, bytes]) -> _Run:
+def _load(archive: ZipFile, manifest: Manifest, texts: dict[str, Text]) -> _Run:
     def member(name: str) -> bytes:
         return _read(archive, name, manifest.members[name].size)
 

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bitlm.model import ModelConfig
+from bitlm.reference import MOST_BYTES
 from bitlm.training import TrainingConfig
 
 
@@ -28,6 +29,12 @@ class RunConfig(BaseModel):
     seed: int = Field(ge=0, lt=2**63)
     threads: int = Field(ge=1, le=256)
     version: str
+
+    @property
+    def baselines_key(self) -> str:
+        """What baselines are kept by: the text's SHA-256, and how much is counted if not the usual."""
+        counted = self.training.reference_bytes
+        return self.corpus_fingerprint + (f"-{counted}" if counted != MOST_BYTES else "")
 
     @field_validator("training")
     @classmethod

@@ -13,6 +13,7 @@ from torch.nn import Module
 from torch.nn.utils import get_total_norm
 
 from bitlm.bits import encode_frames
+from bitlm.data import Text
 from bitlm.machine import available_memory_bytes
 from bitlm.model import (
     AttentionSummary,
@@ -36,7 +37,7 @@ METER_MEMORY_SHARE = 0.25
 """Share of the available memory that the trial's two sets of gradients may take."""
 
 
-def attention(model: BitTransformer, text: bytes) -> AttentionSummary:
+def attention(model: BitTransformer, text: Text) -> AttentionSummary:
     """Measure every head's attention on the first bytes of `text`, without dropout."""
     return model.attention_summary(_frames(model, text[: min(ATTENTION_BYTES, model.config.window_bytes)]))
 
@@ -50,7 +51,7 @@ def meter_bytes(config: ModelConfig) -> int:
 
 def meter(
     model: BitTransformer,
-    text: bytes,
+    text: Text,
     *,
     autocast: str,
     dropout_seed: int,

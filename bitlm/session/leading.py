@@ -36,7 +36,7 @@ class LeadingLearner(Learner):
 
     def __init__(self, config: RunConfig, corpus: Corpus, reference: ReferenceModel, group: Group) -> None:
         tell(group, "begin", config=config.model_dump(mode="json"))
-        group.broadcast(corpus.data)
+        group.broadcast(bytes(corpus.data))
         super().__init__(config, corpus, reference, group)
 
     def choose_memory(self) -> MemoryChoice | None:
@@ -80,7 +80,7 @@ class LeadingLearner(Learner):
         return checkpoint
 
     def _telling(self, texts: Texts) -> Texts:
-        return lambda digest: self._group.broadcast(texts(digest))
+        return lambda digest: self._group.broadcast(bytes(texts(digest)))
 
 
 def tell(group: Group, do: str, **what: Any) -> None:

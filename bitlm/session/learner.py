@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bitlm.bits import encode_frames
 from bitlm.context_index import Counts
-from bitlm.data import Corpus, cut, window_starts, windows
+from bitlm.data import Corpus, Text, cut, window_starts, windows
 from bitlm.distributed import ALONE, Group
 from bitlm.earlier_counts import EarlierCounts
 from bitlm.errors import CheckpointError, ConfigError
@@ -53,7 +53,7 @@ JOURNAL_KINDS: tuple[EventKind, ...] = (
 """The events that decide what the next steps compute, what alerts lead to and what is drawn beside the
 steps; other kinds only tell."""
 
-Texts = Callable[[str], bytes]
+Texts = Callable[[str], Text]
 """Returns a kept text by its SHA-256."""
 
 
@@ -71,7 +71,7 @@ class StepsRequest:
     began: int
     until: int
     sha256: str | None = None
-    text: bytes | None = None
+    text: Text | None = None
 
     def progress(self, step: int) -> dict[str, int]:
         """Return how many steps were requested, and how many are done at `step`."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bitlm.data import Corpus
+from bitlm.data import Corpus, Text
 from bitlm.errors import GridOverflowError, HaltedError
 from bitlm.model import ModelConfig
 from bitlm.session.alerts import Interruption, halt, require_finite, respond
@@ -97,12 +97,12 @@ class Session:
         """
         corpus.require_window(model.window_bytes)
         training, autocast = settled(model, training)
+        corpus = store.texts.keep(corpus)
         config = RunConfig(
             model=model, training=training, corpus=corpus.name,
-            corpus_fingerprint=store.put_data(corpus.data), seed=seed, threads=threads, version=VERSION,
+            corpus_fingerprint=corpus.fingerprint, seed=seed, threads=threads, version=VERSION,
         )  # fmt: skip
-        created_at = clock()
-        run_id = new_run_id(created_at)
+        run_id = new_run_id(created_at := clock())
         reference = fit_reference(corpus, config)
         lock = RunLock(store.run_dir(run_id))
         write_reference(store.run_dir(run_id), reference)
@@ -364,7 +364,7 @@ class Session:
         if self._saving.is_due and self.can_be_saved:
             self.checkpoint()
 
-    def evaluate(self, data: bytes | None = None, *, adaptive: bool = False) -> float:
+    def evaluate(self, data: Text | None = None, *, adaptive: bool = False) -> float:
         """Return `held_out_bits_per_byte` of the whole held-out part, or of `data`."""
         text = self.corpus.held_out if data is None else data
         return held_out_bits_per_byte(self.model, text, adaptive=adaptive)

@@ -6,16 +6,16 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from bitlm.errors import CorpusError, RunNotFoundError
+from bitlm.data import Text
+from bitlm.errors import RunNotFoundError
 from bitlm.session.checkpoint_table import CheckpointTable
 from bitlm.session.config import RunConfig
-from bitlm.session.database import FILE_NAME, Database, full_disk_named
-from bitlm.session.durability import make_folder, sync_folder, write_durably
+from bitlm.session.database import FILE_NAME, Database
+from bitlm.session.durability import make_folder, sync_folder
 from bitlm.session.events import Event, EventKind, Source, StepEvent
 from bitlm.session.metric_pairs import MetricPairs
 from bitlm.session.metric_table import MetricTable
@@ -23,6 +23,7 @@ from bitlm.session.policy import require_run_id
 from bitlm.session.records import Origin, Planned, RunRecord
 from bitlm.session.sample_table import SampleTable
 from bitlm.session.scheduled_samples import ScheduledSample
+from bitlm.session.texts import Texts
 from bitlm.session.thinning import LAST_STEP
 
 ROWS_AT_ONCE = 10_000
@@ -48,6 +49,7 @@ class RunStore:
         checkpoints: What is known of the checkpoints of all runs.
         pairs: What two runs measured at the same steps.
         samples: What was drawn along training, on the disk within moments like metrics.
+        texts: What runs are trained on.
     """
 
     FILE_NAME = FILE_NAME
@@ -64,6 +66,7 @@ class RunStore:
         self._wait_s = FLUSH_INTERVAL_S
         self.pairs = MetricPairs(self._database)
         self.samples = SampleTable(self._database)
+        self.texts = Texts(self.data_dir / "data")
         self.checkpoints = CheckpointTable(self._database, self._writing, self.run_dir)
 
     def close(self) -> None:
@@ -308,45 +311,32 @@ class RunStore:
 
     # Baselines
 
-    def set_baselines(self, fingerprint: str, bits_per_byte: dict[str, float]) -> None:
-        """Keep what other compressors reach on the text of that fingerprint."""
+    def set_baselines(self, key: str, bits_per_byte: dict[str, float]) -> None:
+        """Keep what other compressors reach on a text, by `RunConfig.baselines_key`."""
         with self._writing() as writer:
-            row = (fingerprint, json.dumps(bits_per_byte))
+            row = (key, json.dumps(bits_per_byte))
             writer.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?)", row)
 
-    def baselines(self, fingerprint: str) -> dict[str, float] | None:
+    def baselines(self, key: str) -> dict[str, float] | None:
         """Return them, or None when they have not been computed."""
         query = "SELECT bits_per_byte FROM baselines WHERE fingerprint = ?"
         with self._database.reading() as reader:
-            row = reader.execute(query, (fingerprint,)).fetchone()
+            row = reader.execute(query, (key,)).fetchone()
         return json.loads(row[0]) if row else None
 
     # Texts
 
-    def put_data(self, data: bytes) -> str:
+    def put_data(self, data: Text) -> str:
         """Keep a text by its SHA-256 and return that; the same text twice is kept once."""
-        digest = sha256(data).hexdigest()
-        path = self.data_dir / "data" / digest
-        with full_disk_named():
-            if path.exists():
-                sync_folder(path.parent)  # whoever wrote it may have died before it did
-            else:
-                write_durably(path, data)
-        return digest
+        return self.texts.put(data)
 
-    def data(self, digest: str) -> bytes:
+    def data(self, digest: str) -> Text:
         """Return a kept text.
 
         Raises:
             CorpusError: It is not there, or not what it was.
         """
-        path = self.data_dir / "data" / digest
-        data = path.read_bytes() if path.exists() else b""
-        if sha256(data).hexdigest() != digest:
-            raise CorpusError(
-                f"the text {digest[:12]} in {path.parent} is missing or was changed; restore it."
-            )
-        return data
+        return self.texts.get(digest)
 
 
 def wait_after(writing_s: float) -> float:

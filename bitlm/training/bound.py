@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from math import log, sqrt
 
-import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from bitlm.data import Text, cut
 from bitlm.diffusion import (
     draw_mask,
     hidden_logits,
@@ -69,7 +69,7 @@ class Bound:
 
 @torch.no_grad()
 def denoising_bound(
-    model: BitTransformer, data: bytes, *, estimator: str = "time", draws: int = 4, seed: int = 0
+    model: BitTransformer, data: Text, *, estimator: str = "time", draws: int = 4, seed: int = 0
 ) -> Bound:
     """Estimate what `data` costs at most, revealed one unit at a time in any order, each byte counted once.
 
@@ -118,7 +118,7 @@ def nats_by_count(
 
 @torch.no_grad()
 def bound_of_steps(
-    model: BitTransformer, data: bytes, *, steps: int, schedule: str = "linear", draws: int = 4, seed: int = 0
+    model: BitTransformer, data: Text, *, steps: int, schedule: str = "linear", draws: int = 4, seed: int = 0
 ) -> Bound:
     """Estimate what `data` costs at most where it is denoised in so many ancestral steps.
 
@@ -153,7 +153,7 @@ def bound_of_steps(
 
 
 def _estimate(
-    model: BitTransformer, data: bytes, cost: Cost, estimator: str, *, draws: int, seed: int
+    model: BitTransformer, data: Text, cost: Cost, estimator: str, *, draws: int, seed: int
 ) -> Bound:
     """Return the mean of so many independent estimates of each window, and its error."""
     if not data:
@@ -161,11 +161,10 @@ def _estimate(
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < LEAST_DRAWS:
         raise ConfigError("draws", draws, f"use a whole number of at least {LEAST_DRAWS}.")
     model.eval()
-    values = np.frombuffer(data, dtype=np.uint8)
     offsets = torch.rand(draws, generator=generator(seed, 0, "bound"), dtype=torch.float64)
     total, variance, done = 0.0, 0.0, 0
     for starts, length, counted in overlapping_windows(len(data), model.config.window_bytes):
-        text = torch.from_numpy(values[starts[:, None] + np.arange(length)])
+        text = cut(data, length, torch.from_numpy(starts))
         bits = payload_bits(text)
         maskable = (torch.arange(length) >= length - counted).expand(text.shape)
         numbers = torch.arange(done, done + len(text), dtype=torch.float64)

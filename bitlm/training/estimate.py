@@ -8,7 +8,7 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from bitlm.bits import PAYLOAD_BITS
-from bitlm.data import cut, last_start
+from bitlm.data import Text, cut, last_start
 from bitlm.diffusion.masking import payload_bits
 from bitlm.model import BitTransformer
 from bitlm.randomness import generator
@@ -41,7 +41,7 @@ class HeldOutEstimate:
     """
 
     def __init__(
-        self, data: bytes, reference: ReferenceModel, window_bytes: int, windows: int = WINDOWS
+        self, data: Text, reference: ReferenceModel, window_bytes: int, windows: int = WINDOWS
     ) -> None:
         """Choose the windows.
 

@@ -10,6 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bitlm.bits import PAYLOAD_BITS, encode_frames
 from bitlm.context_index import Counts
+from bitlm.data import Text, cut
 from bitlm.earlier_counts import AdaptiveCounts
 from bitlm.errors import ConfigError, CorpusError, MissingReferenceError
 from bitlm.model import BitTransformer
@@ -20,7 +21,7 @@ MOST_POSITIONS = 2**15
 """Positions evaluated at once: long windows are measured few at a time, in memory that does not grow."""
 
 
-def held_out_bits_per_byte(model: BitTransformer, data: bytes, *, adaptive: bool = False) -> float:
+def held_out_bits_per_byte(model: BitTransformer, data: Text, *, adaptive: bool = False) -> float:
     """Return the code length of `data` in bits per byte, every byte counted exactly once.
 
     Windows overlap by half, and of each but the first only the second half is counted, so a byte
@@ -30,7 +31,7 @@ def held_out_bits_per_byte(model: BitTransformer, data: bytes, *, adaptive: bool
         model: With its reference, if it mixes counts in.
         data: The text.
         adaptive: Whether the counts that are mixed in go on growing with what has been evaluated, as those of
-            adaptive compressors do; a figure made so is to be named so.
+            adaptive compressors do; a figure made so is to be named so. All of the text is in memory then.
 
     Raises:
         CorpusError: There is no text to measure.
@@ -38,21 +39,21 @@ def held_out_bits_per_byte(model: BitTransformer, data: bytes, *, adaptive: bool
     """
     if not data:
         raise CorpusError("there are no bytes to evaluate; give a text of at least one byte.")
-    values = np.frombuffer(data, dtype=np.uint8)
-    growing = _growing_counts(model, values) if adaptive else None
+    growing = _growing_counts(model, data) if adaptive else None
     total_nats = 0.0
     for starts, length, counted in overlapping_windows(len(data), model.config.window_bytes):
-        text = torch.from_numpy(values[starts[:, None] + np.arange(length)])
+        text = cut(data, length, torch.from_numpy(starts))
         counts = growing.before(starts, length) if growing else None
         total_nats += float(payload_nats(model, text, counts)[:, -counted * PAYLOAD_BITS :].sum())
     return bits_per_byte(total_nats / (len(data) * PAYLOAD_BITS))
 
 
-def _growing_counts(model: BitTransformer, values: UInt8[np.ndarray, "byte"]) -> AdaptiveCounts:
+def _growing_counts(model: BitTransformer, data: Text) -> AdaptiveCounts:
     if model.mixer is None:
         raise ConfigError("adaptive", True, "this model mixes no counts in (mixing='none'): none can adapt.")  # noqa: FBT003 - the value refused
     if model.reference is None:
         raise MissingReferenceError
+    values = np.frombuffer(bytes(data), dtype=np.uint8)
     return AdaptiveCounts(model.reference.index, values, model.mixer.order)
 
 

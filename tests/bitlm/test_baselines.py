@@ -1,6 +1,8 @@
 import bz2
 import gzip
 import lzma
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 
 import pytest
@@ -25,7 +27,7 @@ def test_a_compressor_is_charged_what_the_held_out_part_adds(
     embedded: tuple[Corpus, dict[str, float]],
 ) -> None:
     corpus, lines = embedded
-    added = len(gzip.compress(corpus.data, 9)) - len(gzip.compress(corpus.train, 9))
+    added = len(gzip.compress(bytes(corpus.data), 9)) - len(gzip.compress(bytes(corpus.train), 9))
     assert lines["gzip"] == pytest.approx(8 * added / len(corpus.held_out))
 
 
@@ -46,8 +48,26 @@ def test_a_reference_of_lower_order_has_fewer_lines() -> None:
     assert list(baselines(corpus, ReferenceModel.fit(corpus.train, order=1)))[3:] == ["order-0", "order-1"]
 
 
+def test_compressors_are_given_no_more_of_the_training_part_than_is_counted() -> None:
+    corpus = Corpus("text", Corpus.embedded().data[:60_000])
+    lines = baselines(corpus, ReferenceModel.fit(corpus.train, most_bytes=5_000))
+    known, held_out = corpus.train[-5_000:], bytes(corpus.held_out)
+    best = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 5_000}
+    compressors: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": partial(gzip.compress, compresslevel=9),
+        "bzip2": bz2.compress,
+        "xz": partial(lzma.compress, filters=[best]),
+    }
+    for name, compress in compressors.items():
+        added = len(compress(known + held_out)) - len(compress(known))
+        assert lines[name] == 8 * added / len(held_out), name
+    best["dict_size"] = 1 << 26  # xz's own, where all is counted
+    xz = [len(lzma.compress(bytes(text), filters=[best])) for text in (corpus.data, corpus.train)]
+    assert baselines(corpus, ReferenceModel.fit(corpus.train))["xz"] == 8 * (xz[0] - xz[1]) / len(held_out)
+
+
 def test_a_file_alone_takes_what_each_compressor_makes_of_it() -> None:
-    data = Corpus.embedded().data * 3
+    data = bytes(Corpus.embedded().data) * 3
     alone = compressed_bytes(BytesIO(data))
     assert len(data) > 1 << 20
     assert alone == {

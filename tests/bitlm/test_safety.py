@@ -104,7 +104,7 @@ def test_text_that_is_not_utf_8_fails_where_the_training_text_is(
     assert verdict.reasons == ("byte 70 (0xe2) is not UTF-8, which the training text is",)
     assert verdict.broken_at == 70
     assert verdict.margin < 0
-    latin = ReferenceModel.fit(text.train + "é".encode("latin-1") + b" ", order=3)
+    latin = ReferenceModel.fit(bytes(text.train) + "é".encode("latin-1") + b" ", order=3)
     assert SafetyGate().judge(sample_of(bytes(broken)), latin).passed
 
 
@@ -250,7 +250,7 @@ def test_the_best_of_the_failed_attempts_is_returned_marked(model: BitTransforme
 
 
 def test_a_retry_can_save_an_answer(model: BitTransformer, text: Corpus) -> None:
-    model.reference = ReferenceModel.fit(text.train + b"\xff", order=3)  # so that S alone decides
+    model.reference = ReferenceModel.fit(bytes(text.train) + b"\xff", order=3)  # so that S alone decides
     with pytest.warns(SafetyGateWarning):
         failed = safe_sample_with_retry(
             model, NOTHING, 0, 1, strict=False, max_new_bytes=8, max_retries=3, seed=0
@@ -297,7 +297,7 @@ def test_an_answer_that_is_let_through_is_whole_and_the_very_text_that_its_seed_
 
 
 def test_giving_up_changes_no_sample_that_passes(model: BitTransformer, text: Corpus) -> None:
-    model.reference = ReferenceModel.fit(text.train + b"\xff", order=3)  # so that S alone decides
+    model.reference = ReferenceModel.fit(bytes(text.train) + b"\xff", order=3)  # so that S alone decides
     retrying: dict[str, Any] = {"max_new_bytes": 64, "max_retries": 5}
     with pytest.warns(SafetyGateWarning):
         failed = safe_sample_with_retry(model, NOTHING, 0, 1, strict=False, stop_early=False, **retrying)

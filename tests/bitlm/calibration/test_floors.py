@@ -96,6 +96,15 @@ def test_where_lines_of_dashes_are_more_than_the_rate_c_has_no_floor(reference: 
     assert floors.s_floor > 0.5
 
 
+def test_of_a_long_text_stretches_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = ("ä" * 20_000).encode()
+    monkeypatch.setattr("bitlm.calibration.floors.MOST_STRETCHES", 3)
+    monkeypatch.setattr("bitlm.calibration.floors.STRETCH_BYTES", 101)
+    first, second = split(text[: 3 * 10_001])
+    assert first == (text[:100], text[20_002:20_102])
+    assert second == (text[10_000:10_102],)
+
+
 def test_lengths_that_a_stretch_does_not_hold_are_left_out(reference: ReferenceModel) -> None:
     halves = split(Corpus.embedded().held_out[:700])
     fitted = calibrate(halves, reference, windows=20).floors

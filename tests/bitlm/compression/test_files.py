@@ -46,7 +46,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_hundred_files_of_all_kinds_come_back(model: BitTransformer) -> None:
-    text = Corpus.embedded().data
+    text = bytes(Corpus.embedded().data)
     for number in range(200):
         data = content(number, text)
         small = compressed(model, data)

@@ -59,7 +59,7 @@ class Settings:
 
 @pytest.fixture
 def settings(model_config: ModelConfig, training_config: TrainingConfig, corpus: Corpus) -> Settings:
-    return Settings(model_config, replace(training_config, checkpoint_interval=5), corpus.data)
+    return Settings(model_config, replace(training_config, checkpoint_interval=5), bytes(corpus.data))
 
 
 def train(session: Session, until: int, acknowledge: Callable[[Event], object] = unobserved) -> None:

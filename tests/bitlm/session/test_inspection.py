@@ -98,7 +98,7 @@ def test_every_weight_is_in_one_part_of_the_model(
 def test_a_probe_says_how_far_from_the_reference_and_whether_it_is_text(
     store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
 ) -> None:
-    latin = Corpus("not UTF-8", corpus.data.replace(b"e", b"\xe9"))
+    latin = Corpus("not UTF-8", bytes(corpus.data).replace(b"e", b"\xe9"))
     of_text, of_bytes = (
         list(islice(Session.create(store, model=model_config, training=training_config, corpus=text), 5))
         for text in (corpus, latin)

@@ -56,7 +56,7 @@ def test_a_step_mixes_in_the_counts_of_what_came_before_its_windows(
     assert counts is not None
     rows = batch.numpy()
     starts = starts_of_first_step(corpus, batch)
-    text = np.frombuffer(corpus.train, dtype=np.uint8)
+    text = np.frombuffer(bytes(corpus.train), dtype=np.uint8)
     expected = EarlierCounts(text).of_step(0, rows, starts, 8)
     assert np.array_equal(counts.zeros, expected.zeros)
     assert np.array_equal(counts.ones, expected.ones)

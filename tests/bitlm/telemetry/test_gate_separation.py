@@ -17,7 +17,7 @@ SAMPLES = 60
 @pytest.fixture(scope="module")
 def scores() -> dict[str, Scores]:
     corpus = Corpus.embedded()
-    return score(corpus.held_out, ReferenceModel.fit(corpus.train), SAMPLES, seed=0)
+    return score(bytes(corpus.held_out), ReferenceModel.fit(corpus.train), SAMPLES, seed=0)
 
 
 @pytest.mark.parametrize(
