@@ -32,15 +32,21 @@ function row(event, onMore) {
 }
 
 /**
+ * What is listed stays where it is when more happens: a row under a finger can still be pressed, and keeps the focus.
  * @param {HTMLOListElement} list
  * @param {HTMLElement} none Shown while there is nothing to list.
  * @param {object} store
  * @param {function(object, DOMRect): void} onMore Called with an event of which somebody wants to know more.
  */
 export function connectEventList(list, none, store, onMore) {
-  store.subscribe(({ events }, previous) => {
-    if (events === previous.events && list.childElementCount) return;
-    list.replaceChildren(...events.slice(-MOST_ROWS).reverse().map((event) => row(event, onMore)));
+  let listed = [];
+  store.subscribe(({ events }) => {
+    const newest = events.slice(-MOST_ROWS);
+    const isLonger = listed.every(({ event_id: id }, index) => newest[index]?.event_id === id);
+    if (!isLonger) list.replaceChildren();
+    const more = isLonger ? newest.slice(listed.length) : newest;
+    list.prepend(...more.toReversed().map((event) => row(event, onMore)));
+    listed = newest;
     none.hidden = events.length > 0;
   });
 }

@@ -130,3 +130,38 @@ def test_who_asked_is_called_alike_on_the_page_and_on_the_command_line(
         "events.js", "(module, all) => all.map(module.sourceName)", list(get_args(Source))
     )
     assert dict(zip(get_args(Source), names, strict=True)) == SOURCE_NAMES
+
+
+LISTED = """async (module, stories) => {
+    const { createStore, firstState } = await import("/store.js");
+    const [list, none] = [document.createElement("ol"), document.createElement("p")];
+    const store = createStore(firstState({}, {}));
+    module.connectEventList(list, none, store, () => {});
+    const told = [];
+    for (const ids of stories) {
+        const before = [...list.children];
+        const others = { at: 0, kind: "training_started", source: "ui", payload: {} };
+        store.update({ events: ids.map((id) => ({ event_id: id, step: id, ...others })) });
+        await Promise.resolve();
+        const rows = [...list.children];
+        const stayed = rows.filter((row) => before.includes(row));
+        told.push([rows.map((row) => row.firstChild.textContent), stayed.length, none.hidden]);
+    }
+    return told;
+}"""
+
+
+def test_what_is_listed_stays_when_more_happens_and_not_when_it_is_another_story(
+    evaluate_module: EvaluateModule,
+) -> None:
+    call = f"(module, stories) => ({LISTED})(module, stories)"
+    stories = [[1, 2], [1, 2, 5], [1, 2, 5], [3, 5], [], list(range(1, 203))]
+    *few, many = evaluate_module("event_list.js", call, stories)
+    assert few == [
+        [["2", "1"], 0, True],
+        [["5", "2", "1"], 2, True],
+        [["5", "2", "1"], 3, True],
+        [["5", "3"], 0, True],
+        [[], 0, False],
+    ]
+    assert (many[0][0], many[0][-1], len(many[0])) == ("202", "3", 200)
