@@ -1,5 +1,6 @@
 """Real Chromium: Debian's package, because the page is tested as people on the target system see it."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.conftest import RunningServer, serving
+from tests.conftest import JOB_DEADLINE_S, RunningServer, serving
 
 CHROMIUM = Path("/usr/bin/chromium-headless-shell")
 FLAGS = (
@@ -32,6 +33,9 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE_MS = 120_000
+JOB_PATIENCE_MS = 1000 * JOB_DEADLINE_S
+SLOWDOWN = float(os.environ.get("SLOWDOWN", "1"))
+"""How many times as slow as it is a page shall be: what is read once and comes later is then not there."""
 VIEWPORT = ViewportSize(width=1280, height=800)
 MODULES = Path(__file__).parents[2] / "static" / "js"
 MODULES_ORIGIN = "http://page.test"
@@ -81,6 +85,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
         pytest.fail(
             f"{CHROMIUM} is missing: install Debian's package of that name (apt-get install {CHROMIUM.name})."
         )
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             tmp_path_factory.mktemp("profile"),
@@ -141,7 +146,6 @@ def open_window(profile: BrowserContext, browser: Browser) -> Iterator[OpenWindo
 
     The first that needs no such arguments is in the browser's own profile, where it loads in half the time.
     """
-    expect.set_options(timeout=PATIENCE_MS)
     contexts: list[BrowserContext] = []
 
     def open_at(url: str, **context: Any) -> Window:
@@ -152,7 +156,7 @@ def open_window(profile: BrowserContext, browser: Browser) -> Iterator[OpenWindo
             forget(made, url)
         contexts.append(made)
         made.set_default_timeout(PATIENCE_MS)
-        window = Window(made.new_page())
+        window = Window(slowed(made.new_page()))
         window.watch()
         window.page.goto(url)
         return window
@@ -163,6 +167,13 @@ def open_window(profile: BrowserContext, browser: Browser) -> Iterator[OpenWindo
             close_pages(profile)
         else:
             context.close()
+
+
+def slowed(page: Page, times: float = SLOWDOWN) -> Page:
+    """Have a page compute as on a machine that is so many times as slow."""
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": times})
+    return page
 
 
 def forget(profile: BrowserContext, url: str) -> None:

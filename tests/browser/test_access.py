@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import WebSocketRoute, expect
 
 from tests.browser.conftest import OpenWindow
-from tests.conftest import RunningServer, WaitUntil, serving
+from tests.conftest import DEADLINE_S, RunningServer, WaitUntil, serving
 
 UPGRADE = {
     "Connection": "Upgrade",
@@ -33,7 +33,7 @@ def tokens(server: RunningServer) -> dict[str, str]:
 
 
 def asked(server: RunningServer, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=DEADLINE_S)
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
     connection.close()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import OpenWindow
+from tests.browser.conftest import PATIENCE_MS, OpenWindow, slowed
+from tests.browser.pages import choose_range, wait_until_drawn
 from tests.conftest import RunningServer
 
 STEPS = 60
@@ -21,41 +22,36 @@ SMALL = {
     "batch_size": 2,
     "validation_interval": 10,
 }
-ALL_FIGURES = """() => Object.fromEntries([...document.querySelectorAll("[data-chart]")]
-    .filter(({ layout }) => layout).map(({ dataset, data, layout }) => [dataset.chart, {
-        range: layout.xaxis.range, ticks: layout.xaxis.ticktext, yType: layout.yaxis.type,
-        markers: data.filter(({ yaxis }) => yaxis === "y2").flatMap(({ x }) => x),
-    }]))"""
-DRAWN = """() => [...document.querySelectorAll(".charts [data-chart]")].every((one) =>
-    one.layout || !one.offsetParent || one.getBoundingClientRect().top > window.innerHeight)"""
+IN_SIGHT = """[...document.querySelectorAll("[data-chart]")]
+    .filter((one) => one.layout && one.checkVisibility())
+    .filter((one) => one.getBoundingClientRect().top < innerHeight)"""
+ALL_FIGURES = f"""() => Object.fromEntries({IN_SIGHT}.map(({{ dataset, data, layout }}) => [dataset.chart, {{
+    range: layout.xaxis.range, ticks: layout.xaxis.ticktext, yType: layout.yaxis.type,
+    markers: data.filter(({{ yaxis }}) => yaxis === "y2").flatMap(({{ x }}) => x),
+}}]))"""
 SCROLLS = "(scrolls) => (document.documentElement.scrollHeight > window.innerHeight) === scrolls"
 
 
 @pytest.fixture(scope="module")
-def run_ids(server: RunningServer, browser: Browser, corpus_file: Path) -> tuple[str, str]:
+def run_ids(server: RunningServer, corpus_file: Path) -> tuple[str, str]:
     """A run that was steered once, and its branch, which is live and a little longer."""
-    context = browser.new_context()
-
-    def post(path: str, body: dict[str, Any]) -> Any:
-        answer = context.request.post(server.url + path, data=body)
-        assert answer.ok, answer.text()
-        return answer.json()
-
-    original = post("/init", {"size": "tiny", "text": corpus_file.read_text()} | SMALL)["run_id"]
-    post("/train-step", {"steps": STEPS // 2})
-    post("/config/telemetry", {"lambda_K": 0.25})
-    post("/train-step", {"steps": STEPS // 2})
-    branch = post(f"/runs/{original}/fork", {"step": STEPS, "settings": {"learning_rate": 0.001}})["run_id"]
-    post("/train-step", {"steps": 5})
-    context.close()
-    return original, branch
+    made = server.ask("POST", "/init", {"size": "tiny", "text": corpus_file.read_text()} | SMALL)
+    original = made["run_id"]
+    server.ask("POST", "/train-step", {"steps": STEPS // 2})
+    server.ask("POST", "/config/telemetry", {"lambda_K": 0.25})
+    server.ask("POST", "/train-step", {"steps": STEPS // 2})
+    branch = {"step": STEPS, "settings": {"learning_rate": 0.001}}
+    forked = server.ask("POST", f"/runs/{original}/fork", branch)
+    server.ask("POST", "/train-step", {"steps": 5})
+    return original, forked["run_id"]
 
 
 @pytest.fixture(scope="module")
 def open_page(server: RunningServer, run_ids: tuple[str, str], browser: Browser) -> Iterator[Page]:
     """One page for most of the tests: the first drawing takes longer than each of them."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
+    context.set_default_timeout(PATIENCE_MS)
+    page = slowed(context.new_page())
     page.goto(server.url)
     yield drawn(page)
     context.close()
@@ -68,14 +64,20 @@ def page(open_page: Page) -> Page:
     open_page.evaluate("() => (location.hash = 'x=step')")
     expect(open_page.locator("[data-reset-zoom]")).to_be_hidden()
     open_page.wait_for_function("() => location.hash === ''")
+    wait_for_axes(open_page, f"xaxis.type === 'linear' && xaxis.range[0] === 0 && xaxis.range[1] > {STEPS}")
     return open_page
 
 
 def drawn(page: Page) -> Page:
-    """Wait until every chart in sight has been drawn, with what was measured."""
-    page.wait_for_function(DRAWN)
-    page.wait_for_function("() => document.querySelector('[data-chart=loss]').data[0].x.length > 0")
+    """Wait until every chart in sight has been drawn, with what was measured, of the run beside as well."""
+    wait_until_drawn(page)
+    page.wait_for_function("() => document.querySelector('[data-chart=difference]').data?.[2]?.x.length > 0")
     return page
+
+
+def wait_for_axes(page: Page, condition: str) -> None:
+    """Wait until the x axis of every chart in sight is so: they are drawn in turn."""
+    page.wait_for_function(f"() => {IN_SIGHT}.every(({{ layout: {{ xaxis }} }}) => {condition})")
 
 
 def step_of(page: Page) -> int:
@@ -87,23 +89,13 @@ def figures(page: Page) -> dict[str, Any]:
     return found
 
 
-def fragment(page: Page) -> str:
-    return page.url.partition("#")[2]
+def expect_fragment(page: Page, pattern: str) -> None:
+    """Expect what is after "#" in the address."""
+    expect(page).to_have_url(re.compile(f"#{pattern}$"))
 
 
 def x_axis(page: Page) -> Locator:
     return page.get_by_label("Against, the x axis of all charts")
-
-
-def choose_range(page: Page, chart: str, start: float, end: float) -> None:
-    """Drag over a chart, from one share of its plot's width to another."""
-    box = page.locator(f'[data-chart="{chart}"] .nsewdrag').first.bounding_box()
-    assert box is not None
-    middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + start * box["width"], middle)
-    page.mouse.down()
-    page.mouse.move(box["x"] + end * box["width"], middle, steps=4)
-    page.mouse.up()
 
 
 def save(page: Page, chart: str, kind: str) -> tuple[str, bytes]:
@@ -117,17 +109,15 @@ def save(page: Page, chart: str, kind: str) -> tuple[str, bytes]:
 def test_all_charts_follow_the_x_axis_with_their_markers_and_runs_beside(page: Page) -> None:
     choose_range(page, "telemetry", 0.2, 0.6)
     expect(page.get_by_role("button", name="Reset zoom")).to_be_visible()
-    assert re.search(r"zoom=x:\d", fragment(page))
+    expect_fragment(page, r"zoom=x:\d.*")
     x_axis(page).select_option("time")
     expect(page.get_by_role("button", name="Reset zoom")).to_be_hidden()
-    assert fragment(page) == "x=time"
-    page.wait_for_function(
-        "() => document.querySelector('[data-chart=memory]').layout.xaxis.ticktext.join().includes('s')"
-    )
+    expect_fragment(page, "x=time")
+    wait_for_axes(page, "xaxis.ticktext.join().includes('s')")
     by_time = figures(page)
     assert len({str(one["range"]) for one in by_time.values()}) == 1
     x_axis(page).select_option("bytes log")
-    page.wait_for_function("() => document.querySelector('[data-chart=memory]').layout.xaxis.type === 'log'")
+    wait_for_axes(page, "xaxis.type === 'log'")
     by_bytes = figures(page)
     assert {"loss", "difference", "telemetry", "attention", "throughput", "cost", "memory"} <= by_bytes.keys()
     for chart in by_bytes.values():
@@ -137,7 +127,9 @@ def test_all_charts_follow_the_x_axis_with_their_markers_and_runs_beside(page: P
     assert STEPS // 2 * SMALL["batch_size"] * SMALL["max_seq_len"] // 8 in marks[0]
 
 
-def test_a_logarithmic_y_axis_is_offered_where_it_helps_and_survives_updates(page: Page) -> None:
+def test_a_logarithmic_y_axis_is_offered_where_it_helps_and_survives_updates(
+    server: RunningServer, page: Page
+) -> None:
     page.locator(".anatomy summary").click()
     expect(page.locator("[data-y-scale]")).to_have_count(2)
     page.get_by_role("button", name="log y axis of Bits per byte").click()
@@ -145,10 +137,10 @@ def test_a_logarithmic_y_axis_is_offered_where_it_helps_and_survives_updates(pag
     page.wait_for_function(
         "() => document.querySelector('[data-chart=gradient]').layout?.yaxis.type === 'linear'"
     )
-    assert set(fragment(page).split("&")) == {"open=anatomy", "yscale=loss:log,gradient:linear"}
+    expect_fragment(page, "yscale=loss:log,gradient:linear&open=anatomy")
     page.evaluate("() => scrollTo(0, 0)")
     before = step_of(page)
-    assert page.request.post(page.url.partition("#")[0] + "train-step", data={"steps": 1}).ok
+    server.ask("POST", "/train-step", {"steps": 1})
     page.wait_for_function(
         "(step) => document.querySelector('[data-chart=loss]').data[0].x.at(-1) > step", arg=before
     )
@@ -158,7 +150,7 @@ def test_a_logarithmic_y_axis_is_offered_where_it_helps_and_survives_updates(pag
     assert figures(page)["loss"]["yType"] == "log"
 
 
-def test_a_page_to_which_nothing_happens_draws_nothing(page: Page) -> None:
+def test_a_page_to_which_nothing_happens_draws_nothing(server: RunningServer, page: Page) -> None:
     page.evaluate(
         """() => {
             window.drawings = 0;
@@ -166,10 +158,9 @@ def test_a_page_to_which_nothing_happens_draws_nothing(page: Page) -> None:
                 one.on?.("plotly_afterplot", () => (window.drawings += 1));
         }"""
     )
-    slow = page.context.new_cdp_session(page)
-    slow.send("Emulation.setCPUThrottlingRate", {"rate": 8})  # a frame has not room for all charts
+    slowed(page, 8)  # a frame has not room for all charts
     try:
-        assert page.request.post(page.url.partition("#")[0] + "train-step", data={"steps": 1}).ok
+        server.ask("POST", "/train-step", {"steps": 1})
         page.wait_for_function("() => window.drawings > 0")
         drawings = [0]
         while page.evaluate("() => window.drawings") != drawings[-1]:
@@ -177,8 +168,7 @@ def test_a_page_to_which_nothing_happens_draws_nothing(page: Page) -> None:
             drawings.append(page.evaluate("() => window.drawings"))
             page.wait_for_timeout(5000)  # more than a frame and the rest after it
     finally:
-        slow.send("Emulation.setCPUThrottlingRate", {"rate": 1})
-        slow.detach()
+        slowed(page)
 
 
 def test_one_cursor_runs_over_all_charts(page: Page) -> None:
@@ -236,7 +226,7 @@ def test_events_are_reached_and_asked_about_with_the_keyboard(page: Page) -> Non
     expect(read).to_contain_text("λK 0 → 0.25")
     chart.press("Enter")
     expect(menu).to_contain_text("λK 0 → 0.25")
-    assert menu.bounding_box() is not None
+    expect(menu).to_be_visible()
     page.keyboard.press("Escape")
     expect(menu).to_be_hidden()
     expect(chart).to_be_focused()
@@ -260,7 +250,7 @@ def test_charts_are_zoomed_about_the_cursor_with_the_keyboard(page: Page) -> Non
         chart.press("+")
     page.wait_for_function(f"() => ({shown})()[0] > 14")
     assert page.evaluate(shown) == pytest.approx([20 - 20 / 4, 20 + (high - 20) / 4])
-    assert re.search(r"zoom=x:15\.\.", fragment(page))
+    expect_fragment(page, r"zoom=x:15\.\..*&beside=")
     expect(page.locator("[data-cursor-status]")).to_have_text(re.compile(r"^Shown: step 15 to step \d\d\.$"))
     expect(page.locator(".chart-telemetry .chart-cursor-label")).to_contain_text("step 20")
     chart.press("-")
@@ -269,6 +259,7 @@ def test_charts_are_zoomed_about_the_cursor_with_the_keyboard(page: Page) -> Non
     chart.press("-")
     expect(page.get_by_role("button", name="Reset zoom")).to_be_hidden()
     expect(page.locator("[data-cursor-status]")).to_have_text("All is shown.")
+    wait_for_axes(page, "xaxis.range[0] === 0")
     choose_range(page, "loss", 0.2, 0.6)
     expect(page.get_by_role("button", name="Reset zoom")).to_be_visible()
     chart.press("0")
@@ -331,11 +322,11 @@ def test_smoothing_keeps_the_raw_trace_and_is_remembered(server: RunningServer, 
     page.wait_for_function(f"() => ({raw})() === 1")
     page.get_by_label("Smoothing").select_option("strong")
     page.wait_for_function(f"() => ({raw})() === 2")
-    assert fragment(page) == "smoothing=strong"
+    expect_fragment(page, "smoothing=strong")
     again = page.context.new_page()
     again.goto(server.url)
     expect(again.get_by_label("Smoothing")).to_have_value("strong")
-    assert fragment(again) == "smoothing=strong"
+    expect_fragment(again, "smoothing=strong")
     again.close()
 
 
@@ -352,9 +343,9 @@ def test_a_shared_address_shows_the_same(
     shown = figures(page)
     assert {str(chart["range"]) for chart in shown.values()} == {"[0.5, 1.5]"}
     assert shown["loss"]["yType"] == "log"
-    assert fragment(page) == address
+    expect_fragment(page, re.escape(address))
     page.get_by_role("button", name="Reset zoom").click()
-    assert "zoom" not in fragment(page)
+    expect(page).not_to_have_url(re.compile("zoom"))
     page.evaluate("() => (location.hash = 'x=bytes')")
     expect(x_axis(page)).to_have_value("bytes")
     expect(page.locator(".anatomy")).not_to_have_attribute("open", "")

@@ -6,12 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import EvaluateModule, OpenWindow
+from tests.browser.conftest import JOB_PATIENCE_MS, EvaluateModule, OpenWindow
 from tests.browser.pages import hold, make_run, open_form, set_exactly, state, train_tiny_run
 from tests.conftest import RunningServer, Serve
-
-REPLAY_PATIENCE_MS = 180_000
-"""A replay is a process that gives way to every other on the machine."""
 
 PLACES = """() => [...document.querySelectorAll(".steering *, .run *, .generation *")]
     .filter((one) => one.checkVisibility() && !one.closest("[data-refusal], [data-row-state]"))
@@ -145,9 +142,8 @@ def test_runs_are_found_sorted_thrown_away_and_taken_back_after_a_reload(
     first, second, third = (
         make_run(page, url, text, seed=seed, text_name=f"text-{seed}") for seed in range(3)
     )
-    assert page.request.post(f"{url}/train-step", data={"steps": 2}).ok
-    label = {"name": "Long one", "tags": ["alpha"]}
-    assert page.request.patch(f"{url}/runs/{first}", data=label).ok
+    empty_server.ask("POST", "/train-step", {"steps": 2})
+    empty_server.ask("PATCH", f"/runs/{first}", {"name": "Long one", "tags": ["alpha"]})
     page.locator('.masthead [data-action="runs"]').click()
     expect(page.locator("[data-runs] tr")).to_have_count(3)
     search = page.get_by_role("searchbox", name="Search the runs")
@@ -187,7 +183,7 @@ def test_runs_are_found_sorted_thrown_away_and_taken_back_after_a_reload(
     page.get_by_role("button", name=f"Replay run {third}").click()
     expect(page.get_by_role("button", name=f"Replay run {first}")).to_be_disabled()
     outcome = page.locator(f'[data-run="{third}"] [data-job="replays"]')
-    expect(outcome).to_contain_text("same to the last bit", timeout=REPLAY_PATIENCE_MS)
+    expect(outcome).to_contain_text("same to the last bit", timeout=JOB_PATIENCE_MS)
 
 
 def shown_runs(page: Page) -> list[str]:
@@ -228,6 +224,7 @@ def test_one_key_does_what_is_done_most_but_not_while_one_types(
     expect(state(page)).to_have_text("ready")
     page.keyboard.press("s")
     expect(figure(page, "step")).to_have_text("1")
+    expect(state(page)).to_have_text("ready")
     page.keyboard.press("t")
     expect(state(page)).to_have_text("training")
     expect(page.get_by_role("button", name="Pause")).to_be_enabled()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import EvaluateModule, OpenWindow
+from tests.browser.conftest import PATIENCE_MS, EvaluateModule, OpenWindow
 from tests.browser.pages import make_run, state
 from tests.conftest import RunningServer
 
@@ -17,7 +17,7 @@ def page(server: RunningServer, open_window: OpenWindow, corpus_file: Any) -> Pa
     """A page of a run that learns to denoise, after a few steps."""
     page = open_window(server.url).page
     make_run(page, server.url, corpus_file.read_text(), objective="mixed")
-    assert page.request.post(f"{server.url}/train-step", data={"steps": 5}).ok
+    server.ask("POST", "/train-step", {"steps": 5})
     page.reload()
     expect(state(page)).to_have_text("ready")
     return page
@@ -77,7 +77,7 @@ def test_how_much_is_causal_is_a_slider_of_such_a_run_alone(
     row.get_by_label("Causal share, exact value").fill("0.25")
     row.get_by_label("Causal share, exact value").press("Enter")
     expect(row.locator("[data-row-state]")).to_have_text("applied at step 5")
-    told = page.request.get(f"{server.url}/config/telemetry").json()
+    told = server.ask("GET", "/config/telemetry")
     assert told["causal_share"] == 0.25
     page.wait_for_function("() => document.documentElement.scrollHeight <= innerHeight")
     make_run(page, server.url, corpus_file.read_text())
@@ -168,7 +168,8 @@ def denoise_again(page: Page, act: Callable[[], object]) -> tuple[dict[str, Any]
     expect(page.locator("[data-output]")).to_have_attribute("data-output", "sample")
     seed = page.locator("[data-facts]").inner_text().partition("seed ")[2]
     request = json.loads(asked.value.post_data or "")
-    lines = page.request.post(asked.value.url, data=request | {"seed": int(seed)}).text().splitlines()
+    same = request | {"seed": int(seed)}
+    lines = page.request.post(asked.value.url, data=same, timeout=PATIENCE_MS).text().splitlines()
     *_, answer = map(json.loads, lines)
     texts = [attempt["text"] for attempt in answer["answer"]["gate"]["log"]]
     chosen = texts.index(answer["answer"]["text"]) + 1
@@ -290,7 +291,7 @@ def test_characters_are_frozen_and_the_rest_filled_in_again_by_keys_alone(page: 
 def test_where_all_is_frozen_nothing_can_be_asked_for(page: Page) -> None:
     template = {"mode": "diffusion", "template": ["The ", 1, "é end", "."]}
     likeliest = {"temperature": 0, "c_floor": 0, "s_floor": 0}
-    assert page.request.post(f"{page.url}infer", data=template | likeliest).ok
+    assert page.request.post(f"{page.url}infer", data=template | likeliest, timeout=PATIENCE_MS).ok
     expect(says(page)).to_have_text("5 of 6 characters frozen")
     expect(page.locator("[data-suffix]")).to_have_text(".")
     page.locator("#character-0").dblclick()

@@ -173,6 +173,7 @@ def test_attempts_are_told_with_reasons_and_the_answer_can_be_copied(
     copied = page.evaluate("() => navigator.clipboard.readText()")
     assert copied == "The " + page.locator("[data-whole]").evaluate("(place) => place.textContent")
     page.get_by_role("button", name="curl").click()
+    expect(page.get_by_text("The command is copied")).to_be_visible()
     assert '"seed":3' in page.evaluate("() => navigator.clipboard.readText()")
     expect(page.get_by_role("radio", name="diffusion")).to_be_disabled()
     expect(page.locator("label", has_text="diffusion").first).to_have_attribute(
@@ -196,7 +197,7 @@ def test_keys_move_through_the_text_and_show_the_bits_of_each_character(
         if key != "End":
             expect(chosen).to_have_attribute("data-index", str(index))
     expect(inside).to_be_visible()
-    assert characters.get_attribute("aria-activedescendant") == "character-0"
+    expect(characters).to_have_attribute("aria-activedescendant", "character-0")
     rows = inside.get_by_role("table", name="Bits").locator("tbody tr")
     told = [float(row.locator("td").last.inner_text()) for row in rows.all()]
     assert len(told) % 8 == 0
@@ -221,11 +222,12 @@ def test_a_text_that_is_stopped_keeps_what_came_and_is_no_sample(
     server: RunningServer, open_window: OpenWindow
 ) -> None:
     page = open_window(server.url).page
-    floors = page.request.post(f"{server.url}/config/telemetry", data={"c_floor": 0, "s_floor": 0})
-    assert floors.json()["s_floor"] == 0
+    server.ask("POST", "/config/telemetry", {"c_floor": 0, "s_floor": 0})
     page.get_by_role("button", name="Resume").click()
     expect(state(page)).to_have_text("training")
-    samples = page.get_by_role("list", name="Events").get_by_text("Sample passed")
+    events = page.get_by_role("list", name="Events")
+    expect(events).to_contain_text("Training started")
+    samples = events.get_by_text("Sample passed")
     before = samples.count()
     ask(page, Bytes="4096")
     page.locator("#character-20").wait_for(state="attached")  # a line break is there, and not to be seen
@@ -233,8 +235,9 @@ def test_a_text_that_is_stopped_keeps_what_came_and_is_no_sample(
     expect(page.locator("[data-verdict-word]")).to_have_text("Stopped")
     expect(panel(page).get_by_role("button", name="Generate", exact=True)).to_be_enabled()
     assert page.locator("#text-panel [data-index]").count() < 4096
-    assert samples.count() == before
     page.get_by_role("button", name="Pause").click()
+    expect(state(page)).to_have_text("paused")
+    assert samples.count() == before
 
 
 def test_a_text_stopped_before_its_first_character_is_not_the_one_before(
@@ -280,7 +283,8 @@ def test_one_prompt_is_followed_along_training(server: RunningServer, open_windo
     page.get_by_role("button", name="Pause").click()
     expect(state(page)).to_have_text("paused")
     expect(page.get_by_role("button", name="Newer sample")).to_be_disabled()
-    newest = page.locator("[data-sample-step]").inner_text()
+    newest = f"step {server.ask('GET', '/status')['samples_cursor']:,}"
+    expect(page.locator("[data-sample-step]")).to_have_text(newest)
     page.get_by_role("slider", name="Sample along training").press("ArrowLeft")
     expect(page.locator("[data-sample-step]")).not_to_have_text(newest)
     expect(page.locator("#along-panel .prompt")).to_have_text("The ")

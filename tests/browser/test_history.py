@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from bitlm.model_file import load_model
 from tests.bitlm.cli.program import answer_of
-from tests.browser.conftest import OpenWindow
+from tests.browser.conftest import JOB_PATIENCE_MS, OpenWindow
 from tests.browser.pages import set_exactly, start_tiny_run, state, train_tiny_run
 from tests.conftest import TINY, RunningServer, Serve
 
@@ -68,10 +68,10 @@ def argue_with(page: Page, what: str) -> None:
 
 
 def test_a_recorded_session_is_replayed_bit_for_bit_and_its_twin_differs_from_the_missing_move_on(
-    serve: Serve, open_window: OpenWindow, corpus_file: Path
+    empty_server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
     """Five slider moves, a pause, an anneal and a fork, all by hand on the page."""
-    server = serve()
+    server = empty_server
     window = open_window(server.url)
     page = window.page
     start_tiny_run(page, corpus_file)
@@ -145,13 +145,16 @@ def assert_difference_shows(page: Page, other: str, moved: int) -> None:
     figure = page.locator(".chart-difference")
     expect(figure).to_contain_text(other)
     expect(figure.locator('[data-reading="difference"]')).to_have_text(re.compile(r"^[+−]0\.\d{3}$"))
-    page.wait_for_function("() => document.querySelector('[data-chart=difference]').data?.[2].x.length > 0")
+    page.wait_for_function(
+        """(moved) => (({ x, y }) => x.some((step, index) => step > moved && y[index] !== 0))(
+            document.querySelector('[data-chart=difference]').data?.[2] ?? { x: [] })""",
+        arg=moved,
+    )
     trace = page.evaluate(
         "() => (({ x, y }) => ({ x, y }))(document.querySelector('[data-chart=difference]').data[2])"
     )
     apart = dict(zip(trace["x"], trace["y"], strict=True))
     assert all(value == 0 for step, value in apart.items() if step <= moved)
-    assert any(value != 0 for step, value in apart.items() if step > moved)
     label = figure.locator(".annotation-text").filter(has_text="not λK 0.2")
     expect(label).to_have_count(1)
 
@@ -308,7 +311,8 @@ def test_a_run_is_downloaded_and_its_model_by_keys(page: Page) -> None:
 
     page.get_by_role("button", name=f"Export the model of run {run_id}").press("Enter")
     menu.get_by_role("button", name="Measure what fewer bits cost").press("Enter")
-    expect(menu.get_by_role("status")).to_contain_text("measured what fewer bits cost, at step")
+    told = menu.get_by_role("status")
+    expect(told).to_contain_text("measured what fewer bits cost, at step", timeout=JOB_PATIENCE_MS)
     costs = menu.locator("[data-cost]")
     expect(costs).to_have_text(
         [re.compile(r"^[\d,]+ bytes, 0\.\d\d of float32's; [\d.]+ → [\d.]+ bpb held out$")] * 2

@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenWindow
+from tests.browser.conftest import PATIENCE_MS, OpenWindow
 from tests.browser.pages import make_run, state
 from tests.conftest import RunningServer
 
@@ -18,7 +18,7 @@ REMEMBER = """() => {
 
 
 def post(page: Page, url: str, body: dict[str, Any], method: str = "POST") -> None:
-    answer = page.request.fetch(url, method=method, data=body, timeout=60_000)
+    answer = page.request.fetch(url, method=method, data=body, timeout=PATIENCE_MS)
     assert answer.ok, answer.text()
 
 
@@ -50,7 +50,7 @@ def test_hostile_text_is_shown_as_text_and_never_runs_and_would_be_refused_if_it
     assert page.evaluate("window.ran") is None
     assert page.evaluate("window.refused") == [], "nothing of it became an element in the first place"
 
-    report = page.request.get(f"{url}/runs/{run_id}/export/report").text()
+    report = page.request.get(f"{url}/runs/{run_id}/export/report", timeout=PATIENCE_MS).text()
     assert "&lt;script&gt;" in report
     assert not any(markup in report for markup in (IMAGE, SCRIPT))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import CHROMIUM, FLAGS, PATIENCE_MS
+from tests.browser.conftest import CHROMIUM, FLAGS, PATIENCE_MS, slowed
 from tests.browser.pages import make_run, set_exactly
 from tests.conftest import RunningServer
 
@@ -38,11 +38,10 @@ def page(server: RunningServer, browser: Browser, corpus_file: Path) -> Iterator
     chromium = browser.browser_type.launch(
         executable_path=str(CHROMIUM), args=list(FLAGS), ignore_default_args=["--hide-scrollbars"]
     )
-    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    page = slowed(chromium.new_page(viewport={"width": 1280, "height": 800}))
     page.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
     make_run(page, server.url, corpus_file.read_text(), validation_interval=5)
-    assert page.request.post(f"{server.url}/train-step", data={"steps": STEPS}).ok
+    server.ask("POST", "/train-step", {"steps": STEPS})
     page.goto(server.url)
     yield page
     chromium.close()
@@ -92,7 +91,9 @@ def test_a_popover_keeps_clear_of_the_scrollbar(page: Page) -> None:
     room = page.evaluate("() => document.documentElement.clientWidth")
     assert room < 390, "there is a scrollbar"
     for name in ("K", "λ C", "throughput"):
-        page.get_by_role("button", name=f"What is {name}?").click()
+        opener = page.get_by_role("button", name=f"What is {name}?")
+        opener.click()
+        expect(opener).to_have_attribute("aria-expanded", "true")  # said when it is put in its place
         right = page.evaluate("() => document.querySelector(':popover-open').getBoundingClientRect().right")
         assert right <= room
         page.keyboard.press("Escape")

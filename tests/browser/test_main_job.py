@@ -6,7 +6,15 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import OpenWindow
-from tests.browser.pages import open_form, set_exactly, start_tiny_run, state, train_tiny_run
+from tests.browser.pages import (
+    choose_range,
+    open_form,
+    set_exactly,
+    start_tiny_run,
+    state,
+    train_tiny_run,
+    wait_until_drawn,
+)
 from tests.conftest import RunningServer
 
 CHARTS = ("loss", "telemetry", "attention", "throughput", "cost", "memory")
@@ -123,13 +131,8 @@ def test_zoom_is_shared_by_all_charts_and_survives_live_updates(
     page = open_window(server.url).page
     train_tiny_run(page, corpus_file)
     expect(page.locator('[data-reading="validation"]')).to_have_text(re.compile(r"\d"))
-    box = page.locator('[data-chart="telemetry"]').bounding_box()
-    assert box is not None
-    middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + 150, middle)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 400, middle, steps=5)
-    page.mouse.up()
+    wait_until_drawn(page)
+    choose_range(page, "telemetry", 0.2, 0.6)
     expect(page.get_by_role("button", name="Reset zoom")).to_be_visible()
     page.wait_for_function(f"() => new Set(({SHOWN_STEPS})().map(String)).size === 1")
     ranges = page.evaluate(SHOWN_STEPS)
@@ -202,9 +205,8 @@ def test_how_deep_positions_go_is_charted_where_they_choose(
     depth = page.locator(".chart-depth")
     small = {"size": "tiny", "max_seq_len": 256, "text": Path(__file__).read_text() * 4}
     for use_act in (False, True):
-        made = page.request.post(f"{server.url}/init", data={**small, "use_act": use_act, "ponder_start": 5})
-        assert made.ok, made.text()
-        assert page.request.post(f"{server.url}/train-step", data={"steps": 20}).ok
+        server.ask("POST", "/init", {**small, "use_act": use_act, "ponder_start": 5})
+        server.ask("POST", "/train-step", {"steps": 20})
         page.reload()
         expect(page.locator('[data-figure="step"]')).to_have_text("20")
         expect(depth).to_be_visible(visible=use_act)

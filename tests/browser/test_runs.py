@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import OpenWindow
+from tests.browser.conftest import JOB_PATIENCE_MS, PATIENCE_MS, OpenWindow
 from tests.browser.pages import make_run, state
 from tests.conftest import RunningServer, Serve
 
@@ -37,13 +37,13 @@ def origin(page: Page) -> str:
 
 
 def post(page: Page, path: str, body: dict[str, Any]) -> Any:
-    answer = page.request.post(origin(page) + path, data=body, timeout=120_000)
+    answer = page.request.post(origin(page) + path, data=body, timeout=PATIENCE_MS)
     assert answer.ok, answer.text()
     return answer.json()
 
 
 def get(page: Page, path: str) -> Any:
-    return page.request.get(origin(page) + path).json()
+    return page.request.get(origin(page) + path, timeout=PATIENCE_MS).json()
 
 
 def run_ids(page: Page) -> list[str]:
@@ -91,7 +91,8 @@ def test_with_no_run_open_the_page_says_how_many_there_are_and_opens_their_list(
 
 def test_runs_that_are_all_archived_are_said_to_be_so(page: Page) -> None:
     for run_id in run_ids(page):
-        page.request.patch(f"{origin(page)}/runs/{run_id}", data={"archived": True})
+        address = f"{origin(page)}/runs/{run_id}"
+        assert page.request.patch(address, data={"archived": True}, timeout=PATIENCE_MS).ok
     page.locator('.masthead [data-action="runs"]').click()
     expect(dialog(page)).to_contain_text("All 2 are archived: tick “archived as well”.")
 
@@ -173,7 +174,8 @@ def test_a_replay_that_a_restart_ended_is_said_to_be_lost_begun_again_and_cancel
     dialog(page).get_by_role("button", name=f"Cancel the replay of run {run_id}").click()
     expect(dialog(page).locator('[data-job="replays"]')).to_contain_text("cancelled")
     dialog(page).get_by_role("button", name=f"Replay run {run_id}").click()
-    expect(dialog(page).locator('[data-job="replays"]')).to_contain_text("same to the last bit")
+    outcome = dialog(page).locator('[data-job="replays"]')
+    expect(outcome).to_contain_text("same to the last bit", timeout=JOB_PATIENCE_MS)
 
 
 def test_a_run_is_distilled_by_keys_cancelled_refused_and_its_receipt_shown(page: Page) -> None:
@@ -196,7 +198,8 @@ def test_a_run_is_distilled_by_keys_cancelled_refused_and_its_receipt_shown(page
     steps.press("Enter")
     cancel = panel.get_by_role("button", name="Cancel the distillation")
     expect(cancel).to_be_focused()
-    expect(panel.get_by_role("progressbar")).to_have_attribute("value", re.compile(r"^0\.0"))
+    bar = panel.get_by_role("progressbar")
+    expect(bar).to_have_attribute("value", re.compile(r"^0\.0"), timeout=JOB_PATIENCE_MS)
     expect(panel).to_contain_text("of at most 1,000,000 updates: student 1 of at most 1")
     cancel.press("Enter")
     expect(outcome).to_contain_text("cancelled after")
@@ -205,7 +208,8 @@ def test_a_run_is_distilled_by_keys_cancelled_refused_and_its_receipt_shown(page
     steps.fill("2")
     steps.press("Enter")
     rows = panel.get_by_role("row")
-    expect(rows.filter(has_text="S of its texts")).to_contain_text("at least 1.00: missed")
+    missed = rows.filter(has_text="S of its texts")
+    expect(missed).to_contain_text("at least 1.00: missed", timeout=JOB_PATIENCE_MS)
     expect(rows.filter(has_text="parameters")).to_contain_text("%")
     expect(rows.filter(has_text="heads a layer").get_by_role("cell")).to_have_text(["2", "1", ""])
     page.keyboard.press("Escape")
