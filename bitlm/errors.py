@@ -126,7 +126,7 @@ class RunBusyError(BitLMError):
     def __init__(self, run_id: str) -> None:
         super().__init__(
             f"run {run_id!r} is open in another process, a dashboard or a training; "
-            "end it there, or work with another run."
+            "end it there, watch it with `bitlm serve --viewer`, or work with another run."
         )
         self.run_id = run_id
 

@@ -108,11 +108,15 @@ class Follower:
             self._thread.join()
 
     def _run(self) -> None:
+        is_failing = False
         while not self._stopping.wait(self._interval_s):
             try:
                 self._look()
-            except Exception:  # noqa: BLE001 - logged; the next look may find what this one did not
-                self._log.exception("look_failed")
+                is_failing = False
+            except Exception:  # noqa: BLE001 - logged once; the next look may find what this one did not
+                if not is_failing:
+                    self._log.exception("look_failed")
+                is_failing = True
 
     def _look(self) -> None:
         self._looked_at = time.monotonic()

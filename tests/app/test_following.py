@@ -43,7 +43,8 @@ def store(data_dir: Path) -> Iterator[RunStore]:
 
 @pytest.fixture(scope="module")
 def app(store: RunStore) -> Iterator[Flask]:
-    with service(Settings(data_dir=store.data_dir, viewer=True)) as made:
+    settings = Settings(data_dir=store.data_dir, viewer=True, alert_webhook="http://localhost:9")
+    with service(settings) as made:
         yield made
 
 
@@ -129,6 +130,10 @@ def test_whatever_is_more_than_a_look_is_refused(client: FlaskClient, app: Flask
     )
     assert post(client, "/train/start", code=403)["detail"] == refused["detail"]
     assert get(client, "/readyz")["status"] == "ok"
+
+
+def test_alerts_and_the_log_are_left_to_who_owns_the_run(app: Flask) -> None:
+    assert app.extensions["bitlm"].tellers == ()
 
 
 def test_a_store_that_is_only_read_cannot_be_written(store: RunStore) -> None:
