@@ -13,6 +13,7 @@ BitLMError
 ├── CheckpointError        a checkpoint is damaged, or needed where it is
 │   └── CheckpointNotFoundError  there is none of that step
 ├── ModelFileError         a model file is damaged, none of ours, or of another version
+├── HubError               a hub for models does not answer, refuses, or has no model of ours
 ├── CompressionError       a compressed file is damaged, or none of ours
 │   └── OtherModelError    it was made with another model, or this machine computes otherwise
 ├── StorageFullError       the disk is full
@@ -141,6 +142,10 @@ class CheckpointNotFoundError(CheckpointError, LookupError):
 
 class ModelFileError(BitLMError, ValueError):
     """A model file is not what `save_model` of this version writes, to the last byte."""
+
+
+class HubError(BitLMError):
+    """A hub for models does not answer, refuses, or has no model of ours; or its library is not installed."""
 
 
 class CompressionError(BitLMError, ValueError):

@@ -62,7 +62,7 @@ def evaluate(
         "adaptive": adaptive,
     }
     if session is not None:
-        result["baselines"] = _baselines(session)
+        result["baselines"] = baselines_of(session)
     if as_json:
         typer.echo(json.dumps(result))
         return
@@ -82,7 +82,7 @@ def _print(opened: Opened, result: dict[str, Any]) -> None:
         typer.echo(f"  {compressor:<8} {value:.3f}")
 
 
-def _baselines(session: Session) -> dict[str, float]:
+def baselines_of(session: Session) -> dict[str, float]:
     """Return what compressors reach on the run's held-out part, measured before or now."""
     assert session.model.reference is not None, "a session's model always carries its reference"
     kept = session.store.baselines(session.config.baselines_key)

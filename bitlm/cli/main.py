@@ -23,6 +23,7 @@ from bitlm.cli.effect import effect
 from bitlm.cli.evaluate import evaluate
 from bitlm.cli.export import export
 from bitlm.cli.generate import generate
+from bitlm.cli.hub import pull, push
 from bitlm.cli.mcp import mcp
 from bitlm.cli.replay import replay
 from bitlm.cli.rounding import rounding
@@ -91,6 +92,8 @@ app.command()(export)
 app.command()(save)
 app.command()(rounding)
 app.command()(inspect)
+app.command()(push)
+app.command()(pull)
 app.command()(capsule)
 app.command()(verify)
 app.command(name="compile")(compile_functions)

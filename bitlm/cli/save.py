@@ -16,19 +16,22 @@ from bitlm.errors import MissingReferenceError
 from bitlm.model import ModelConfig
 from bitlm.model_file import ModelFile, Provenance, RoundingReceipt, load_model, save_model
 from bitlm.quantisation import Precision
+from bitlm.session import Session
 
 MEASURED_BYTES = 2**16
 """Of held-out text that both models are measured on, if there are so many: some seconds."""
 
 FLOAT_BYTES = 4
 
+Weights = Annotated[
+    Precision, typer.Option(help="What to keep the weights as: in 4 bytes each, 1, or a half.")
+]
+
 
 def save(
     output: Annotated[Path, typer.Option(help="The file to write.")],
     run: RunArgument = "latest",
-    weights: Annotated[
-        Precision, typer.Option(help="What to keep the weights as: in 4 bytes each, 1, or a half.")
-    ] = "float32",
+    weights: Weights = "float32",
     checkpoint: Checkpoint = None,
     force: Force = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -47,13 +50,8 @@ def save(
       python -m bitlm save 20261122-120000-ab12 --checkpoint 400 --weights int4 --output int4.safetensors
     """
     refuse_to_overwrite(output, force=force)
-    session = open_run(data_dir, run, checkpoint)
-    held_out, receipt = session.corpus.held_out[:MEASURED_BYTES], None
-    if weights != "float32":
-        receipt = RoundingReceipt.of(session.model, weights, held_out)
-    origin = Provenance.of(session)
-    save_model(session.model, output, precision=weights, provenance=origin, receipt=receipt)
-    _tell(output, as_json=as_json)
+    write_file(open_run(data_dir, run, checkpoint), output, weights)
+    tell_file(output, as_json=as_json)
 
 
 def inspect(
@@ -68,20 +66,30 @@ def inspect(
 
       python -m bitlm inspect small-int8.safetensors --json
     """
-    _tell(file, as_json=as_json)
+    tell_file(file, as_json=as_json)
 
 
-def _tell(path: Path, *, as_json: bool) -> None:
+def write_file(session: Session, path: Path, weights: Precision) -> None:
+    """Write a run's model as one file, with what fewer bits cost."""
+    receipt = None
+    if weights != "float32":
+        receipt = RoundingReceipt.of(session.model, weights, session.corpus.held_out[:MEASURED_BYTES])
+    save_model(session.model, path, precision=weights, provenance=Provenance.of(session), receipt=receipt)
+
+
+def tell_file(path: Path, *, as_json: bool) -> None:
+    """Say what is in a model file."""
     kept, size = load_model(path), path.stat().st_size
     if as_json:
-        typer.echo(json.dumps({"file": str(path), "bytes": size, **_record(kept)}))
+        typer.echo(json.dumps({"file": str(path), "bytes": size, **record_of(kept)}))
         return
     typer.echo(f"{path}: {size:,} bytes, weights {kept.precision}")
     for title, told in _lines(kept):
         typer.echo(f"  {title:<10} {told}")
 
 
-def _record(kept: ModelFile) -> dict[str, Any]:
+def record_of(kept: ModelFile) -> dict[str, Any]:
+    """Return what is in a model file as `--json` says it."""
     provenance, receipt = kept.provenance, kept.receipt
     return {
         "version": kept.version,

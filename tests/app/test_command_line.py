@@ -78,6 +78,7 @@ OF_THE_PROGRAM = {
     *("run", "source", "all", "back"),  # which run, and who asks
     *("minutes", "most-memory-mb", "auto-collapse"),  # how long train trains, and what becomes of the run
     *("until", "verify-random", "integrity-only", "with-text"),  # of replay, verify and capsule
+    *("endpoint", "revision", "private"),  # of a hub
     *("samples", "frames", "adaptive"),  # how much of generate, calibrate, denoise and evaluate
 }
 """Options that no setting and no route has."""
