@@ -108,7 +108,7 @@ def create_app(settings: Settings) -> Flask:
         refuse_writes(app, follower)
     add_routes(app, routes)
     app.register_blueprint(Pages(manager, store, settings.max_body_bytes).blueprint())
-    app.register_blueprint(Exports(store).blueprint())
+    app.register_blueprint(Exports(manager, store).blueprint())
     app.register_blueprint(Exposition(manager, relay).blueprint())
     app.register_blueprint(reference.blueprint())
     app.after_request(compress)

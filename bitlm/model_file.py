@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -204,9 +205,15 @@ def save_model(
 
 
 def save_run(
-    store: RunStore, run_id: str, path: Path, *, precision: Precision = "float32", step: int | None = None
+    store: RunStore,
+    run_id: str,
+    path: Path,
+    *,
+    precision: Precision = "float32",
+    step: int | None = None,
+    receipts: Mapping[int, RoundingReceipt] = MappingProxyType({}),
 ) -> None:
-    """Write a run's model as one file, without a receipt: nothing is computed with it.
+    """Write a run's model as one file; nothing is computed with it.
 
     It may be called while another thread trains, or the run itself is trained.
 
@@ -216,6 +223,7 @@ def save_run(
         path: As for `save_model`.
         precision: What to keep the weights as.
         step: Of the checkpoint; None for the newest that is whole, with the settings last in force.
+        receipts: What was measured of keeping the weights so, by the checkpoint's step.
 
     Raises:
         RunNotFoundError: There is no such run.
@@ -238,7 +246,7 @@ def save_run(
         telemetry=telemetry,
     )
     model, _ = saved_model(store, run, checkpoint)
-    save_model(model, path, precision=precision, provenance=origin)
+    save_model(model, path, precision=precision, provenance=origin, receipt=receipts.get(state["step"]))
 
 
 def _checkpoint(store: RunStore, run_id: str, step: int | None) -> Checkpoint:

@@ -9,12 +9,14 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response, abort
 
+from app.service import ModelManager
 from app.web.queries import ExportQuery, ModelQuery
 from app.web.routes import parsed_query
 from bitlm.history.capsule import write_capsule
 from bitlm.history.export import export_csv, export_jsonl
 from bitlm.history.report import report_html
-from bitlm.model_file import save_run
+from bitlm.model_file import RoundingReceipt, save_run
+from bitlm.quantisation import Precision
 from bitlm.session import RunRecord, RunStore
 from bitlm.session.events import METRIC_COLUMNS
 
@@ -25,7 +27,8 @@ PIECE_BYTES = 2**16
 class Exports:
     """The downloads."""
 
-    def __init__(self, store: RunStore) -> None:
+    def __init__(self, manager: ModelManager, store: RunStore) -> None:
+        self._manager = manager
         self._store = store
 
     def blueprint(self) -> Blueprint:
@@ -56,12 +59,22 @@ class Exports:
     def model(self, run_id: str) -> Response:
         """Return a run's model as one file, piece by piece."""
         store, asked = self._store, parsed_query(ModelQuery)
-        title = file_title(store.run(run_id))
+        title, weights = file_title(store.run(run_id)), asked.weights
+        receipts = self._receipts(run_id, weights)
         written = _written(
-            lambda path: save_run(store, run_id, path, precision=asked.weights, step=asked.step)
+            lambda path: save_run(store, run_id, path, precision=weights, step=asked.step, receipts=receipts)
         )
-        name = f"{title}.{asked.weights}.safetensors"
+        name = f"{title}.{weights}.safetensors"
         return _download(_pieces(written), "application/octet-stream", name)
+
+    def _receipts(self, run_id: str, weights: Precision) -> dict[int, RoundingReceipt]:
+        """Return what was measured of keeping the run's weights so, by the step of the checkpoint."""
+        report = self._manager.roundings.last(run_id)
+        if report is not None and report.step is not None:
+            for file in report.files:
+                if file.precision == weights:
+                    return {report.step: file.receipt}
+        return {}
 
 
 def file_title(record: RunRecord) -> str:

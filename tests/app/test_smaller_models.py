@@ -1,10 +1,11 @@
 """Smaller models, made and measured beside the live run, over REST."""
 
+from pathlib import Path
 from typing import Any
 
-import pytest
 from flask.testing import FlaskClient
 
+from bitlm.model_file import load_model
 from tests.app.rest import checked, get, post
 from tests.conftest import JOB_DEADLINE_S, WaitUntil
 
@@ -66,7 +67,7 @@ def test_a_student_is_made_beside_the_live_run_cancelled_and_refused_where_there
 
 
 def test_what_fewer_bits_cost_is_measured_beside_the_live_run(
-    client: FlaskClient, tiny_run: dict[str, Any], wait_until: WaitUntil
+    client: FlaskClient, tiny_run: dict[str, Any], wait_until: WaitUntil, tmp_path: Path
 ) -> None:
     run_id = post(client, "/init", tiny_run, code=201)["run_id"]
     post(client, "/train-step", {"steps": 2})
@@ -86,5 +87,13 @@ def test_what_fewer_bits_cost_is_measured_beside_the_live_run(
     assert 0 < four["share"] < eight["share"] < 1
     assert four["receipt"]["logit_difference"] > eight["receipt"]["logit_difference"] > 0
     assert eight["receipt"]["bits_per_byte"][0] == four["receipt"]["bits_per_byte"][0] > 0
-    downloaded = client.get(f"/runs/{run_id}/model?weights=int4").data
-    assert len(downloaded) == pytest.approx(four["bytes"], abs=1000), "but for the receipt"
+    file = tmp_path / "model"
+    file.write_bytes(client.get(f"/runs/{run_id}/model?weights=int4").data)
+    assert file.stat().st_size == four["bytes"]
+    receipt = load_model(file).receipt
+    assert receipt is not None
+    assert receipt.model_dump(mode="json") == four["receipt"]
+    post(client, "/train-step", {"steps": 1})
+    post(client, f"/runs/{run_id}/checkpoints", code=201)
+    file.write_bytes(client.get(f"/runs/{run_id}/model?weights=int4").data)
+    assert load_model(file).receipt is None, "another step's is none of it"
