@@ -83,22 +83,16 @@ def _with_heads(config: ModelConfig, heads: int) -> ModelConfig:
 
 
 def _largest(config: ModelConfig, target_params: int, heads: int | None) -> ModelConfig:
-    """Return the largest student that has at most so many weights, its heads and MLPs in proportion."""
-    choice = range(config.nhead, 0, -1) if heads is None else (heads,)
-    fitted = [_fitted(_with_heads(config, count), target_params) for count in choice]
-    for shape in fitted:
-        if shape is not None and _is_in_proportion(shape, config):
-            return shape
-    if fitted[-1] is None:
+    """Return the largest student that has at most so many weights."""
+    if heads is not None:
+        shape = _fitted(_with_heads(config, heads), target_params)
+    else:
+        every = (_fitted(_with_heads(config, count), target_params) for count in range(config.nhead, 0, -1))
+        shape = next((_in_proportion(one, config) for one in every if one is not None), None)
+    if shape is None:
         least = least_parameters(config, heads)
         raise ConfigError("target_params", target_params, f"use at least {least:,}.")
-    return fitted[-1]
-
-
-def _is_in_proportion(shape: ModelConfig, teacher: ModelConfig) -> bool:
-    """Return whether channels and layers were cut so little that no head need go for them."""
-    least = min(teacher.dim_feedforward, CHANNELS_BESIDE_HEADS * shape.attention_width)
-    return shape.dim_feedforward >= least and shape.num_layers >= teacher.num_layers // 2
+    return shape
 
 
 def _fitted(config: ModelConfig, target_params: int) -> ModelConfig | None:
@@ -119,4 +113,16 @@ def _fitted(config: ModelConfig, target_params: int) -> ModelConfig | None:
             shape = replace(shape, ngram_slots=shape.ngram_slots // 2)
         else:
             return None
+    return shape
+
+
+def _in_proportion(shape: ModelConfig, teacher: ModelConfig) -> ModelConfig:
+    """Return the shape with heads exchanged for hidden channels while it has too few of these beside them."""
+    most = teacher.dim_feedforward
+    while shape.nhead > 1 and shape.dim_feedforward < min(
+        most, CHANNELS_BESIDE_HEADS * shape.attention_width
+    ):
+        # A channel of attention has four weights for each of the stream's, a hidden one two.
+        channels = min(most, shape.dim_feedforward + 2 * shape.channels_per_head)
+        shape = replace(_with_heads(shape, shape.nhead - 1), dim_feedforward=channels)
     return shape
