@@ -78,6 +78,7 @@ def test_the_form_says_while_one_types_what_is_wrong_and_what_the_run_would_take
     expect(form.locator('[data-foresight="training_bytes"]')).to_have_text(re.compile(r"^≈ [\d.]+ MB$"))
     expect(form.locator("[data-basis]")).to_have_text("tried just now on this machine, memory store")
     form.get_by_text("Every setting").click()
+    page.wait_for_function("(form) => form.scrollWidth <= form.clientWidth", arg=form.element_handle())
     heads = form.locator('input[name="nhead"]')
     heads.press_sequentially("3")
     complaint = form.locator("[data-problem]")
