@@ -117,6 +117,8 @@ class Hub:
             ) from error
         except errors.HfHubHTTPError as error:
             raise HubError(self._refusal(error)) from error
+        except ValueError as error:
+            raise HubError(f"{self._endpoint} did not take it: {error}") from error
         except (httpx2.HTTPError, errors.LocalEntryNotFoundError, RuntimeError) as error:
             cause = error.__cause__ or error
             if isinstance(cause, errors.HfHubHTTPError):

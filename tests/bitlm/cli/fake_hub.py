@@ -18,6 +18,7 @@ class FakeHub(ThreadingHTTPServer):
 
     Attributes:
         private: Names of the repositories that only the token's owner sees.
+        room: Bytes of the largest file that it takes.
         tokens: What came as Authorization, in order.
     """
 
@@ -26,6 +27,7 @@ class FakeHub(ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, dict[str, bytes]]] = {}
         self.large: dict[str, bytes] = {}
         self.private: set[str] = set()
+        self.room = 2**30
         self.tokens: list[str | None] = []
 
     @property
@@ -127,6 +129,12 @@ class _Answers(BaseHTTPRequestHandler):
         self._say({"files": files})
 
     def _place(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["size"] > self.server.room:
+            return {
+                "oid": asked["oid"],
+                "size": asked["size"],
+                "error": {"code": 507, "message": "no room left"},
+            }
         upload = {"href": f"{self.server.url}/large/{asked['oid']}", "header": {}}
         return {"oid": asked["oid"], "size": asked["size"], "actions": {"upload": upload}}
 

@@ -126,6 +126,14 @@ def test_without_a_token_that_may_nothing_is_sent_or_shown(
     assert "check the name" in bitlm("pull", NAME, "--output", str(tmp_path / "file"), code=2).stderr
 
 
+def test_a_hub_that_has_no_room_says_so(
+    hub: FakeHub, data: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "room", 0)
+    assert "did not take it: LFS batch" in bitlm("push", "latest", "me/full", *data, code=2).stderr
+    assert hub.repositories["me/full"] == {"main": {}}
+
+
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert "pip install 'bitlm[hub]'" in bitlm("pull", NAME, code=2).stderr
