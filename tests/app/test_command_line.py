@@ -79,6 +79,7 @@ OF_THE_PROGRAM = {
     *("minutes", "most-memory-mb", "auto-collapse"),  # how long train trains, and what becomes of the run
     *("until", "verify-random", "integrity-only", "with-text"),  # of replay, verify and capsule
     *("endpoint", "revision", "private"),  # of a hub
+    *("shard-mb", "verify", "strategy"),  # of packed texts, and of processes that torchrun starts
     *("samples", "frames", "adaptive"),  # how much of generate, calibrate, denoise and evaluate
 }
 """Options that no setting and no route has."""

@@ -21,6 +21,7 @@ ALLOWED = {
     "app/service/own_process.py": {"subprocess"},  # starts python -m bitlm, without a shell
     "app/service/webhook.py": {"http.client", "urllib.request"},  # posts to the operator's own address
     "bitlm/cli/doctor.py": {"socket"},  # asks whether the service's port is free
+    "bitlm/distributed/launch.py": {"socket"},  # asks what this machine is called
     "bitlm/hub.py": {"huggingface_hub"},  # sends models to the hub that is named, and fetches them
     "bitlm/cli/serve.py": {"os.execve"},  # becomes python -m app
 }

@@ -27,7 +27,7 @@ def script() -> str:
         ("bitlm comp", ["compress", "compare", "compile", "completion"]),
         ("bitlm --ver", ["--version"]),
         ("bitlm runs re", ["rename", "restore"]),
-        ("bitlm data ", ["build", "show", "--help"]),
+        ("bitlm data b", ["build"]),
         ("bitlm runs list --tra", ["--trashed"]),
         ("bitlm train --corpus runs --gr", ["--grow"]),
         ("bitlm train book", [""]),

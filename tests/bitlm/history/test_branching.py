@@ -171,7 +171,9 @@ def test_the_threshold_can_be_chosen_after_training_and_whether_positions_halt_c
 
 
 def test_what_a_fork_cannot_change_is_refused_with_what_it_can(store: RunStore, run_id: str) -> None:
-    with pytest.raises(ConfigError, match=r"d_model=32: a fork can change autocast, batch_size.*new run"):
+    with pytest.raises(
+        ConfigError, match=r"d_model=32: a fork can change accumulation_steps, autocast, batch_size.*new run"
+    ):
         fork(store, run_id, settings={"d_model": 32}, source="cli")
     with pytest.raises(ConfigError, match="batch_size"):
         fork(store, run_id, settings={"batch_size": -1}, source="cli")
