@@ -1,13 +1,13 @@
 """How much time does adaptive depth save, and what does it cost? Prints a table, writes it to results/.
 
 One model is trained at full depth until depth has its price; from there it goes on without ACT, and with it
-at several ponder costs, always on the same batches. Each is measured at several thresholds: held-out bits per
-byte, mean depth, and processor time of the evaluation (counting contexts included), of the trunk within it,
-and of a text drawn. Beside them stand models that have fewer layers from the beginning, because that is the
-other way to save.
+at several ponder costs and budgets, always on the same batches. Each is measured at several thresholds:
+held-out bits per byte, mean depth, and processor time of the evaluation (counting contexts included), of the
+trunk within it, and of a text drawn. Beside them stand models that have fewer layers from the beginning,
+because that is the other way to save.
 
     python -m benchmarks.adaptive_depth
-    python -m benchmarks.adaptive_depth --mixing none --ponder-costs 0.0005 0.002
+    python -m benchmarks.adaptive_depth --layers 8 --fewer-layers 7 6 --budgets 0.875
 """
 
 import argparse
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -52,6 +53,7 @@ class Row:
         seed: Of the weights, the batches and the draws.
         model: Which weights.
         ponder_cost: They were trained with; None where nothing halts.
+        ponder_budget: As well.
         threshold: act_threshold; None where nothing halts.
         bits_per_byte: Of the held-out windows.
         depth_mean: Mean layers a position of them ran.
@@ -63,6 +65,7 @@ class Row:
     seed: int
     model: str
     ponder_cost: float | None
+    ponder_budget: float | None
     threshold: float | None
     bits_per_byte: float
     depth_mean: float
@@ -77,6 +80,7 @@ class Contender:
 
     name: str
     ponder_cost: float | None
+    ponder_budget: float | None
     threshold: float | None
     model: BitTransformer
 
@@ -174,6 +178,7 @@ def measure(
             seed,
             contender.name,
             contender.ponder_cost,
+            contender.ponder_budget,
             contender.threshold,
             measured.bits_per_byte(contender.model),
             depth,
@@ -207,16 +212,18 @@ def contenders_of(corpus: Corpus, options: argparse.Namespace, seed: int) -> lis
     free, priced = range(options.ponder_start), range(options.ponder_start, options.steps)
     half_way = course.train(course.begin(config), free, 0.0)
     without = course.train(deepcopy(half_way), priced, 0.0).model
-    contenders = [Contender(WITHOUT, None, None, at_threshold(without, None))]
+    contenders = [Contender(WITHOUT, None, None, None, at_threshold(without, None))]
     for layers in options.fewer_layers:
         fewer = course.begin(replace(config, num_layers=layers, use_act=False))
         model = course.train(fewer, range(options.steps), 0.0).model
-        contenders.append(Contender(f"without, {layers} layers", None, None, model))
-    for cost in options.ponder_costs:
-        adaptive = course.train(deepcopy(half_way), priced, cost).model
+        contenders.append(Contender(f"without, {layers} layers", None, None, None, model))
+    for cost, budget in product(options.ponder_costs, options.budgets):
+        trainer = deepcopy(half_way)
+        trainer.config = replace(trainer.config, ponder_budget=budget)
+        adaptive = course.train(trainer, priced, cost).model
         for threshold in (None, *options.thresholds):
             name = "every layer" if threshold is None else "ACT"
-            contenders.append(Contender(name, cost, threshold, at_threshold(adaptive, threshold)))
+            contenders.append(Contender(name, cost, budget, threshold, at_threshold(adaptive, threshold)))
     return contenders
 
 
@@ -227,16 +234,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--corpus", default="embedded")
-    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--layers", type=int, default=16)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--window", type=int, default=256, help="bytes of a window")
     parser.add_argument("--mixing", default="reference", help="reference or none")
     parser.add_argument("--steps", type=int, default=800, help="updates of each model")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--fewer-layers", type=int, nargs="*", default=[2, 4])
-    parser.add_argument("--ponder-costs", type=float, nargs="+", default=[default.ponder_cost])
+    parser.add_argument("--fewer-layers", type=int, nargs="*", default=[8, 12])
+    parser.add_argument("--ponder-costs", type=float, nargs="+", default=[default.ponder_cost, 0.02])
+    parser.add_argument("--budgets", type=float, nargs="+", default=[default.ponder_budget, 0.5])
     parser.add_argument("--ponder-start", type=int, default=default.ponder_start)
-    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.9, 0.7, 0.5, 0.3, 0.2, 0.1])
+    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.9, 0.5, 0.3, 0.2, 0.1])
     parser.add_argument("--repeats", type=int, default=9, help="timed passes, of which the median counts")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--name", default="adaptive_depth", help="of the file in results/")
@@ -257,13 +265,15 @@ def main() -> None:
 def _print(rows: Sequence[Row]) -> None:
     plain = rows[0]
     print(
-        f"{'':20}{'cost':>8}{'threshold':>10}{'bpb':>8}{'':>8}{'layers':>8}{'evaluation':>12}{'trunk':>8}{'text':>8}"
+        f"{'':20}{'cost':>8}{'budget':>8}{'threshold':>10}{'bpb':>8}{'':>8}{'layers':>8}{'evaluation':>12}{'trunk':>8}{'text':>8}"
     )
     for row in rows:
-        cost = "" if row.ponder_cost is None else f"{row.ponder_cost:g}"
-        threshold = "" if row.threshold is None else f"{row.threshold:g}"
+        cost, budget, threshold = (
+            "" if value is None else f"{value:g}"
+            for value in (row.ponder_cost, row.ponder_budget, row.threshold)
+        )
         print(
-            f"{row.model:20}{cost:>8}{threshold:>10}{row.bits_per_byte:8.3f}"
+            f"{row.model:20}{cost:>8}{budget:>8}{threshold:>10}{row.bits_per_byte:8.3f}"
             f"{row.bits_per_byte - plain.bits_per_byte:+8.3f}{row.depth_mean:8.2f}"
             f"{row.evaluation_ms / plain.evaluation_ms:12.2f}{row.trunk_ms / plain.trunk_ms:8.2f}"
             f"{row.generation_ms / plain.generation_ms:8.2f}"
@@ -275,7 +285,8 @@ def _print(rows: Sequence[Row]) -> None:
         return
     best = min(affordable, key=lambda row: row.evaluation_ms)
     print(
-        f"within {TOLERATED_BPB} bpb, cost {best.ponder_cost:g} at threshold {best.threshold:g} saves most: "
+        f"within {TOLERATED_BPB} bpb, cost {best.ponder_cost:g} with budget {best.ponder_budget:g} "
+        f"at threshold {best.threshold:g} saves most: "
         f"{1 - best.evaluation_ms / plain.evaluation_ms:.0%} of evaluation, "
         f"{1 - best.trunk_ms / plain.trunk_ms:.0%} of the trunk, "
         f"{1 - best.generation_ms / plain.generation_ms:.0%} of a text"

@@ -93,6 +93,7 @@ class InitRequest(Body):
     weight_decay: Number | None = None
     gradient_clip: Number | None = None
     ponder_cost: Number | None = None
+    ponder_budget: Number | None = None
     ponder_start: int | None = None
     causal_share: Number | None = None
     mask_floor: Number | None = None

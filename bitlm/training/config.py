@@ -24,6 +24,8 @@ class TrainingConfig:
         gradient_clip: Largest gradient norm a step uses; above it the gradient is scaled down.
         ponder_cost: With ACT, what running a layer costs a position, in nats per payload bit, from 0 to 1: a
             layer is left out where it lowers the loss by less. At 0 depth is free, and no position halts.
+        ponder_budget: The share of the layers that positions may run on the mean at no cost, in [0, 1]: only
+            what they run beyond is charged, so that a high price does not close every gate.
         ponder_start: Updates done before ponder cost is charged, all at full depth, while the layers become
             worth something.
         causal_share: With objective="mixed", the share of a step's windows that are causal to begin with, in
@@ -60,8 +62,9 @@ class TrainingConfig:
     warmup_steps: int = 20
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
-    ponder_cost: float = 0.0002
-    ponder_start: int = 500
+    ponder_cost: float = 0.005
+    ponder_budget: float = 0.75
+    ponder_start: int = 100
     causal_share: float = 0.5
     mask_floor: float = 0.1
     mask_curriculum_steps: int = 0
@@ -85,6 +88,7 @@ class TrainingConfig:
         self._check_number("weight_decay", low=0.0, high=1.0)
         self._check_number("gradient_clip", low=0.0, high=1e6, low_allowed=False)
         self._check_number("ponder_cost", low=0.0, high=1.0)
+        self._check_number("ponder_budget", low=0.0, high=1.0)
         self._check_count("ponder_start", low=0, high=1_000_000)
         self._check_number("causal_share", low=0.0, high=1.0)
         self._check_number("mask_floor", low=0.0, high=1.0, low_allowed=False)

@@ -60,7 +60,7 @@ class Objective:
     """One batch's objective.
 
     Attributes:
-        total: What is minimised: cross_entropy − λ_K·K − λ_C·C̃ − λ_S·S̃ + ponder_cost · mean layers run; with
+        total: What is minimised: cross_entropy − λ_K·K − λ_C·C̃ − λ_S·S̃ + ponder_cost · layers charged; with
             mixing the cross-entropy of the tree's own logits as well.
         cross_entropy: Nats per payload bit, λ terms and ponder cost excluded.
         negentropy: K of the batch's predictive probabilities, in [0, 1].
@@ -75,11 +75,12 @@ class Objective:
     depth_mean: Float[Tensor, ""] | None = None
 
 
-def causal_objective(
+def causal_objective(  # noqa: PLR0917 - weights beside each other
     output: ModelOutput,
     bits: Integer[Tensor, "batch bit"],
     lambdas: Lambdas = NO_LAMBDAS,
     ponder_cost: float = 0.0,
+    free_layers: float = 0.0,
     reference_probabilities: Float[Tensor, "batch payload"] | None = None,
     *,
     soft_targets: SoftTargets | None = None,
@@ -94,7 +95,8 @@ def causal_objective(
         output: Of the model on these bits.
         bits: Whole frames.
         lambdas: Weights of K, C̃ (`expected_complexity` of each row) and S̃ (`expected_symbiosis`).
-        ponder_cost: In nats per payload bit for each layer.
+        ponder_cost: In nats per payload bit for each layer that is charged.
+        free_layers: Mean layers run that are not.
         reference_probabilities: The reference's P(bit = 1) at each payload bit; needed where λ_S is above 0.
         soft_targets: What is minimised is the cross-entropy to these; what is reported is that to the bits.
 
@@ -124,5 +126,5 @@ def causal_objective(
             raise MissingReferenceError
         total = total - lambdas.S * expected_symbiosis(probabilities, reference_probabilities)
     if output.depth_mean is not None:
-        total = total + ponder_cost * output.depth_mean
+        total = total + ponder_cost * (output.depth_mean - free_layers).clamp(min=0)
     return Objective(total, cross_entropy.detach(), negentropy.detach(), payload.numel(), output.depth_mean)

@@ -132,7 +132,8 @@ class Trainer:
             dropout_seed: Key of this step's dropout masks and halting thresholds.
             lambdas: Weights of K, C̃ and S̃ in the causal objective.
             counts: What is mixed in, as for the model.
-            ponder_cost: With ACT, weight of the mean layers run, in nats per payload bit. At 0 depth is free:
+            ponder_cost: With ACT, weight of the mean layers run beyond the share of them that is free
+                (`TrainingConfig.ponder_budget`), in nats per payload bit. At 0 depth is free:
                 every layer is run, and the update is the one without ACT.
             reference_probabilities: As for `causal_objective`.
             masked: What is denoised in the same step; it weighs as much as its rows are of all.
@@ -202,8 +203,8 @@ class Trainer:
         if batch.bits is not None:
             output = self._predicted(batch.bits, batch.dropout_seed, batch.counts, aims.ponder_cost)
             objective = causal_objective(
-                output, batch.bits, aims.lambdas, aims.ponder_cost, batch.reference_probabilities,
-                soft_targets=batch.soft_targets,
+                output, batch.bits, aims.lambdas, aims.ponder_cost, self._free_layers,
+                batch.reference_probabilities, soft_targets=batch.soft_targets,
             )  # fmt: skip
             parts.append(("causal", len(batch.bits), objective))
         if batch.masked is not None:
@@ -231,6 +232,10 @@ class Trainer:
         beside = {kind: mean.loss for kind, mean in means.items() if kind != "causal" and mean is not None}
         return StepResult(first.loss, first.negentropy, norm, finite, first.depth_mean, **beside)
 
+    @property
+    def _free_layers(self) -> float:
+        return self.config.ponder_budget * self.model.config.num_layers
+
     def _beside_text(
         self, bits: Integer[Tensor, "batch bit"], dropout_seed: int, ponder_cost: float
     ) -> Objective:
@@ -241,7 +246,7 @@ class Trainer:
             none = np.zeros((rows, window, PAYLOAD_BITS, self.model.mixer.order + 1), dtype=np.float32)
             counts = Counts(none, none)
         output = self._predicted(bits, key, counts, ponder_cost)
-        return causal_objective(output, bits, ponder_cost=ponder_cost)
+        return causal_objective(output, bits, ponder_cost=ponder_cost, free_layers=self._free_layers)
 
     def _predicted(
         self, bits: Integer[Tensor, "batch bit"], dropout_seed: int, counts: Counts | None, ponder_cost: float

@@ -49,7 +49,7 @@ def test_a_run_whose_positions_halt_goes_on_bit_for_bit_from_any_step(
     store: RunStore, corpus: Corpus, model_config: ModelConfig, training_config: TrainingConfig
 ) -> None:
     model = replace(model_config, use_act=True)
-    training = replace(training_config, ponder_cost=0.01, ponder_start=4)
+    training = replace(training_config, ponder_cost=0.01, ponder_budget=0.0, ponder_start=4)
 
     def run(memory: str) -> Session:
         return Session.create(

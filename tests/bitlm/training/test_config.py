@@ -19,6 +19,7 @@ from bitlm.training import TrainingConfig
         ("weight_decay", -0.1),
         ("gradient_clip", float("inf")),
         ("ponder_cost", -0.1),
+        ("ponder_budget", 1.5),
         ("ponder_start", 2.5),
         ("warmup_steps", -1),
         ("validation_interval", 0),

@@ -128,6 +128,17 @@ def test_ponder_cost_is_charged_for_each_layer_run_and_for_nothing_without_act()
     assert without.total.item() == without.cross_entropy.item() == objective.cross_entropy.item()
 
 
+@pytest.mark.parametrize(("free_layers", "charged"), [(2.5, 0.5), (3.1, 0.0)])
+def test_layers_within_the_budget_are_free(free_layers: float, charged: float) -> None:
+    bits, depth_mean = torch.tensor([[1, 0]], dtype=torch.uint8), torch.tensor(3.0, requires_grad=True)
+    adaptive = ModelOutput(torch.zeros(1, 2), torch.tensor([True, True]), depth_mean=depth_mean)
+    objective = causal_objective(adaptive, bits, ponder_cost=0.1, free_layers=free_layers)
+    assert objective.total.item() == pytest.approx(objective.cross_entropy.item() + 0.1 * charged)
+    objective.total.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+    assert depth_mean.grad is not None
+    assert (depth_mean.grad.item() > 0) == (charged > 0)
+
+
 def test_one_soft_target_does_for_a_teacher_and_the_bits() -> None:
     bits = torch.tensor([[1, 0, 1]], dtype=torch.uint8)
     mixed, tree = torch.tensor([[2.0, -2.0, 0.0]]), torch.tensor([[0.5, 0.5, 9.0]])

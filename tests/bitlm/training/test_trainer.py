@@ -74,9 +74,11 @@ def test_bf16_is_in_force_while_a_step_computes_and_auto_is_settled_first(
     assert settled.config.autocast in ("off", "bf16")
 
 
-def trained(config: ModelConfig, *, ponder_cost: float, updates: int) -> tuple[BitTransformer, StepResult]:
+def trained(
+    config: ModelConfig, *, ponder_cost: float, updates: int, budget: float = 0.0
+) -> tuple[BitTransformer, StepResult]:
     """A model after some updates on one batch, and what the last one saw."""
-    trainer = Trainer(BitTransformer(config), TrainingConfig(warmup_steps=0))
+    trainer = Trainer(BitTransformer(config), TrainingConfig(warmup_steps=0, ponder_budget=budget))
     for key in range(updates):
         result = trainer.update(BITS, rate_factor=1.0, dropout_seed=key, ponder_cost=ponder_cost)
     return trainer.model, result
@@ -90,6 +92,15 @@ def test_ponder_cost_makes_positions_halt_sooner(model_config: ModelConfig) -> N
         assert 1 <= result.depth_mean <= model_config.num_layers
         depths.append(result.depth_mean)
     assert depths[1] < depths[0]
+
+
+def test_what_lies_within_the_budget_is_not_saved(model_config: ModelConfig) -> None:
+    config, depths = replace(model_config, use_act=True), []
+    for budget in (0.0, 0.96):
+        _, result = trained(config, ponder_cost=1.0, updates=20, budget=budget)
+        assert result.depth_mean is not None
+        depths.append(result.depth_mean)
+    assert depths[0] + 0.02 < depths[1] < 2
 
 
 def test_free_depth_is_used_to_the_full_and_trained_as_without_act(model_config: ModelConfig) -> None:
