@@ -9,6 +9,7 @@ MIB = 2**20
 DEPTHS = (4, 32, 128)
 MEMORY = Benchmark("memory", "python -m benchmarks.memory", 15)
 LONG = Benchmark("long_context", "python -m benchmarks.long_context", 12)
+CORPUS = Benchmark("corpus_memory", "python -m benchmarks.corpus_memory", 4)
 TELEMETRY = Benchmark("telemetry_overhead", "python -m benchmarks.telemetry_overhead --seconds 150", 4)
 ACT = Benchmark("adaptive_depth", "python -m benchmarks.adaptive_depth", 18)
 MOST_COST = 0.02
@@ -126,6 +127,12 @@ THE_MEMORY = Topic(
                 "| layers that train in 2 GB, 128 wide, 4 × 512 bytes: BitLM `recompute` | {0} |",
                 "| … Hugging Face's GPT-2, without · with its checkpointing | {1} · {2} |",
             ],
+        ),
+        Claim(
+            "peak of a process, 40 MB of packed text to the first 10 MB of it: build · train · evaluate",
+            CORPUS.take(lambda kept: [kept["ratios"][command] for command in ("build", "train", "evaluate")]),
+            "{:.3f} · {:.3f} · {:.3f}",
+            Bar("within 5 %", lambda *ratios: all(0.95 <= ratio <= 1.05 for ratio in ratios)),
         ),
         Claim(
             "18,000 bits against 2,250, in chunks, a bit a position: bytes kept · peak of memory",
