@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, OpenWindow, slowed
+from tests.browser.conftest import PATIENCE_MS, SLOWDOWN, OpenWindow, slowed
 from tests.browser.pages import choose_range, wait_until_drawn
 from tests.conftest import RunningServer
 
@@ -168,7 +168,7 @@ def test_a_page_to_which_nothing_happens_draws_nothing(server: RunningServer, pa
             drawings.append(page.evaluate("() => window.drawings"))
             page.wait_for_timeout(5000)  # more than a frame and the rest after it
     finally:
-        slowed(page)
+        slowed(page, SLOWDOWN)
 
 
 def test_one_cursor_runs_over_all_charts(page: Page) -> None:
