@@ -8,7 +8,7 @@ teacher's probabilities are worth beside its weights. With --heads there are als
 that keep fewer heads, for more channels. Rates fall over the second half of each. All four are
 evaluated on the held-out tenth. Times are those of an idle machine (`BusyClock`).
 
-    python -m benchmarks.distillation --corpus kjv --preset base --minutes 3 --steps 800
+    python -m benchmarks.distillation --corpus kjv --preset base --minutes 8 --steps 800
     python -m benchmarks.distillation --corpus embedded --preset small --minutes 1 --steps 400 --heads 1
 """
 
@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--corpus", default="kjv", help="embedded, sotu, kjv, or NAME=PATH")
     parser.add_argument("--cache", type=Path, default=Path(".bitlm/corpora"), help="where texts are kept")
     parser.add_argument("--preset", default="base", help="of the teacher")
-    parser.add_argument("--minutes", type=float, default=3, help="of the teacher")
+    parser.add_argument("--minutes", type=float, default=8, help="of the teacher")
     parser.add_argument("--share", type=float, default=0.4, help="of its parameters that a student may have")
     parser.add_argument("--steps", type=int, default=800, help="of the student")
     parser.add_argument(

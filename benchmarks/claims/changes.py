@@ -20,7 +20,7 @@ GROWTH = Benchmark(
     "--targets 3 2.5 2.25 2.1",
     7,
 )
-DISTILLATION = Benchmark("distillation", "python -m benchmarks.distillation", 12)
+DISTILLATION = Benchmark("distillation", "python -m benchmarks.distillation", 15)
 QUANTISATION = Benchmark(
     "quantisation", "python -m benchmarks.quantisation --texts embedded/reference kjv/none --minutes 0.5", 10
 )
