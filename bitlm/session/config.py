@@ -1,5 +1,7 @@
 """What a run is a function of, beside its journal."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bitlm.model import ModelConfig
@@ -35,6 +37,12 @@ class RunConfig(BaseModel):
         """What baselines are kept by: the text's SHA-256, and how much is counted if not the usual."""
         counted = self.training.reference_bytes
         return self.corpus_fingerprint + (f"-{counted}" if counted != MOST_BYTES else "")
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _without_a_budget(cls, training: Any) -> Any:
+        """A run from before there was a ponder budget was charged for every layer, and is from there on."""
+        return {"ponder_budget": 0.0} | training if isinstance(training, dict) else training
 
     @field_validator("training")
     @classmethod
