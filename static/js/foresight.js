@@ -33,6 +33,7 @@ export class Foresight {
     this.onVerdict = onVerdict;
     this.isAsking = false;
     this.waiting = null;
+    this.asked = null;
   }
 
   /** @param {function(): object} settings Called once the reader pauses. */
@@ -44,16 +45,19 @@ export class Foresight {
     this.timer = setTimeout(() => this.#ask(), PAUSE_MS);
   }
 
-  /** Ask nothing more. */
+  /** Ask nothing more, and say nothing of what is still being answered. */
   stop() {
     clearTimeout(this.timer);
     this.waiting = null;
+    this.asked = null;
+    if (this.place.getAttribute("aria-busy") === "true") this.#show(null);
   }
 
   async #ask() {
     if (this.isAsking || !this.waiting) return;
     const settings = this.waiting;
     this.waiting = null;
+    this.asked = settings;
     this.isAsking = true;
     let estimate = null;
     let problem = null;
@@ -67,6 +71,7 @@ export class Foresight {
       this.#ask();
       return;
     }
+    if (this.asked !== settings) return;
     this.#show(estimate);
     this.onVerdict(problem);
   }

@@ -95,6 +95,7 @@ export class SampleHistory {
     this.samples = [];
     this.index = -1;
     this.loading = Promise.resolve();
+    this.unanswered = 0; // wishes for a schedule
     const { on, every } = this.form.elements;
     this.form.addEventListener("submit", (event) => event.preventDefault());
     on.addEventListener("change", () => this.#schedule());
@@ -117,12 +118,14 @@ export class SampleHistory {
   async #schedule() {
     const { on, every } = this.form.elements;
     if (!every.reportValidity()) return;
+    this.unanswered += 1;
     try {
       await this.api.scheduleSamples(on.checked ? scheduleOf(this.question(), every.valueAsNumber) : null);
     } catch (error) {
       this.toasts.problem(error);
     }
     await this.feed.refresh();
+    this.unanswered -= 1;
     this.#showSchedule(this.store.get());
   }
 
@@ -168,8 +171,10 @@ export class SampleHistory {
       control.disabled = blocked !== null;
       control.title = blocked ?? "";
     }
-    on.checked = schedule !== null;
-    if (schedule && document.activeElement !== every) every.value = schedule.every;
+    if (this.unanswered === 0) { // until then the wish is shown, not what was so before it
+      on.checked = schedule !== null;
+      if (schedule && document.activeElement !== every) every.value = schedule.every;
+    }
     if (schedule && !blocked) this.reschedule.title = on.title = `Now drawn: ${scheduleSummary(schedule)}`;
     const thinned = thinnedInterval(state.events, schedule);
     this.thinned.hidden = thinned === null;

@@ -132,13 +132,14 @@ export function connectSetupForm(page, { presets, max_body_bytes: maxBytes }, { 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const isTraining = event.submitter?.value === "train";
+    const asked = settings(); // now: the form may be filled in otherwise while the run is being paused
     const buttons = form.querySelectorAll("[type=submit]");
     for (const button of buttons) button.disabled = true;
     form.setAttribute("aria-busy", "true");
     foresight.stop();
     showProblem(form, null);
     try {
-      await pausedFirst(store, api, () => api.init(settings()));
+      await pausedFirst(store, api, () => api.init(asked));
       if (isTraining) await api.start();
       dialog.close();
     } catch (error) {

@@ -138,11 +138,14 @@ def test_while_a_run_trains_another_is_opened_or_made_once_it_is_paused(page: Pa
     form.get_by_role("radio", name="tiny").check()
     form.get_by_role("radio", name="File or folder").check()
     form.get_by_label("Path of a text file or a folder").fill("/no/such/book.txt")
-    form.get_by_role("button", name="Pause and make it").click()
+    with page.expect_request("**/init") as asked:
+        form.get_by_role("button", name="Pause and make it").click()
+        form.get_by_role("radio", name="Pasted").check()  # while the run is being paused
+        form.get_by_label("Text; the last tenth is held out").fill(text)
+    assert asked.value.post_data_json["corpus"] == "/no/such/book.txt"
+    expect(form.locator("form")).not_to_have_attribute("aria-busy", "true")
     expect(form.locator("[data-problem]")).to_contain_text("no/such/book.txt")
     expect(state(page)).to_have_text("training")  # what is refused costs nothing
-    form.get_by_role("radio", name="Pasted").check()
-    form.get_by_label("Text; the last tenth is held out").fill(text)
     form.get_by_role("button", name="Pause and make it").click()
     expect(form).to_be_hidden()
     expect(state(page)).to_have_text("ready")
