@@ -21,6 +21,7 @@ import typer
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, default_threads
 from bitlm.cli.printing import text_console
 from bitlm.compiled import code_folder
+from bitlm.distributed import try_alone
 from bitlm.machine import available_memory_bytes
 from bitlm.session import RunStore
 from bitlm.session.schema import MIGRATIONS
@@ -96,6 +97,7 @@ def looks(data_dir: Path, host: str, port: int) -> dict[str, Callable[[str], Fin
         "compiled functions": compiled_functions,
         "runs": partial(runs, data_dir),
         "port": partial(service_port, host, port),
+        "several processes": several_processes,
         "speed": arithmetic,
     }
 
@@ -225,6 +227,16 @@ def service_port(host: str, port: int, about: str) -> Finding:
         fix = "end what uses it (a BitLM that runs already?), or choose another: --port, BITLM_PORT."
         return Finding(about, f"{host}:{port}: {error.strerror}", fix)
     return Finding(about, f"{host}:{port} is free")
+
+
+def several_processes(about: str) -> Finding:
+    """Try what `torchrun … train --strategy ddp` would have its processes talk by."""
+    try:
+        try_alone()
+    except RuntimeError as error:
+        fix = "set GLOO_SOCKET_IFNAME to a network interface that there is, such as lo on one machine."
+        return Finding(about, f"they cannot talk: {str(error).splitlines()[0]}", fix)
+    return Finding(about, "they can talk (gloo)")
 
 
 def arithmetic(about: str) -> Finding:

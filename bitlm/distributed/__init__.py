@@ -3,5 +3,6 @@
 from bitlm.distributed.group import ALONE, Group, joined
 from bitlm.distributed.launch import Launch
 from bitlm.distributed.pairwise import PairwiseSum
+from bitlm.distributed.trial import try_alone
 
-__all__ = ["ALONE", "Group", "Launch", "PairwiseSum", "joined"]
+__all__ = ["ALONE", "Group", "Launch", "PairwiseSum", "joined", "try_alone"]

@@ -3,6 +3,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import torch
 
 from bitlm.cli import doctor
 from bitlm.session import RunStore
@@ -69,3 +70,12 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     assert f"{tmp_path / 'file'} cannot be written in" in found.found
     assert found.fix is not None
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_whether_several_processes_could_talk_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.several_processes("several processes").fix is None
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "none-such")
+    found = doctor.several_processes("several processes")
+    assert "none-such" in found.found
+    assert found.fix is not None
+    assert not torch.distributed.is_initialized()
