@@ -16,6 +16,7 @@ import pytest
 from numba.core.caching import _CacheLocator
 from packaging.requirements import Requirement
 
+from bitlm.cli.doctor import OLDEST_PYTHON
 from bitlm.compiled import code_folder
 from bitlm.version import VERSION
 from tests.conftest import ROOT, WaitUntil, free_port
@@ -53,13 +54,32 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel of that distribution installed in it, and nothing that it needs."""
-    folder = tmp_path_factory.mktemp("installed")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of that distribution."""
+    folder = tmp_path_factory.mktemp("wheel")
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet")
-    run(sys.executable, "-m", "pip", "install", *options, "--target", str(folder), str(sdist), folder=folder)
+    run(sys.executable, "-m", "pip", "wheel", *options, str(sdist), folder=folder)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with that wheel installed in it, and nothing that it needs."""
+    folder = tmp_path_factory.mktemp("installed")
+    options = ("--no-deps", "--no-index", "--quiet")
+    run(sys.executable, "-m", "pip", "install", *options, "--target", str(folder), str(wheel), folder=folder)
     hand_on_compiled_code(folder)
     return folder
+
+
+def other_pythons() -> Iterator[str]:
+    """One of every other Python 3 that this machine has: pyenv's, or the one on its path."""
+    for minor in set(range(10, 20)) - {sys.version_info.minor}:
+        kept = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3.{minor}"))
+        there = str(kept[-1]) if kept else shutil.which(f"python3.{minor}")
+        if there is not None:
+            yield there
 
 
 @pytest.fixture
@@ -106,6 +126,27 @@ def test_it_trains_from_any_folder_and_where_no_web_framework_is(elsewhere: Path
 
 def test_the_program_that_pip_installs_says_its_version(elsewhere: Path) -> None:
     assert run("bitlm", "--version", folder=elsewhere) == f"BitLM {VERSION}\n"
+
+
+def test_every_other_python_of_this_machine_installs_it_and_reads_its_sources_or_is_told_it_is_too_old(
+    wheel: Path, tmp_path: Path
+) -> None:
+    read = (
+        "import compileall, importlib.metadata; "
+        "print(compileall.compile_dir('.', quiet=1), importlib.metadata.version('bitlm'))"
+    )
+    for python in other_pythons():
+        version = tuple(map(int, Path(python).name.removeprefix("python").split(".")))
+        folder = tmp_path / Path(python).name
+        options = ("--python", python, "install", "--no-deps", "--no-index", "--no-compile", "--quiet")
+        install = (sys.executable, "-m", "pip", *options, "--target", str(folder), str(wheel))
+        done = subprocess.run(install, capture_output=True, text=True, check=False)
+        if version < OLDEST_PYTHON:
+            assert "requires a different Python" in done.stderr
+            continue
+        assert done.returncode == 0, done.stderr
+        told = run(python, "-W", "error", "-c", read, folder=folder, PYTHONPATH=str(folder))
+        assert told == f"True {VERSION}\n"
 
 
 @pytest.fixture
