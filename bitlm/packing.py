@@ -9,8 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from bitlm.bits import CharacterCounter
-from bitlm.data.source import no_text, place_of, text_files, unreadable
-from bitlm.data.text import INDEX_FILE, PIECE_BYTES, Index, Shard, Unfinished, read_index, shard_name
+from bitlm.data.source import INDEX_FILE, no_text, place_of, text_files, unreadable
+from bitlm.data.text import PIECE_BYTES, Index, Shard, Unfinished, read_index, shard_name
 from bitlm.errors import ConfigError, CorpusError
 from bitlm.history.aside import written_aside
 from bitlm.session.database import full_disk_named

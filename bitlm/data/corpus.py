@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from bitlm.bits import PAYLOAD_BITS, utf8_validity
-from bitlm.data.source import no_text, place_of, text_files, unreadable
-from bitlm.data.text import INDEX_FILE, PackedText, Text, stretch
+from bitlm.data.source import INDEX_FILE, no_text, place_of, text_files, unreadable
+from bitlm.data.text import PackedText, Text, stretch
 from bitlm.errors import CorpusError
 
 EMBEDDED = "embedded"

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from bitlm.errors import CorpusError
 
+INDEX_FILE = "bitlm-corpus.json"
+"""What tells a packed text from a folder of texts."""
+
 
 def place_of(path: str | os.PathLike[str]) -> Path:
     """Return where a text is to be read; `~` at the beginning is the home folder.
@@ -31,14 +34,16 @@ def place_of(path: str | os.PathLike[str]) -> Path:
 def text_files(folder: Path) -> list[Path]:
     """Return the files below a folder in the order of their relative paths.
 
-    Hidden files and folders, symbolic links and whatever is no regular file are passed over.
+    Hidden files and folders, symbolic links, whatever is no regular file, and packed texts, which are of a
+    text that may be there as well, are passed over.
 
     Raises:
         CorpusError: A folder cannot be read.
     """
     found = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        seen = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in seen if not Path(place, name, INDEX_FILE).exists()]
         paths = (Path(place, name) for name in files if not name.startswith("."))
         found += [path for path in paths if path.is_file() and not path.is_symlink()]
     return sorted(found, key=lambda file: file.relative_to(folder).as_posix())

@@ -12,10 +12,8 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from bitlm.data.source import INDEX_FILE
 from bitlm.errors import CorpusError
-
-INDEX_FILE = "bitlm-corpus.json"
-"""What tells a packed text from a folder of texts."""
 
 PIECE_BYTES = 1 << 20
 """What is in memory at once of a text that is gone through."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from secrets import token_hex
 
 from bitlm.data import Corpus, PackedText, Text
-from bitlm.data.text import INDEX_FILE, require_whole, shard_name
+from bitlm.data.source import INDEX_FILE
+from bitlm.data.text import require_whole, shard_name
 from bitlm.errors import CorpusError
 from bitlm.session.database import full_disk_named
 from bitlm.session.durability import ASIDE, make_folder, sync_file, sync_folder, write_durably

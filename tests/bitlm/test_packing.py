@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitlm.data import Corpus, PackedText, length_at, pieces, stretch
-from bitlm.data.text import INDEX_FILE, require_whole, shard_name
+from bitlm.data.source import INDEX_FILE
+from bitlm.data.text import require_whole, shard_name
 from bitlm.errors import BitLMError, ConfigError, CorpusError
 from bitlm.packing import pack
 from bitlm.session.durability import ASIDE

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from bitlm.data import Corpus
-from bitlm.data.text import INDEX_FILE, shard_name
+from bitlm.data.source import INDEX_FILE
+from bitlm.data.text import shard_name
 from tests.bitlm.cli.program import answer_of, bitlm
 
 TEXT = Corpus.embedded().data[:30_000]

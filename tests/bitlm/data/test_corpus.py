@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bitlm.data import Corpus, length_at
 from bitlm.errors import CorpusError
+from bitlm.packing import pack
 
 
 @given(data=st.binary(min_size=1))
@@ -42,6 +43,13 @@ def test_a_folder_is_read_in_the_order_of_relative_paths(tmp_path: Path) -> None
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(data)
     assert Corpus.from_path(tmp_path).data == b"123"
+
+
+def test_a_packed_text_in_a_folder_of_texts_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "book.txt").write_bytes(b"words")
+    pack(tmp_path / "texts", tmp_path / "packed")
+    assert Corpus.from_path(tmp_path).data == b"words"
 
 
 def test_files_with_nul_are_left_out_of_a_folder_and_listed(tmp_path: Path) -> None:

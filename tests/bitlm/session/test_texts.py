@@ -12,7 +12,8 @@ import torch
 
 from bitlm.baselines import baselines
 from bitlm.data import Corpus, PackedText
-from bitlm.data.text import INDEX_FILE, shard_name
+from bitlm.data.source import INDEX_FILE
+from bitlm.data.text import shard_name
 from bitlm.errors import CorpusError
 from bitlm.history.capsule import write_capsule
 from bitlm.history.verification import verify_capsule
