@@ -16,6 +16,7 @@ import pytest
 from numba.core.caching import _CacheLocator
 from packaging.requirements import Requirement
 
+from bitlm.cli.compile import COMPLETE
 from bitlm.cli.doctor import OLDEST_PYTHON
 from bitlm.compiled import code_folder
 from bitlm.version import VERSION
@@ -99,6 +100,8 @@ def hand_on_compiled_code(installed: Path) -> None:
     """
     ours, theirs = ROOT / "bitlm", installed / "bitlm"
     kept, place = Path(code_folder()), _CacheLocator.get_suitable_cache_subpath
+    (theirs / "__pycache__" / kept.name).mkdir(parents=True)
+    (theirs / "__pycache__" / kept.name / COMPLETE).touch()
     for source in theirs.rglob("*.py"):
         here = ours / source.relative_to(theirs)
         os.utime(source, ns=(here.stat().st_atime_ns, here.stat().st_mtime_ns))

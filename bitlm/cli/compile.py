@@ -2,14 +2,20 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from io import BytesIO
+from pathlib import Path
+from typing import ParamSpec
 
 import numpy as np
 import typer
 
 from bitlm.bits import PAYLOAD_BITS, bytes_to_bits
 from bitlm.cli.options import Json
+from bitlm.cli.printing import text_console
+from bitlm.compiled import code_folder
 from bitlm.compression import compress, decompress
 from bitlm.earlier_counts import EarlierCounts
 from bitlm.gate import SafetyGate
@@ -18,6 +24,12 @@ from bitlm.model import BitTransformer, ModelConfig
 from bitlm.reference import ReferenceModel
 
 TEXT = b"Whatever text: what is compiled does not depend on it."
+PATCHES = (8, 1)
+"""Bits a patch: whole bytes and single bits have functions of their own."""
+COMPLETE = "complete"
+"""What is in the folder of the code once all of it is."""
+
+Arguments = ParamSpec("Arguments")
 
 
 def compile_functions(as_json: Json = False) -> None:
@@ -29,11 +41,32 @@ def compile_functions(as_json: Json = False) -> None:
       python -m bitlm compile
     """
     begin = time.perf_counter()
-    with typer.progressbar([8, 1], label="Compiling", hidden=as_json) as patches:
+    with typer.progressbar(PATCHES, label="Compiling", hidden=as_json) as patches:
         for patch_bits in patches:
             _run_everything(patch_bits)
+    _note_complete()
     seconds = round(time.perf_counter() - begin, 1)
     typer.echo(json.dumps({"seconds": seconds}) if as_json else f"Ready after {seconds} s.")
+
+
+def compiled_first(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Have a command compile what has never been compiled before it begins: its minutes are for training."""
+
+    @wraps(command)
+    def run(*given: Arguments.args, **named: Arguments.kwargs) -> None:
+        if not (folder := code_folder()) or not Path(folder, COMPLETE).exists():
+            text_console(stderr=True).print("Compiling for this processor; it takes a minute and is kept …")
+            for patch_bits in PATCHES:
+                _run_everything(patch_bits)
+            _note_complete()
+        command(*given, **named)
+
+    return run
+
+
+def _note_complete() -> None:
+    if folder := code_folder():
+        Path(folder, COMPLETE).touch()
 
 
 def _run_everything(patch_bits: int) -> None:

@@ -12,7 +12,7 @@ from bitlm.cli.branch import compare, fork, journal, rollback, twin
 from bitlm.cli.calibrate import calibrate
 from bitlm.cli.capsule import capsule, verify
 from bitlm.cli.checkpoints import checkpoints
-from bitlm.cli.compile import compile_functions
+from bitlm.cli.compile import compile_functions, compiled_first
 from bitlm.cli.completion import completion
 from bitlm.cli.compress import compress, decompress
 from bitlm.cli.data import data
@@ -69,10 +69,10 @@ def bitlm(
     """Train, sample and measure a language model whose alphabet is the bit."""
 
 
-app.command()(serve)
+app.command()(compiled_first(serve))
 app.command()(doctor)
 app.command()(mcp)
-app.command()(train)
+app.command()(compiled_first(train))
 app.command()(generate)
 app.command()(denoise)
 app.command()(samples)

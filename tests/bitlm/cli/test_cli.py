@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bitlm.cli import compile as compiling
 from bitlm.cli.trained import best_step
 from bitlm.data import Corpus
 from bitlm.model import ModelConfig
@@ -141,6 +142,18 @@ def test_help_shows_examples(command: str) -> None:
 
 def test_compiling_tells_how_long_it_took() -> None:
     assert program.answer_of("compile").keys() == {"seconds"}
+
+
+def test_what_was_never_compiled_is_compiled_before_training_begins_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    monkeypatch.setattr(compiling, "code_folder", lambda: str(kept))
+    steps = ("train", "--size", "tiny", "--steps", "1")
+    told = bitlm(tmp_path, *steps).stderr
+    assert "Compiling for this processor" in told
+    assert "Compiling" not in bitlm(tmp_path, *steps).stderr
 
 
 def test_the_program_is_a_process_of_its_own_that_warns_of_nothing() -> None:
