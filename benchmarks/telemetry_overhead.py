@@ -142,11 +142,12 @@ class Sides:
         """Return what does not come with every step, by the setting that says how often, and K."""
         model, config = self.session.model, self.session.config
         text, autocast = self.session.corpus.held_out, config.training.autocast
+        norms = [1.0 for _ in model.parameters()]
         logits = torch.zeros(config.training.batch_size, config.model.max_seq_len)
 
         def look() -> None:
             attention(model, text)
-            gradient_norms(model, 1.0)
+            gradient_norms(model, norms)
             meter(model, text, autocast=autocast, dropout_seed=1)
 
         return {

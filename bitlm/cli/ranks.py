@@ -2,9 +2,10 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
@@ -12,19 +13,69 @@ import typer
 
 from bitlm.cli.options import default_threads
 from bitlm.data import Corpus
-from bitlm.distributed import ALONE, Group, Launch, joined
+from bitlm.distributed import ALONE, Group, Launch, Schedule, joined
 from bitlm.errors import BitLMError, ConfigError
+from bitlm.model import ModelConfig
 from bitlm.reference import ReferenceModel
 from bitlm.session import Event, RunConfig, RunStore, Session
-from bitlm.session.leading import LeadingLearner, follow_leader, tell
+from bitlm.session.leading import LeadingLearner, MakeShared, follow_leader, tell
 from bitlm.session.learner import Learner
-from bitlm.training import TrainingConfig
+from bitlm.session.staged import TOLD, LeadingStagedLearner, StagedLearner
+from bitlm.training import TrainingConfig, least_parts, require_stages
 from bitlm.version import VERSION
 
 Strategy = Annotated[
-    Literal["ddp"] | None,
-    typer.Option(help="How the processes that torchrun started share a step: ddp, by its windows."),
+    Literal["ddp", "pipeline"] | None,
+    typer.Option(
+        help="How the processes that torchrun started share a step: ddp, by its windows; pipeline, by the "
+        "model's layers."
+    ),
 ]
+PipelineSchedule = Annotated[
+    Schedule | None,
+    typer.Option(help="When a pipeline's parts go back: 1f1b (default) as soon as they can, gpipe all last."),
+]
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What a strategy comes to.
+
+    Attributes:
+        lead: Makes the learner of rank 0's session.
+        follow: Makes that of another rank.
+        also: As for `follow_leader`.
+        require: Raises a ConfigError where so many processes cannot share a run of these settings.
+    """
+
+    lead: MakeShared
+    follow: MakeShared
+    also: Sequence[str]
+    require: Callable[[ModelConfig, TrainingConfig, int], None]
+
+
+def _require_parts(_model: ModelConfig, training: TrainingConfig, size: int) -> None:
+    """Check that a step has a part for each process.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    parts = training.accumulation_steps
+    if parts % size:
+        raise ConfigError(
+            "accumulation_steps",
+            parts,
+            f"{size} processes cannot share a step of so many parts; a new run has {size} unless told "
+            f"otherwise, and `fork RUN --set accumulation_steps={size}` makes one of a run.",
+        )
+
+
+DDP = Sharing(LeadingLearner, Learner, (), _require_parts)
+
+
+def _pipeline(schedule: Schedule) -> Sharing:
+    lead = partial(LeadingStagedLearner, schedule=schedule)
+    return Sharing(lead, partial(StagedLearner, schedule=schedule), TOLD, require_stages)
 
 
 @dataclass(frozen=True)
@@ -34,10 +85,12 @@ class Ranks:
     Attributes:
         launch: How they were started.
         group: What they tell each other.
+        sharing: How they share a run.
     """
 
     launch: Launch
     group: Group
+    sharing: Sharing = DDP
 
     @property
     def threads(self) -> int:
@@ -47,28 +100,22 @@ class Ranks:
     @property
     def settings(self) -> dict[str, Any]:
         """What a new run is to have, unless it is told otherwise."""
-        return {} if self.group.size == 1 else {"accumulation_steps": self.group.size}
+        return {} if self.group.size == 1 else {"accumulation_steps": least_parts(self.group.size)}
 
     def make(self, config: RunConfig, corpus: Corpus, reference: ReferenceModel) -> Learner:
         """Return the learner of a session."""
         if self.group.size == 1:
             return Learner(config, corpus, reference)
-        return LeadingLearner(config, corpus, reference, self.group)
+        return self.sharing.lead(config, corpus, reference, self.group)
 
-    def require_shared(self, training: TrainingConfig) -> None:
-        """Check that a step has a part for each process.
+    def require_shared(self, model: ModelConfig, training: TrainingConfig) -> None:
+        """Check that these processes can share a run.
 
         Raises:
-            ConfigError: It has not.
+            ConfigError: They cannot; names the setting that is in the way.
         """
-        parts, size = training.accumulation_steps, self.group.size
-        if parts % size:
-            raise ConfigError(
-                "accumulation_steps",
-                parts,
-                f"{size} processes cannot share a step of so many parts; a new run has {size} unless told "
-                f"otherwise, and `fork RUN --set accumulation_steps={size}` makes one of a run.",
-            )
+        if self.group.size > 1:
+            self.sharing.require(model, training, self.group.size)
 
     def mark(self, session: Session) -> dict[str, Any]:
         """Return what is to be remembered of a start, so that a restart goes on with it."""
@@ -88,32 +135,40 @@ ONE_PROCESS = Ranks(Launch(), ALONE)
 
 
 @contextmanager
-def ranks_of(strategy: str | None, given: dict[str, Any]) -> Iterator[Ranks]:
+def ranks_of(strategy: str | None, schedule: Schedule | None, given: dict[str, Any]) -> Iterator[Ranks]:
     """Yield rank 0 the processes of a training; the others do what it tells them, and exit.
 
     Args:
-        strategy: As the user gave it.
+        strategy: As the user gave it, like the schedule.
+        schedule: Of a pipeline.
         given: What else decides the run, by the names of the options.
 
     Raises:
         ConfigError: torchrun started several processes and no strategy is given; their count is no power of
-            two; or they were not given the same.
+            two, for DDP; a schedule is given for anything but a pipeline; or they were not given the same.
     """
+    if schedule is not None and strategy != "pipeline":
+        fix = "only a pipeline has a schedule; add --strategy pipeline, or leave it out."
+        raise ConfigError("--schedule", schedule, fix)
     launch = Launch.of(os.environ)
     if launch.size > 1 and strategy is None:
         fix = f"torchrun started {launch.size} processes, each of which would train a run of its own; "
-        raise ConfigError("--strategy", strategy, fix + "add --strategy ddp, or start without torchrun.")
-    if launch.size.bit_count() != 1:
+        raise ConfigError(
+            "--strategy", strategy, fix + "add --strategy ddp or pipeline, or start without torchrun."
+        )
+    if strategy == "ddp" and launch.size.bit_count() != 1:
         fix = "use a power of two, such as 2 or 4: sums are then the same for any count of processes."
         raise ConfigError("--nproc-per-node", launch.size, fix)
+    sharing = _pipeline(schedule or "1f1b") if strategy == "pipeline" else DDP
+    alike = {"BitLM": VERSION, "torch": torch.__version__, "strategy": strategy, "schedule": schedule}
     with joined(launch) as group:
-        group.require_alike({"BitLM": VERSION, "torch": torch.__version__, "strategy": strategy, **given})
+        group.require_alike(alike | given)
         if group.rank:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 notes it, and says when to end
-            follow_leader(group)
+            follow_leader(group, sharing.follow, sharing.also)
             raise typer.Exit
         try:
-            yield Ranks(launch, group)
+            yield Ranks(launch, group, sharing)
         except BitLMError:  # raised in no process while the others wait for it
             tell(group, "end")
             raise

@@ -34,7 +34,7 @@ from bitlm.cli.named_settings import CheckpointLayers, Diffusion, Qat, Reversibl
 from bitlm.cli.opening import resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, parsed
 from bitlm.cli.progress import Plan, with_bar, with_lines
-from bitlm.cli.ranks import ONE_PROCESS, Ranks, Strategy, ranks_of
+from bitlm.cli.ranks import ONE_PROCESS, PipelineSchedule, Ranks, Strategy, ranks_of
 from bitlm.cli.stopping import noted_ctrl_c
 from bitlm.cli.trained import measured, print_result
 from bitlm.data import Corpus
@@ -119,6 +119,7 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Key of every random draw (default: 0).")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: cores - 1).")] = None,
     strategy: Strategy = None,
+    schedule: PipelineSchedule = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
@@ -138,18 +139,17 @@ def train(
       python -m bitlm train --corpus book.txt --size tiny --minutes 20 --grow --auto-collapse
       python -m bitlm train --run latest --minutes 5 --sample-every 500 --sample-prompt "The "
     """
-    seconds = _asked_seconds(minutes, steps)
-    console = Console(stderr=as_json, quiet=as_json)
+    seconds, console = _asked_seconds(minutes, steps), Console(stderr=as_json, quiet=as_json)
     settings = with_named(settings, diffusion, qat, reversible, checkpoint)
     given = {"corpus": corpus, "size": size, "set": settings, "seed": seed, "threads": threads}
-    schedule = asked_schedule(grow, improve_thresh, most_memory_mb)
+    growth = asked_schedule(grow, improve_thresh, most_memory_mb)
     student = asked_student(auto_collapse, grow, share, student_steps, c_floor, s_floor, most_worse)
     can = partial(_require_possible, grow=grow, student=student)
-    with ranks_of(strategy, {"run": run, "minutes": minutes, "steps": steps, **given}) as ranks:
+    with ranks_of(strategy, schedule, {"run": run, "minutes": minutes, "steps": steps, **given}) as ranks:
         store, started = RunStore(data_dir), time.monotonic()
         session, plan = _begun(store, run, given, console, can, ranks, Plan(steps, seconds))
         _tell(session, on_alert, sample_every, sample_prompt)
-        session, was_stopped = _train_to_end(session, plan, console, schedule, ranks)
+        session, was_stopped = _train_to_end(session, plan, console, growth, ranks)
     student, spent_s = None if was_stopped else student, time.monotonic() - started
     if _end(session, student, console, spent_s, as_json=as_json) or was_stopped:
         raise typer.Exit(INTERRUPTED)
@@ -235,7 +235,7 @@ def _made(store: RunStore, given: dict[str, Any], console: Console, can: Check, 
     """Make a run with the settings given, and say what is remarkable about its text."""
     model, training = preset(given["size"] or DEFAULT_SIZE, **(ranks.settings | parsed(given["set"])))
     can(model, training)
-    ranks.require_shared(training)
+    ranks.require_shared(model, training)
     session = Session.create(
         store, model=model, training=training, corpus=Corpus.load(given["corpus"] or EMBEDDED),
         seed=given["seed"] or 0, threads=given["threads"] or ranks.threads, source="cli",
@@ -256,7 +256,7 @@ def _taken_up(store: RunStore, run: str, given: dict[str, Any], can: Check, rank
     run_id = resolved(store, run)
     record = store.run(run_id)
     can(record.config.model, record.config.training)
-    ranks.require_shared(record.config.training)
+    ranks.require_shared(record.config.model, record.config.training)
     if record.trashed_at is not None:
         raise ConfigError("--run", run_id, f"it is in the trash; `runs restore {run_id}` takes it back.")
     return Session.open(store, run_id, make=ranks.make)

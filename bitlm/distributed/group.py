@@ -30,7 +30,7 @@ class Group:
 
     Attributes:
         rank: Of this process, from 0.
-        size: How many there are, a power of two.
+        size: How many there are; a power of two where `total` is asked for.
     """
 
     rank: int = 0
@@ -69,6 +69,19 @@ class Group:
         everything = torch.empty(self.size * longest, dtype=torch.uint8)
         dist.all_gather_single(everything, _tensor(data.ljust(longest)))
         return [json.loads(_data(row)) for row in everything.reshape(self.size, longest)]
+
+    def collected(self, data: bytes) -> Iterator[bytes]:
+        """Yield in rank 0 what each of the others gives, by rank; the others get nothing."""
+        if self.rank:
+            dist.send(torch.tensor([len(data)]), 0)
+            dist.send(_tensor(data), 0)
+            return
+        for rank in range(1, self.size):
+            length = torch.empty(1, dtype=torch.int64)
+            dist.recv(length, rank)
+            received = torch.empty(int(length), dtype=torch.uint8)
+            dist.recv(received, rank)
+            yield _data(received)
 
     def broadcast(self, data: bytes = b"") -> bytes:
         """Return rank 0's `data`, which the others need not give."""

@@ -12,6 +12,7 @@ from bitlm.model.config import ModelConfig
 from bitlm.model.decoding import DecodingCache
 from bitlm.model.memory_choice import MemoryChoice, choose_memory
 from bitlm.model.reversibility import Reversibility, reversibility
+from bitlm.model.stages import Stage
 from bitlm.model.transformer import BitTransformer, ModelOutput
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ModelConfig",
     "ModelOutput",
     "Reversibility",
+    "Stage",
     "bit_marginals",
     "check_autocast",
     "choose_autocast",

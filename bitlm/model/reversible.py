@@ -112,13 +112,14 @@ class ReversibleLayer:
         return (y1, y2), (d1, d2), of_attention + of_feedforward
 
 
-def run_layers(layers: Sequence[Layer], streams: Streams, memory: str) -> Streams:
+def run_layers(layers: Sequence[Layer], streams: Streams, memory: str, *, first: int = 0) -> Streams:
     """Run the layers in order and check each one's range.
 
     Args:
         layers: At least one layer.
         streams: Those the first layer takes; the first two on the grid.
         memory: One of MEMORY_MODES; same values and gradients, bit for bit.
+        first: The place of the first of them in the model.
 
     Raises:
         GridOverflowError: Names the first layer that left the exact range.
@@ -129,9 +130,10 @@ def run_layers(layers: Sequence[Layer], streams: Streams, memory: str) -> Stream
         # The backward pass begins with the last layer: what it would compute again is still there.
         earlier = layers[:-1]
         parameters = chain.from_iterable(layer.parameters for layer in earlier)
-        streams = _Recompute.apply(earlier, len(streams), *streams, *parameters)  # type: ignore[no-untyped-call]
-        return _forward_all(layers[-1:], streams, first=len(earlier))
-    return _forward_all(layers, streams, checkpointed=memory == "checkpoint" and torch.is_grad_enabled())
+        streams = _Recompute.apply(earlier, first, len(streams), *streams, *parameters)  # type: ignore[no-untyped-call]
+        return _forward_all(layers[-1:], streams, first=first + len(earlier))
+    checkpointed = memory == "checkpoint" and torch.is_grad_enabled()
+    return _forward_all(layers, streams, first=first, checkpointed=checkpointed)
 
 
 def refuse_autocast(stream: Stream) -> None:
@@ -183,8 +185,8 @@ class _Recompute(torch.autograd.Function):
     """Keeps the streams that come out only; the backward pass inverts layer by layer."""
 
     @staticmethod
-    def forward(context: Any, layers: Sequence[Layer], count: int, *tensors: Tensor) -> Streams:
-        streams = _forward_all(layers, tensors[:count])
+    def forward(context: Any, layers: Sequence[Layer], first: int, count: int, *tensors: Tensor) -> Streams:
+        streams = _forward_all(layers, tensors[:count], first=first)
         context.layers = layers
         context.save_for_backward(*streams)
         return streams
@@ -197,7 +199,7 @@ class _Recompute(torch.autograd.Function):
         for layer in reversed(context.layers):
             streams, gradients, of_parameters = layer.pull_back(streams, gradients)
             parameter_gradients.append(of_parameters)
-        return None, None, *gradients, *chain.from_iterable(reversed(parameter_gradients))
+        return None, None, None, *gradients, *chain.from_iterable(reversed(parameter_gradients))
 
 
 def pull_back(branch: Branch, streams: Streams, gradient: Tensor) -> tuple[Tensor, Streams, Gradients]:

@@ -100,9 +100,30 @@ class BitTransformer(nn.Module):
             MissingReferenceError: Counts are to be mixed in, and there are none.
         """
         check_frames(bits, self.config)
-        values = patch_values(self.patches(bits))
         key = self._dropout_key(dropout_seed)
-        hidden, depth_mean = self.trunk.run(self.embedding(values), key, full_depth=full_depth)
+        hidden = self.embedding(patch_values(self.patches(bits)))
+        hidden, depth_mean = self.trunk.run(hidden, key, full_depth=full_depth)
+        return self.read_out(hidden, bits, counts, depth_mean)
+
+    def read_out(
+        self,
+        hidden: Float[Tensor, "batch position width"],
+        bits: Integer[Tensor, "batch bit"],
+        counts: Counts | None = None,
+        depth_mean: Float[Tensor, ""] | None = None,
+    ) -> ModelOutput:
+        """Return what the trunk's output says of these bits.
+
+        Args:
+            hidden: What the trunk made of them.
+            bits: As for `forward`.
+            counts: As for `forward`.
+            depth_mean: As of the output.
+
+        Raises:
+            MissingReferenceError: As `forward`.
+        """
+        values = patch_values(self.patches(bits))
         logits = gather_paths(self.head(hidden), values, self.config.patch_bits)
         if self.config.patch_bits == PAYLOAD_BITS:
             logits = pad(logits, (0, self.config.frame_bits - PAYLOAD_BITS))

@@ -124,7 +124,11 @@ class Trunk(nn.Module):
         depth_mean = None
         if self.config.use_act:
             depth_mean = halting_and_depth[1].mean() if halts else hidden.new_tensor(float(len(layers)))
-        return self.norm((y1 + y2) * 0.5), depth_mean
+        return self.merge(y1, y2), depth_mean
+
+    def merge(self, y1: Hidden, y2: Hidden) -> Hidden:
+        """Return the output that the last layer's streams make."""
+        return self.norm((y1 + y2) * 0.5)  # type: ignore[no-any-return] # torch leaves a module's output untyped
 
     def layers_and_streams(
         self,
@@ -158,8 +162,7 @@ class Trunk(nn.Module):
             if window.all_halted:
                 break
             window.step(block.attention, block.feedforward, block.halting, self.turns[: hidden.shape[1]])
-        x1, x2 = window.finish()
-        return self.norm((x1 + x2) * 0.5), window.depth_mean
+        return self.merge(*window.finish()), window.depth_mean
 
     @property
     def typed_blocks(self) -> list[Block]:

@@ -4,13 +4,13 @@ The first two look at the same held-out bytes every time, so that steps, and run
 compared; the last is of the step just done.
 """
 
+from collections.abc import Sequence
 from math import hypot
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.utils import get_total_norm
 
 from bitlm.bits import encode_frames
 from bitlm.data import Text
@@ -82,20 +82,22 @@ def meter(
         model.eval()
 
 
-def gradient_norms(model: BitTransformer, gradient_norm: float) -> tuple[float, ...]:
-    """Return the norm of the last step's gradient by parts of the model, before clipping.
+def gradient_norms(model: BitTransformer, norms: Sequence[float | None]) -> tuple[float, ...]:
+    """Return the norm of a step's gradient by parts of the model.
 
     Args:
-        model: With the gradients that moved it, clipped or not.
-        gradient_norm: Norm of all of them before clipping.
+        model: What the step moved.
+        norms: Of each parameter's gradient, in the model's order; None of one without.
 
     Returns:
         Of the embedding with what takes in masked bits, each layer, the head with the norm before it, and, if
-        counts are mixed in, the mixer. The squares add up to that of `gradient_norm`.
+        counts are mixed in, the mixer. The squares add up to that of the whole gradient's norm.
     """
-    norms = [_norm_of_gradients(*part) for part in parts_of(model)]
-    whole = hypot(*norms)
-    return tuple(gradient_norm * norm / whole if whole else 0.0 for norm in norms)
+    of = dict(zip(model.parameters(), norms, strict=True))
+    return tuple(
+        hypot(*(of[weight] or 0.0 for module in part for weight in module.parameters()))
+        for part in parts_of(model)
+    )
 
 
 def parts_of(model: BitTransformer) -> list[tuple[Module, ...]]:
@@ -104,11 +106,6 @@ def parts_of(model: BitTransformer) -> list[tuple[Module, ...]]:
     parts: list[tuple[Module, ...]] = [inputs, *((block,) for block in model.trunk.blocks)]
     parts.append((model.trunk.norm, model.head))
     return parts if model.mixer is None else [*parts, (model.mixer,)]
-
-
-def _norm_of_gradients(*modules: Module) -> float:
-    weights = (weight for module in modules for weight in module.parameters())
-    return float(get_total_norm([weight.grad for weight in weights if weight.grad is not None]))
 
 
 def _frames(model: BitTransformer, text: bytes) -> UInt8[Tensor, "1 bit"]:

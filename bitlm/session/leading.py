@@ -6,7 +6,7 @@ journal are those of one process, and only rank 0 has a data folder.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -32,12 +32,18 @@ from bitlm.session.reference_file import fit_reference
 
 
 class LeadingLearner(Learner):
-    """Rank 0's: tells the others what it does, and then does its part of it."""
+    """Rank 0's: tells the others what it does, and then does its part of it.
 
-    def __init__(self, config: RunConfig, corpus: Corpus, reference: ReferenceModel, group: Group) -> None:
+    Args:
+        how: What else its kind of learner is made with.
+    """
+
+    def __init__(
+        self, config: RunConfig, corpus: Corpus, reference: ReferenceModel, group: Group, **how: Any
+    ) -> None:
         tell(group, "begin", config=config.model_dump(mode="json"))
         group.broadcast(bytes(corpus.data))
-        super().__init__(config, corpus, reference, group)
+        super().__init__(config, corpus, reference, group, **how)
 
     def choose_memory(self) -> MemoryChoice | None:
         """As the learner's; each machine chooses for itself."""
@@ -88,8 +94,18 @@ def tell(group: Group, do: str, **what: Any) -> None:
     group.broadcast(json.dumps({"do": do, **what}).encode())
 
 
-def follow_leader(group: Group) -> None:
-    """Do what rank 0's learner does, until it dismisses the others; for these."""
+MakeShared = Callable[[RunConfig, Corpus, ReferenceModel, Group], Learner]
+"""Makes the learner of one of several processes, such as `Learner` itself."""
+
+
+def follow_leader(group: Group, make: MakeShared = Learner, also: Sequence[str] = ()) -> None:
+    """Do what rank 0's learner does, until it dismisses the others; for these.
+
+    Args:
+        group: The processes.
+        make: Makes what follows.
+        also: What it can be told beside what any learner can, by the names of its methods.
+    """
 
     def texts(_digest: str) -> bytes:
         return group.broadcast()
@@ -98,11 +114,11 @@ def follow_leader(group: Group) -> None:
     while first["do"] == "begin":
         config = RunConfig.model_validate(first["config"])
         corpus = Corpus(config.corpus, group.broadcast())
-        learner = Learner(config, corpus, fit_reference(corpus, config), group)
-        first = _follow_with(learner, group, texts)
+        learner = make(config, corpus, fit_reference(corpus, config), group)
+        first = _follow_with(learner, group, texts, also)
 
 
-def _follow_with(learner: Learner, group: Group, texts: Texts) -> dict[str, Any]:
+def _follow_with(learner: Learner, group: Group, texts: Texts, also: Sequence[str]) -> dict[str, Any]:
     """Follow with one learner; return the first thing told that is not for it."""
     done: dict[str, Callable[[dict[str, Any]], Any]] = {
         "choose_memory": lambda _: learner.choose_memory(),
@@ -110,6 +126,7 @@ def _follow_with(learner: Learner, group: Group, texts: Texts) -> dict[str, Any]
         "update": lambda _: _update(learner),
         "restore": lambda _: learner.restore(_received(group), texts),
         "compare": lambda _: group.gathered(asdict(state_hashes(learner.snapshot()))),
+        **{name: lambda told: getattr(learner, told["do"])() for name in also},
     }
     told: dict[str, Any] = json.loads(group.broadcast())
     while told["do"] in done:

@@ -123,11 +123,19 @@ class Learner:
         self.bytes_seen = 0
         self.annealing: Annealing | None = None
         self.request: StepsRequest | None = None
-        self.model = BitTransformer(config.model, seed=counter_seed(config.seed, 0, "weights"))
-        self.model.reference = reference
-        self.model.eval()
+        self._model = BitTransformer(config.model, seed=counter_seed(config.seed, 0, "weights"))
+        self._model.reference = reference
+        self._model.eval()
         self._group = group
-        self._trainer = Trainer(self.model, config.training)
+        self._trainer = self._make_trainer()
+
+    @property
+    def model(self) -> BitTransformer:
+        """The live model, as the last update left it."""
+        return self._model
+
+    def _make_trainer(self) -> Trainer:
+        return Trainer(self._model, self.config.training)
 
     def choose_memory(self) -> MemoryChoice | None:
         """Let this machine choose the memory mode if the run leaves it open, else return None.
@@ -137,9 +145,9 @@ class Learner:
         if self.config.model.memory != "auto":
             return None
         training = self.config.training
-        with cpu_autocast(self.model, training.autocast):
-            choice = choose_memory(self.model, training.rows_at_once)
-        self.model.trunk.memory = choice.memory
+        with cpu_autocast(self._model, training.autocast):
+            choice = choose_memory(self._model, training.rows_at_once)
+        self._model.trunk.memory = choice.memory
         return choice
 
     # The journal
@@ -182,7 +190,7 @@ class Learner:
         ends = [len(step.batch) * part // count for part in range(count + 1)]
         rate_factor = self.rate_factor()
         result = self._trainer.update_in_parts(
-            (self._part(step, part, *ends[part : part + 2]) for part in self._group.own(count)),
+            (self._part(step, part, *ends[part : part + 2]) for part in self._own(count)),
             rows=len(step.batch),
             aims=Aims(self.telemetry.lambdas, self.config.training.ponder_cost_after(self.step_count)),
             rate_factor=rate_factor,
@@ -203,6 +211,10 @@ class Learner:
             "compressed_bits_per_byte": result.compressed and bits_per_byte(result.compressed),
         }
         return Update(result, step.batch.numel(), measured)
+
+    def _own(self, parts: int) -> range:
+        """Return which of a step's parts this learner learns from."""
+        return self._group.own(parts)
 
     def _step(self) -> Step:
         """Return this step's windows, and what each of them is for."""
@@ -251,11 +263,11 @@ class Learner:
                 which may therefore be asked as it is.
             first: The place of these among the step's.
         """
-        if self.model.mixer is None or starts is None:
+        if self._model.mixer is None or starts is None:
             return None
         before = len(self.corpus.train) - self._earlier.length
         places = starts[first : first + len(batch)] - before
-        return self._earlier.of_step(self.step_count + first, batch.numpy(), places, self.model.mixer.order)
+        return self._earlier.of_step(self.step_count + first, batch.numpy(), places, self._model.mixer.order)
 
     def _masked(self, batch: UInt8[Tensor, "batch byte"]) -> MaskedBatch:
         """Return this step's windows that are denoised, with what is masked of them."""
@@ -282,7 +294,7 @@ class Learner:
         """Return what the reference says of the batch where λ_S asks for it, else None."""
         if self.telemetry.lambda_S == 0.0:
             return None
-        reference = self.model.reference
+        reference = self._model.reference
         assert reference is not None, "a learner's model always carries its reference"
         return torch.from_numpy(reference.window_probabilities(batch.numpy()))
 
@@ -311,7 +323,7 @@ class Learner:
         }
         if request is not None and self.has_request:
             state["request"] = {"began": request.began, "until": request.until, "sha256": request.sha256}
-        return Checkpoint(dict(self.model.state_dict()), self._trainer.optimizer.tensors(), state)
+        return Checkpoint(dict(self._model.state_dict()), self._trainer.optimizer.tensors(), state)
 
     def restore(self, checkpoint: Checkpoint, texts: Texts) -> None:
         """Go back, or on, to that state, in the middle of a request if it was.
@@ -320,9 +332,8 @@ class Learner:
             CheckpointError: Its weights are those of a model that another version made.
         """
         state = checkpoint.state
-        require_fitting(checkpoint.weights, self.model, self.config.version)
-        self.model.load_state_dict(checkpoint.weights)
-        self._trainer.optimizer.load_tensors(checkpoint.optimizer)
+        require_fitting(checkpoint.weights, self._model, self.config.version)
+        self._load(checkpoint)
         self.step_count = state["step"]
         self.bytes_seen = state["bytes_seen"]
         first = self._first_settings().model_dump()  # earlier versions had fewer
@@ -332,6 +343,10 @@ class Learner:
         self.annealing = Annealing(**state["annealing"]) if state["annealing"] else None
         request = state.get("request")
         self.request = _request(**request, texts=texts) if request else None
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        self._model.load_state_dict(checkpoint.weights)
+        self._trainer.optimizer.load_tensors(checkpoint.optimizer)
 
 
 MakeLearner = Callable[[RunConfig, Corpus, ReferenceModel], Learner]

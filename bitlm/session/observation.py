@@ -71,7 +71,6 @@ class Observer:
     def __init__(self, learner: Learner, clock: Callable[[], float]) -> None:
         training = learner.config.training
         self._learner = learner
-        self._model = learner.model
         self._config = learner.config
         self._corpus = learner.corpus
         self._clock = clock
@@ -114,7 +113,7 @@ class Observer:
         if self._governor.is_due(DIAGNOSTICS, step):
             figures |= self._timed(DIAGNOSTICS, step, lambda: self._diagnostics(step, result))
         sample = self._sampling.sample(
-            self._model, step, update_s=update_s, denoise=self._causal_share == 0.0
+            self._learner, step, update_s=update_s, denoise=self._causal_share == 0.0
         )
         figures["resident_bytes"] = self._resident_bytes()
         figures["telemetry_share"] = self._governor.note_step(
@@ -141,6 +140,10 @@ class Observer:
         if self._causal_share not in {None, 1.0} and validations % VALIDATIONS_PER_BOUND == 0:
             figures["validation_bound_bits_per_byte"] = self._estimate.bound_bits_per_byte(self._model)
         return figures
+
+    @property
+    def _model(self) -> BitTransformer:
+        return self._learner.model
 
     @property
     def _causal_share(self) -> float | None:
@@ -174,7 +177,7 @@ class Observer:
         summary = attention(self._model, self._corpus.held_out)
         heads = summary.head_entropy_bits.tolist()
         seen: dict[str, Any] = {
-            "gradient_norm_blocks": gradient_norms(self._model, result.gradient_norm),
+            "gradient_norm_blocks": gradient_norms(self._model, result.gradient_norms),
             "attention_entropy": summary.layer_entropy_bits.mean().item(),
             "attention_entropy_layers": tuple(summary.layer_entropy_bits.tolist()),
             "attention_entropy_heads": tuple(
@@ -212,14 +215,14 @@ class Sampling:
         return self._governor.reconsider(step) if self.is_on else None
 
     def sample(
-        self, model: BitTransformer, step: int, *, update_s: float, denoise: bool
+        self, learner: Learner, step: int, *, update_s: float, denoise: bool
     ) -> ScheduledSample | None:
         """Return what is to be drawn after `step`, or None; `update_s` is what the step's update took."""
         if self._schedule is None:
             return None
         began, drawn = self._clock(), None
         if self._governor.is_due(SAMPLE, step):
-            drawn = draw(model, self._schedule, step=step, at=began, denoise=denoise)
+            drawn = draw(learner.model, self._schedule, step=step, at=began, denoise=denoise)
         took = self._clock() - began
         if drawn is not None:
             self._governor.note_look(SAMPLE, step, took)

@@ -12,7 +12,7 @@ from typing import Any
 
 from bitlm.data import Corpus, Text
 from bitlm.errors import GridOverflowError, HaltedError
-from bitlm.model import ModelConfig
+from bitlm.model import BitTransformer, ModelConfig
 from bitlm.session.alerts import Interruption, halt, require_finite, respond
 from bitlm.session.choices import settled, tell_choices
 from bitlm.session.commands import AlertAction, Command, SampleSchedule, TelemetrySettings
@@ -42,7 +42,6 @@ class Session:
     Attributes:
         config: What the run is a function of.
         corpus: Its text.
-        model: The live model; `model.reference` is the reference S compares with.
         elapsed_s: Seconds spent stepping.
         halted: Why the run stopped itself, or None.
         interruption: What the alert of the last step asks of whoever drives the run, or None.
@@ -59,9 +58,7 @@ class Session:
     ) -> None:  # fmt: skip
         self.store = store
         self.run_id = run_id
-        self.config = learner.config
-        self.corpus = learner.corpus
-        self.model = learner.model
+        self.config, self.corpus = learner.config, learner.corpus
         self.elapsed_s = 0.0
         self.halted: str | None = None
         self.interruption: Interruption | None = None
@@ -75,8 +72,7 @@ class Session:
         self._observer = Observer(learner, clock)
         self._drift = DriftMonitor()
         self._recorder = Recorder(store, run_id, clock)
-        self._clock = clock
-        self._lock = lock
+        self._clock, self._lock = clock, lock
         self.is_recovering, self.is_sound = False, True
 
     @classmethod
@@ -88,8 +84,7 @@ class Session:
     ) -> "Session":  # fmt: skip
         """Make a new run in the store, with its text, its reference model and a checkpoint of step 0.
 
-        `asked` is what to remember of the request with the event, such as its idempotency key; `make` makes
-        the learner, which other processes may have a part in.
+        `asked` is what to remember of the request, such as its idempotency key; `make` makes the learner.
 
         Raises:
             ConfigError: A setting is wrong.
@@ -176,6 +171,11 @@ class Session:
         """Step until the run halts."""
         while self.halted is None:
             yield self.step()
+
+    @property
+    def model(self) -> BitTransformer:
+        """The live model, as the last update left it; its `reference` is what S compares with."""
+        return self._learner.model
 
     @property
     def telemetry(self) -> TelemetrySettings:

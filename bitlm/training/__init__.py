@@ -8,6 +8,7 @@ from bitlm.training.evaluation import held_out_bits_per_byte
 from bitlm.training.objective import NO_LAMBDAS, Lambdas, SoftTargets, bits_per_byte
 from bitlm.training.optimizer import HybridOptimizer, Muon, adjust_learning_rate
 from bitlm.training.schedule import Annealing, learning_rate_factor
+from bitlm.training.staged import StagedTrainer, least_parts, require_stages
 from bitlm.training.trainer import Aims, Batch, StepResult, Trainer
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "MaskedBatch",
     "Muon",
     "SoftTargets",
+    "StagedTrainer",
     "StepResult",
     "Trainer",
     "TrainingConfig",
@@ -31,5 +33,7 @@ __all__ = [
     "denoising_bound",
     "held_out_bits_per_byte",
     "learning_rate_factor",
+    "least_parts",
     "masked_batch",
+    "require_stages",
 ]

@@ -237,6 +237,11 @@ class HybridOptimizer:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def forget_all_but(self, parameters: Iterable[Parameter]) -> None:
+        """Forget the gradients' moments of all other parameters."""
+        for part in self.parts.values():
+            part.state = {one: part.state[one] for one in parameters if one in part.state}
+
     def step(self) -> None:
         """Move the weights by their gradients."""
         if self._latent is not None:

@@ -1,6 +1,6 @@
 """A step in parts: what each of them cost, and its gradient as one vector."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -50,6 +50,12 @@ def mean_of(parts: Sequence[Seen]) -> Seen | None:
     depths = [share * part.depth_mean for share, part in by_rows if part.depth_mean is not None]
     negentropy = sum(part.predicted / predicted * part.negentropy for part in parts) if predicted else 1.0
     return Seen(parts[0].kind, rows, predicted, loss, negentropy, sum(depths) if depths else None)
+
+
+def norms_of_gradients(parameters: Iterable[Parameter]) -> list[float | None]:
+    """Return the norm of each parameter's gradient, None of one that has none."""
+    gradients = (parameter.grad for parameter in parameters)
+    return [None if gradient is None else torch.linalg.vector_norm(gradient).item() for gradient in gradients]
 
 
 def flat_gradients(parameters: Sequence[Parameter]) -> Float[Tensor, " element"]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_
 
 from bitlm.bits import PAYLOAD_BITS
 from bitlm.context_index import Counts
@@ -20,7 +21,15 @@ from bitlm.training.config import TrainingConfig
 from bitlm.training.denoising import MaskedBatch, denoising_objective
 from bitlm.training.objective import NO_LAMBDAS, Lambdas, Objective, SoftTargets, causal_objective
 from bitlm.training.optimizer import HybridOptimizer
-from bitlm.training.parts import KINDS, Kind, Seen, flat_gradients, mean_of, set_gradients
+from bitlm.training.parts import (
+    KINDS,
+    Kind,
+    Seen,
+    flat_gradients,
+    mean_of,
+    norms_of_gradients,
+    set_gradients,
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class StepResult:
         finite: False when loss or gradient was not finite; then the weights were left alone.
         depth_mean: With ACT the mean number of layers a position ran, over all thresholds that could have
             been drawn: from 1 to num_layers. None without.
+        gradient_norms: The same of each parameter, in the model's order; None of one without a gradient.
         bound: What was denoised costs at most so many nats per payload bit, by these masks; None where
             nothing was.
         compressed: Cross-entropy of what was compressed, in nats per payload bit of its code; None where
@@ -44,6 +54,7 @@ class StepResult:
     negentropy: float
     gradient_norm: float
     finite: bool
+    gradient_norms: tuple[float | None, ...]
     depth_mean: float | None = None
     bound: float | None = None
     compressed: float | None = None
@@ -195,7 +206,8 @@ class Trainer:
                 raise GridOverflowError(each["failure"]) from failure
         if is_summed:
             set_gradients(self.optimizer.parameters, group.total(gradients.total))
-        return self._moved([Seen(**one) for each in told for one in each["seen"]], rate_factor)
+        seen = [Seen(**one) for each in told for one in each["seen"]]
+        return self._moved(seen, norms_of_gradients(self.model.parameters()), rate_factor)
 
     def _learn(self, batch: Batch, share: float, aims: Aims) -> list[Seen]:
         """Add the gradient of a batch, weighed by its share of a step's rows; return what it cost."""
@@ -218,9 +230,11 @@ class Trainer:
         (total * share).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         return [Seen.of(kind, rows, objective) for kind, rows, objective in parts]
 
-    def _moved(self, seen: Sequence[Seen], rate_factor: float) -> StepResult:
+    def _moved(self, seen: Sequence[Seen], norms: Sequence[float | None], rate_factor: float) -> StepResult:
         """Move the weights by their gradients if all is finite; return what was seen, all parts together."""
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip).item()
+        whole = torch.linalg.vector_norm(torch.tensor([norm for norm in norms if norm is not None]))
+        clip_grads_with_norm_(self.model.parameters(), self.config.gradient_clip, whole)
+        norm = whole.item()
         means = {kind: mean_of([one for one in seen if one.kind == kind]) for kind in KINDS}
         losses = [mean.loss for mean in means.values() if mean is not None]
         finite = all(map(isfinite, (*losses, norm)))
@@ -230,7 +244,9 @@ class Trainer:
         first = means["causal"] or means["bound"]
         assert first is not None, "a step has something to learn from"
         beside = {kind: mean.loss for kind, mean in means.items() if kind != "causal" and mean is not None}
-        return StepResult(first.loss, first.negentropy, norm, finite, first.depth_mean, **beside)
+        return StepResult(
+            first.loss, first.negentropy, norm, finite, tuple(norms), first.depth_mean, **beside
+        )
 
     @property
     def _free_layers(self) -> float:

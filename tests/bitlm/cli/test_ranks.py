@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,10 @@ from bitlm.cli.ranks import ONE_PROCESS, Ranks, ranks_of
 from bitlm.data import Corpus
 from bitlm.distributed import ALONE, Group, Launch
 from bitlm.errors import ConfigError
+from bitlm.model import ModelConfig
 from bitlm.session import RunStore, Session, preset
 from bitlm.session.checkpoint import StateHashes, state_hashes
-from bitlm.training import TrainingConfig
+from bitlm.training import TrainingConfig, require_stages
 from tests.bitlm.cli.conftest import Say
 from tests.conftest import ROOT, TINY, WaitUntil
 
@@ -28,8 +30,6 @@ SETTINGS = TINY | {
     "probe_interval": 1000,
     "diagnostics_interval": 1000,
 }
-STEPS = 120
-"""So many that, once there is a checkpoint, there is time to kill a process."""
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a")
 
 
-def losses_and_hashes(store: RunStore) -> tuple[list[float], StateHashes]:
+def losses_and_hashes(store: RunStore, steps: int) -> tuple[list[float], StateHashes]:
     (run,) = store.runs()
     newest = store.checkpoints.of(run.run_id)[0]
-    assert newest.step == STEPS
+    assert newest.step == steps
     return store.metrics(run.run_id)["loss"], state_hashes(store.checkpoints.load(newest))
 
 
@@ -64,15 +64,17 @@ def process_of_rank(rank: int, torchrun: subprocess.Popen[bytes]) -> int:
     return found
 
 
+# So many steps that, once there is a checkpoint, there is time to kill a process.
+@pytest.mark.parametrize(("strategy", "steps"), [("ddp", 120), ("pipeline", 60)])
 def test_a_training_in_two_processes_of_which_one_is_killed_ends_as_one_in_a_single_process_does(
-    tmp_path: Path, corpus_file: Path, wait_until: WaitUntil
+    tmp_path: Path, corpus_file: Path, wait_until: WaitUntil, strategy: str, steps: int
 ) -> None:
     settings = [option for setting in SETTINGS.items() for option in ("--set", "{}={}".format(*setting))]
     with closing(RunStore(tmp_path / "together")) as store, (tmp_path / "said").open("wb") as said:
         torchrun = subprocess.Popen(
             [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-             "--max-restarts", "1", "-m", "bitlm", "train", "--strategy", "ddp", "--size", "tiny",
-             "--steps", str(STEPS), "--corpus", corpus_file, "--data-dir", store.data_dir, *settings],
+             "--max-restarts", "1", "-m", "bitlm", "train", "--strategy", strategy, "--size", "tiny",
+             "--steps", str(steps), "--corpus", corpus_file, "--data-dir", store.data_dir, *settings],
             cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=said, stderr=said,
         )  # fmt: skip
         try:
@@ -82,29 +84,31 @@ def test_a_training_in_two_processes_of_which_one_is_killed_ends_as_one_in_a_sin
         finally:
             torchrun.kill()
             torchrun.wait()
-        together = losses_and_hashes(store)
+        together = losses_and_hashes(store, steps)
         (run,) = store.runs()
         (resumed,) = store.all_events(run.run_id, kinds=("run_resumed",))
-        assert 0 < resumed.step < STEPS
+        assert 0 < resumed.step < steps
         events = store.all_events(run.run_id, kinds=("anneal_started", "diverged"))
-        assert [(event.kind, event.step) for event in events] == [("anneal_started", STEPS // 2)]
+        assert [(event.kind, event.step) for event in events] == [("anneal_started", steps // 2)]
     model, training = preset("tiny", **SETTINGS)
     with closing(RunStore(tmp_path / "alone")) as store:
         session = Session.create(store, model=model, training=training, corpus=Corpus.load(str(corpus_file)))
-        for _ in islice(session, STEPS // 2):
+        for _ in islice(session, steps // 2):
             pass
         session.enter("anneal_started", events[0].payload, source="cli")
-        for _ in islice(session, STEPS - STEPS // 2):
+        for _ in islice(session, steps - steps // 2):
             pass
         session.save()
         session.close()
-        assert losses_and_hashes(store) == together
+        assert losses_and_hashes(store, steps) == together
 
 
 def test_processes_of_torchrun_are_not_each_to_train_a_run_of_their_own(
     say: Say, two_processes: None
 ) -> None:
-    with pytest.raises(ConfigError, match=r"--strategy=None: torchrun started 2 .*; add --strategy ddp"):
+    with pytest.raises(
+        ConfigError, match=r"--strategy=None: torchrun started 2 .*; add --strategy ddp or pipeline"
+    ):
         say("train", "--steps", "1")
 
 
@@ -125,7 +129,7 @@ def test_half_of_torchruns_variables_are_refused(
 
 
 def test_a_strategy_does_for_one_process_as_well() -> None:
-    with ranks_of("ddp", {}) as ranks:
+    with ranks_of("ddp", None, {}) as ranks:
         assert ranks == ONE_PROCESS
 
 
@@ -134,8 +138,38 @@ def test_a_run_is_not_shared_by_more_processes_than_its_step_has_parts() -> None
     with pytest.raises(
         ConfigError, match=r"accumulation_steps=1: 2 processes .* --set accumulation_steps=2`"
     ):
-        two.require_shared(TrainingConfig())
-    two.require_shared(TrainingConfig(accumulation_steps=4))
+        two.require_shared(ModelConfig(), TrainingConfig())
+    two.require_shared(ModelConfig(), TrainingConfig(accumulation_steps=4))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, None),
+        ({"num_layers": 3}, "num_layers=3: each of 4 stages needs a layer; start 3 processes or fewer."),
+        ({"accumulation_steps": 2}, "accumulation_steps=2: 4 stages .* --set accumulation_steps=4`"),
+        ({"use_act": True}, "use_act=True: a pipeline's parts are all alike: use False, or --strategy ddp."),
+        ({"objective": "mixed"}, "objective='mixed': .* use 'causal', or --strategy ddp."),
+        ({"compress_prob": 0.5}, "compress_prob=0.5: .* use 0.0, or --strategy ddp."),
+        ({"qat": True}, "qat=True: .* use False, or --strategy ddp."),
+    ],
+)
+def test_a_pipeline_refuses_what_cannot_be_computed_in_stages(
+    settings: dict[str, Any], said: str | None
+) -> None:
+    model, training = preset("small", **({"accumulation_steps": 4} | settings))
+    with nullcontext() if said is None else pytest.raises(ConfigError, match=said):
+        require_stages(model, training, 4)
+
+
+def test_a_schedule_is_that_of_a_pipeline(say: Say) -> None:
+    with pytest.raises(ConfigError, match=r"--schedule='gpipe': only a pipeline .*; add --strategy pipeline"):
+        say("train", "--schedule", "gpipe", "--steps", "1")
+
+
+def test_a_new_run_has_a_part_for_each_process_and_a_power_of_two_of_them() -> None:
+    parts = [Ranks(Launch(size=size), Group(size=size)).settings for size in (1, 2, 3)]
+    assert parts == [{}, {"accumulation_steps": 2}, {"accumulation_steps": 4}]
 
 
 def test_the_processes_on_a_machine_share_its_cores() -> None:

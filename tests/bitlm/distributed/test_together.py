@@ -1,4 +1,4 @@
-"""A group of processes, and one training that four, two and one of them share."""
+"""A group of processes, and trainings that four, two and one of them share."""
 
 import json
 import os
@@ -19,15 +19,37 @@ def found(tmp_path_factory: pytest.TempPathFactory, corpus_file: Path) -> Any:
         [sys.executable, Path(__file__).with_name("together.py"), folder, corpus_file],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         check=True,
-        timeout=300,
+        timeout=500,
     )
     return json.loads((folder / "found.json").read_text())
 
 
 def test_fifty_steps_in_four_two_and_one_process_are_those_of_one_to_the_last_bit(found: Any) -> None:
-    assert len(found["alone"]["losses"]) == 50
+    assert len(found["alone"]["figures"]["loss"]) == 50
+    assert found["alone"]["figures"]["inversion_error"][-1] == 0.0
     assert found["shared"] == found["alone"]
     assert found["shared"]["diverged"] == []
+
+
+@pytest.mark.parametrize("schedule", ["1f1b", "gpipe"])
+def test_fifty_steps_in_four_stages_two_and_one_are_those_of_one_to_the_last_bit(
+    found: Any, schedule: str
+) -> None:
+    assert found[schedule] == found["alone"]
+
+
+def test_a_stage_has_its_layers_alone_and_rank_0_a_copy_of_all(found: Any) -> None:
+    everything, *others = (set(each["stage"]["has"]) for each in found["told"])
+    for place, own in enumerate(others, start=1):
+        first = (f"trunk.blocks.{place}.", *(("trunk.norm.", "head.", "mixer.") if place == 3 else ()))
+        assert own == {name for name in everything if name.startswith(first)}
+
+
+def test_what_overflows_in_one_stage_stops_all_and_is_named_by_its_place_in_the_model(found: Any) -> None:
+    stages = [each["stage"] for each in found["told"]]
+    (message,) = {stage["overflow"] for stage in stages}
+    assert message.startswith("layer 2 attention: activation magnitude")
+    assert [(stage["steps"], stage["moments"]) for stage in stages] == [(0, 0)] * 4
 
 
 def test_every_process_has_parts_of_its_own_and_is_told_what_the_others_tell(found: Any) -> None:

@@ -2,7 +2,8 @@
 
     python together.py FOLDER TEXT
 
-Writes FOLDER/found.json: what both came to, and what each of four processes was told.
+The processes share it in three ways: by its windows, and by its layers with either schedule. Writes
+FOLDER/found.json: what all came to, and what each of four processes was told.
 """
 
 import json
@@ -15,12 +16,14 @@ from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import pytest
 import torch
+import torch.distributed.pipelining  # here, so that not each process does
 
 from bitlm.data import Corpus
-from bitlm.distributed import Group, Launch, joined
+from bitlm.distributed import Group, Launch, Schedule, joined
 from bitlm.errors import ConfigError, GridOverflowError, HaltedError
 from bitlm.model import ModelConfig
 from bitlm.reference import ReferenceModel
@@ -28,16 +31,24 @@ from bitlm.session import RunConfig, RunStore, Session
 from bitlm.session.checkpoint import state_hashes
 from bitlm.session.leading import LeadingLearner, follow_leader, tell
 from bitlm.session.learner import Learner, MakeLearner
+from bitlm.session.staged import TOLD, LeadingStagedLearner, StagedLearner
 from bitlm.training import TrainingConfig
 from bitlm.version import VERSION
 
 MODEL = ModelConfig(
-    d_model=16, nhead=2, num_layers=2, dim_feedforward=32, max_seq_len=256, dropout=0.1, memory="recompute",
+    d_model=16, nhead=2, num_layers=4, dim_feedforward=32, max_seq_len=256, dropout=0.1, memory="recompute",
     mixing="reference",
 )  # fmt: skip
-TRAINING = TrainingConfig(batch_size=4, accumulation_steps=4)
+TRAINING = TrainingConfig(
+    batch_size=4, accumulation_steps=4, validation_interval=10, probe_interval=10, diagnostics_interval=10,
+    telemetry_budget=1.0,
+)  # fmt: skip
+OF_THE_MACHINE = {"at", "elapsed_s", "bytes_per_s", "resident_bytes", "telemetry_share"}
 SPENT = {4: 20, 2: 35, 1: 50}
 """The step that so many processes go on to."""
+
+
+Job = Callable[[Group, Path, Corpus], None]
 
 
 def train(store: RunStore, corpus: Corpus, until: int, make: MakeLearner = Learner) -> None:
@@ -50,6 +61,20 @@ def train(store: RunStore, corpus: Corpus, until: int, make: MakeLearner = Learn
         pass
     session.save()
     session.close()
+
+
+def train_in_stages(group: Group, folder: Path, corpus: Corpus, schedule: Schedule) -> None:
+    if group.rank:
+        follow_leader(group, partial(StagedLearner, schedule=schedule), TOLD)
+        return
+    make = partial(LeadingStagedLearner, group=group, schedule=schedule)
+    train(RunStore(folder / schedule), corpus, SPENT[group.size], make)
+    tell(group, "end")
+
+
+IN_STAGES: tuple[Job, ...] = tuple(
+    partial(train_in_stages, schedule=schedule) for schedule in get_args(Schedule)
+)
 
 
 def train_together(group: Group, folder: Path, corpus: Corpus) -> None:
@@ -69,6 +94,7 @@ def tell_each_other(group: Group, folder: Path, corpus: Corpus) -> None:
         "unlike": unlike_in_one(group),
         "overflow": overflow_in_one(group, corpus),
         "difference": difference_in_one(group, corpus),
+        "stage": stage_of_one(group, corpus),
     }
     (folder / f"told-{group.rank}.json").write_text(json.dumps(found))
 
@@ -113,6 +139,20 @@ def difference_in_one(group: Group, corpus: Corpus) -> str:
     return "no error"
 
 
+def stage_of_one(group: Group, corpus: Corpus) -> dict[str, Any]:
+    """Return what a stage has, and what becomes of a step in which the third of four overflows."""
+    reference = ReferenceModel.fit(corpus.train)
+    learner = StagedLearner(run_config(corpus), corpus, reference, group, schedule="1f1b")
+    has = [name for name, weight in learner.model.named_parameters() if not weight.is_meta]
+    if group.rank == 2:
+        with torch.no_grad():
+            learner.model.get_parameter("trunk.blocks.2.attention.out_norm.weight").fill_(1e6)
+    with pytest.raises(GridOverflowError) as overflow:
+        learner.update()
+    moments = learner.snapshot().optimizer
+    return {"has": has, "overflow": str(overflow.value), "steps": learner.step_count, "moments": len(moments)}
+
+
 def run_config(corpus: Corpus) -> RunConfig:
     return RunConfig(
         model=MODEL, training=TRAINING, corpus=corpus.name, corpus_fingerprint=corpus.fingerprint,
@@ -123,14 +163,12 @@ def run_config(corpus: Corpus) -> RunConfig:
 def ended(store: RunStore) -> dict[str, Any]:
     (run,) = store.runs()
     newest = store.checkpoints.load(store.checkpoints.of(run.run_id)[0])
+    figures = store.metrics(run.run_id)
     return {
-        "losses": store.metrics(run.run_id)["loss"],
+        "figures": {name: kept for name, kept in figures.items() if name not in OF_THE_MACHINE},
         "hashes": asdict(state_hashes(newest)),
         "diverged": [event.payload for event in store.all_events(run.run_id, kinds=("diverged",))],
     }
-
-
-Job = Callable[[Group, Path, Corpus], None]
 
 
 def one_of(size: int, rank: int, jobs: tuple[Job, ...], folder: Path, corpus: Corpus) -> None:
@@ -155,14 +193,14 @@ def side_by_side(size: int, jobs: tuple[Job, ...], folder: Path, corpus: Corpus)
 
 def main() -> None:
     folder, corpus = Path(sys.argv[1]), Corpus.load(sys.argv[2])
-    side_by_side(4, (tell_each_other, train_together), folder, corpus)
-    side_by_side(2, (train_together,), folder, corpus)
-    stores = [RunStore(folder / name) for name in ("shared", "alone")]
-    for store in stores:
-        train(store, corpus, SPENT[1])
-    told = [json.loads((folder / f"told-{rank}.json").read_text()) for rank in range(4)]
-    shared, alone = map(ended, stores)
-    (folder / "found.json").write_text(json.dumps({"shared": shared, "alone": alone, "told": told}))
+    side_by_side(4, (tell_each_other, train_together, *IN_STAGES), folder, corpus)
+    side_by_side(2, (train_together, *IN_STAGES), folder, corpus)
+    found: dict[str, Any] = {}
+    for name in ("shared", *get_args(Schedule), "alone"):
+        train(store := RunStore(folder / name), corpus, SPENT[1])
+        found[name] = ended(store)
+    found["told"] = [json.loads((folder / f"told-{rank}.json").read_text()) for rank in range(4)]
+    (folder / "found.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
