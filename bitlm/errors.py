@@ -10,6 +10,9 @@ BitLMError
 ├── SafetyGateError        a strict gate refused what was emitted
 ├── RunNotFoundError       no such run in the data folder
 ├── RunBusyError           another process is writing this run
+├── UnattendedError        nobody trains this run who looks at letters
+├── UnansweredError        whoever trains this run did not answer a letter in time
+├── ChangedMeanwhileError  what was to be changed is no longer what the asker saw
 ├── CheckpointError        a checkpoint is damaged, or needed where it is
 │   └── CheckpointNotFoundError  there is none of that step
 ├── ModelFileError         a model file is damaged, none of ours, or of another version
@@ -130,6 +133,23 @@ class RunBusyError(BitLMError):
             "end it there, watch it with `bitlm serve --viewer`, or work with another run."
         )
         self.run_id = run_id
+
+
+class UnattendedError(BitLMError):
+    """Nobody trains the run who could be asked; nothing was changed, and nothing will be."""
+
+
+class UnansweredError(BitLMError):
+    """Whoever trains the run did not answer in time; the message says what became of what was asked."""
+
+
+class ChangedMeanwhileError(BitLMError):
+    """What was to be changed is no longer what the asker saw."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this was changed since you read it; read it again, and send If-Match with its new ETag."
+        )
 
 
 class CheckpointError(BitLMError):

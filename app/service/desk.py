@@ -39,26 +39,13 @@ from app.service.stepping import Stepping
 from app.service.streaming import Streams
 from bitlm.errors import BitLMError, RunBusyError
 from bitlm.history.branching import delete_checkpoint
-from bitlm.session import (
-    Anneal,
-    Command,
-    RunRecord,
-    RunStore,
-    ScheduleSamples,
-    Session,
-    SetAlertAction,
-    SetTelemetry,
-    TelemetrySettings,
-)
+from bitlm.session import RunRecord, RunStore, Session, TelemetrySettings
 from bitlm.session.events import Source
 from bitlm.session.run_lock import RunLock
+from bitlm.session.steering import save_by_hand, steer
 
 Submit = Callable[[Request[Any], Source], object]
 """Has a request performed in its turn."""
-
-
-BY_HAND = "saved by hand"
-"""The name of a checkpoint that was asked for without one: what has a name is kept."""
 
 
 class Desk:
@@ -211,11 +198,7 @@ class Desk:
             raise StateConflictError(
                 f"run {request.run_id!r} is not live, so there is nothing new to save; open it first."
             )
-        newest = next(iter(self._store.checkpoints.of(session.run_id)), None)
-        if newest is None or newest.step != session.step_count or newest.state != "good":
-            session.checkpoint(request.name or BY_HAND, source=source)
-        elif request.name is not None or newest.name is None:
-            self._store.checkpoints.rename(newest, request.name or BY_HAND)
+        save_by_hand(session, request.name, source=source)
         return session.step_count
 
     def _delete_checkpoint(self, request: DeleteCheckpoint, source: Source) -> None:
@@ -269,14 +252,10 @@ class Desk:
     # Steering
 
     def _apply(self, request: Apply, source: Source) -> TelemetrySettings:
-        command = request.command
         session = self._live.require()
         if request.check is not None:
             request.check()
-        if isinstance(command, Anneal):
-            _refuse_second_fall(self._live.require_steppable())
-        if not _changes_nothing(command, session):
-            session.apply(command, source=source)
+        steer(session, request.command, source=source)
         return session.telemetry
 
     def _control(self, request: Control, source: Source) -> None:
@@ -284,23 +263,6 @@ class Desk:
             self._stepping.start(source)
         else:
             self._stepping.stop(request.action, source)
-
-
-def _refuse_second_fall(session: Session) -> None:
-    if session.annealing is not None and session.step_count >= session.annealing.end_step:
-        raise StateConflictError(
-            f"the learning rate of run {session.run_id!r} has fallen already; fork it from a checkpoint up "
-            f"to step {session.annealing.start_step}, or with another learning_rate, to train on."
-        )
-
-
-def _changes_nothing(command: Command, session: Session) -> bool:
-    """Whether all is as the command wants it already."""
-    if isinstance(command, SetTelemetry):
-        return command.changed(session.telemetry) == session.telemetry
-    if isinstance(command, ScheduleSamples):
-        return command.schedule == session.sample_schedule
-    return isinstance(command, SetAlertAction) and command.action == session.alert_action
 
 
 def _created(record: RunRecord, step: int = 0) -> RunCreated:

@@ -4,7 +4,6 @@ BitLMError
 ├── StateConflictError     not in this state
 │   └── NoRunError         there is no run yet
 ├── FileCodingError        a file cannot be coded, or not be given back
-├── ChangedMeanwhileError  what was to be changed is no longer what the asker saw
 ├── KeyReusedError         an idempotency key came with another request before
 ├── MemoryShortError       a model does not fit into the memory that is free
 ├── NotReadyError          no requests can be taken now
@@ -29,15 +28,6 @@ class NoRunError(StateConflictError):
 
 class FileCodingError(BitLMError):
     """A file cannot be made small, or not be given back."""
-
-
-class ChangedMeanwhileError(BitLMError):
-    """What was to be changed is no longer what the asker saw."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "this was changed since you read it; read it again, and send If-Match with its new ETag."
-        )
 
 
 class KeyReusedError(BitLMError):

@@ -17,7 +17,6 @@ from app.service import NoRunError, ServiceStoppingError, StateConflictError
 from app.service.answers import GateReport
 from app.service.errors import (
     BusyError,
-    ChangedMeanwhileError,
     KeyReusedError,
     MemoryShortError,
     NotReadyError,
@@ -28,6 +27,7 @@ from bitlm.complaints import did_you_mean, fix_of
 from bitlm.errors import (
     BitFormatError,
     BitLMError,
+    ChangedMeanwhileError,
     CheckpointError,
     CheckpointNotFoundError,
     ConfigError,
@@ -40,6 +40,8 @@ from bitlm.errors import (
     RunNotFoundError,
     SafetyGateError,
     StorageFullError,
+    UnansweredError,
+    UnattendedError,
 )
 
 CONTENT_TYPE = "application/problem+json"
@@ -130,6 +132,8 @@ TABLE: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (StateConflictError, HTTPStatus.CONFLICT, "Not in this state"),
     (HaltedError, HTTPStatus.CONFLICT, "The run has stopped itself"),
     (JournalError, HTTPStatus.CONFLICT, "The journal does not allow it"),
+    (UnattendedError, HTTPStatus.CONFLICT, "Nobody trains the run"),
+    (UnansweredError, HTTPStatus.SERVICE_UNAVAILABLE, "Who trains the run did not answer"),
     (StorageFullError, HTTPStatus.INSUFFICIENT_STORAGE, "The disk is full"),
     (MemoryShortError, HTTPStatus.INSUFFICIENT_STORAGE, "The memory is too small"),
     (BusyError, HTTPStatus.SERVICE_UNAVAILABLE, "Busy"),

@@ -15,7 +15,6 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, Map
 
 from app.mcp.service import PRODUCT
-from app.service.errors import ChangedMeanwhileError
 from app.service.requests import IdempotencyKey
 from app.web.access import Scope
 from app.web.problems import (
@@ -27,6 +26,7 @@ from app.web.problems import (
 )
 from app.web.queries import ExportQuery, ModelQuery, Query
 from app.web.schemas import Body
+from bitlm.errors import ChangedMeanwhileError
 from bitlm.session.events import Source
 
 if TYPE_CHECKING:

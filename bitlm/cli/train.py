@@ -56,6 +56,7 @@ from bitlm.session import (
     StepEvent,
     preset,
 )
+from bitlm.session.mailbox import attended
 from bitlm.session.presets import DEFAULT_SIZE
 from bitlm.training import TrainingConfig
 
@@ -282,7 +283,7 @@ def _train_to_end(
     """Train and save, in a branch where an alert led to a rollback, and in one where the model grew.
 
     Returns:
-        The session, and whether Ctrl-C ended it.
+        The session, and whether Ctrl-C or a letter ended it.
 
     Raises:
         HaltedError: The run stopped itself, and its alerts lead to no rollback.
@@ -315,18 +316,20 @@ def _train_to_end(
 def _train_with_progress(
     session: Session, plan: Plan, console: Console, growing: Growing | None, ranks: Ranks
 ) -> bool:
-    """Train to the end of the plan or until it is time to grow; return whether Ctrl-C ended it before."""
+    """Train to the end of the plan or until it is time to grow; return whether it was stopped before."""
     session.record("training_started", ranks.mark(session), source="cli")
-    with noted_ctrl_c() as ctrl_c:
-        events = ctrl_c.until_pressed(run_to_end(session, plan, growing))
-        show = with_bar if console.is_terminal else with_lines
-        show(session, plan, console, events)
-    if ctrl_c.was_pressed:
-        console.print("stopped early; what was learned is kept.")
-    if session.interruption is not None:
-        session.record("training_paused", {"reason": session.interruption.reason})
-    elif growing is not None and growing.growth is not None:
-        session.record("training_paused", {"reason": reason(growing.growth)})
-    else:
-        session.record("training_stopped", {}, source="cli")
-    return ctrl_c.was_pressed
+    with attended(session) as attendance:
+        with noted_ctrl_c() as ctrl_c:
+            events = attendance.until_stopped(ctrl_c.until_pressed(run_to_end(session, plan, growing)))
+            show = with_bar if console.is_terminal else with_lines
+            show(session, plan, console, events)
+        was_stopped = ctrl_c.was_pressed or attendance.stopped_by is not None
+        if was_stopped:
+            console.print("stopped early; what was learned is kept.")
+        if session.interruption is not None:
+            session.record("training_paused", {"reason": session.interruption.reason})
+        elif growing is not None and growing.growth is not None:
+            session.record("training_paused", {"reason": reason(growing.growth)})
+        else:
+            session.record("training_stopped", {}, source=attendance.stopped_by or "cli")
+    return was_stopped

@@ -12,6 +12,7 @@ from bitlm.errors import RunBusyError
 from bitlm.session.durability import make_folder, sync_folder
 
 FILE_NAME = "lock"
+"""In the run's folder; other locks of a run have names of their own."""
 LOOK_S = 0.05
 """How long to wait for one who only looks whether a run is being written: a look takes microseconds."""
 LONGEST_NAME = 200
@@ -22,12 +23,12 @@ class RunLock:
     """Held until `release`, or until nothing refers to it, or until the process ends, however it ends.
 
     Raises:
-        RunBusyError: Another process, or another session of this one, is writing the run.
+        RunBusyError: Another process, or another session of this one, holds it: is writing the run.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, name: str = FILE_NAME) -> None:
         make_folder(run_dir)
-        descriptor = os.open(run_dir / FILE_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(run_dir / name, os.O_RDWR | os.O_CREAT, 0o644)
         self._release = weakref.finalize(self, os.close, descriptor)
         if not _is_taken(descriptor):
             time.sleep(LOOK_S)
@@ -45,13 +46,13 @@ class RunLock:
         self._release()
 
 
-def holder(run_dir: Path) -> str | None:
+def holder(run_dir: Path, name: str = FILE_NAME) -> str | None:
     """Return who is writing a run, such as "bitlm train (process 4711)", or None where nobody is.
 
     To look is to hold the lock, shared, for a moment.
     """
     try:
-        descriptor = os.open(run_dir / FILE_NAME, os.O_RDONLY)
+        descriptor = os.open(run_dir / name, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:

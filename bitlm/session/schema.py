@@ -88,6 +88,13 @@ ALTER TABLE metrics ADD COLUMN validation_bound_bits_per_byte REAL;
 
 COMPRESSED = "ALTER TABLE metrics ADD COLUMN compressed_bits_per_byte REAL;"
 
+LETTERS = """
+CREATE TABLE letters (
+    letter_id INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, at REAL NOT NULL, source TEXT NOT NULL,
+    wish TEXT NOT NULL, seen TEXT NOT NULL, taken INTEGER NOT NULL DEFAULT 0, answer TEXT);
+CREATE INDEX letters_unanswered ON letters (run_id, letter_id) WHERE answer IS NULL;
+"""
+
 EXTREMES_OF_ALL = """
 INSERT INTO metric_extremes
 SELECT low.run_id, '{measure}', :width, low.bucket, low.step, low.value, high.step, high.value FROM
@@ -179,6 +186,11 @@ def _eighth(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: AR
     _run(connection, COMPRESSED)
 
 
+def _ninth(connection: sqlite3.Connection, data_dir: Path) -> None:  # noqa: ARG001 - the folder is not needed
+    """Add letters to who trains a run; there were none before."""
+    _run(connection, LETTERS)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _first,
     _second,
@@ -188,5 +200,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     _sixth,
     _seventh,
     _eighth,
+    _ninth,
 )
 """Each leads from the layout of its index to the next; never changed once released, only added to."""

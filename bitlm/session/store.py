@@ -206,7 +206,7 @@ class RunStore:
         """Forget a run for good, its rows first and then its files; texts stay, others may use them."""
         with self._writing() as writer:
             self._metrics.delete(writer, run_id)
-            for table in ("events", "plans", "checkpoints", "samples", "runs"):
+            for table in ("events", "plans", "checkpoints", "samples", "letters", "runs"):
                 writer.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))  # noqa: S608 # our own names
         shutil.rmtree(self.run_dir(run_id), ignore_errors=True)
 
