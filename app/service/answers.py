@@ -8,7 +8,15 @@ from pydantic import BaseModel, ConfigDict
 from app.service.disk import DiskReport
 from bitlm.gate import GateVerdict
 from bitlm.safety import Attempt
-from bitlm.session import AlertAction, RunConfig, SampleSchedule, Session, StepEvent, TelemetrySettings
+from bitlm.session import (
+    AlertAction,
+    GrowthRule,
+    RunConfig,
+    SampleSchedule,
+    Session,
+    StepEvent,
+    TelemetrySettings,
+)
 
 State = Literal[
     "empty", "initializing", "resuming", "ready", "training", "paused", "stopped", "halted", "failed"
@@ -76,6 +84,7 @@ class Status(Answered):
         baselines: Bits per byte of other compressors on the held-out text; None while they are computed.
         alert_action: What an alert leads to.
         sample_schedule: What is drawn along training, or None.
+        growth_rule: When the run is to go on as a larger one; None for never.
         error: What went wrong, in a state of "halted" or "failed", or while the disk is full.
         name: What people call the run.
         annealed_at: The step at which the learning rate has fallen, or will have; None if it does not.
@@ -104,6 +113,7 @@ class Status(Answered):
     telemetry: TelemetrySettings = TelemetrySettings()
     alert_action: AlertAction = "notify"
     sample_schedule: SampleSchedule | None = None
+    growth_rule: GrowthRule | None = None
     error: str | None = None
     name: str | None = None
     annealed_at: int | None = None

@@ -37,10 +37,11 @@ from app.service.requests import (
 )
 from app.service.stepping import Stepping
 from app.service.streaming import Streams
-from bitlm.errors import BitLMError, RunBusyError
+from bitlm.errors import BitLMError, RunBusyError, StorageFullError
 from bitlm.history.branching import delete_checkpoint
 from bitlm.session import RunRecord, RunStore, Session, TelemetrySettings
 from bitlm.session.events import Source
+from bitlm.session.growing import reason, stop_growing
 from bitlm.session.run_lock import RunLock
 from bitlm.session.steering import save_by_hand, steer
 
@@ -162,6 +163,27 @@ class Desk:
         except (BitLMError, OSError, sqlite3.Error) as error:
             self._log.exception("rollback_failed")
             self._live.error = f"an alert led to a rollback, which failed: {error}"
+        self._live.publish()
+
+    def grow_if_due(self) -> None:
+        """Go on in a branch whose model is larger; where there can be none, in the run itself.
+
+        On a full disk it is tried again with the next estimate; any other reason is told, and will not pass.
+        """
+        growth, self._stepping.growth = self._stepping.growth, None
+        if growth is None:
+            return
+        session, self._live.state = self._live.require(), "paused"
+        session.announce("training_paused", {"reason": reason(growth)})
+        larger = Fork(session.run_id, growth=growth)
+        try:
+            self._switch("growing", lambda: self._opening.fork(larger, "session"), "ready")
+        except (BitLMError, OSError, sqlite3.Error) as error:
+            self._log.exception("growth_failed", growth=growth)
+            if not isinstance(error, StorageFullError):
+                stop_growing(session, str(error))
+        self._live.require().announce("training_started", {})
+        self._live.state = "training"
         self._live.publish()
 
     def _open(self, request: Open, source: Source) -> None:

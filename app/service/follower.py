@@ -15,7 +15,7 @@ from app.service.live import told_by
 from app.service.requests import Request
 from bitlm.errors import RunNotFoundError
 from bitlm.session import RunRecord, RunStore
-from bitlm.session.events import Source
+from bitlm.session.events import EventKind, Source
 from bitlm.session.recovery import telemetry_in_force
 from bitlm.session.run_lock import holder
 
@@ -200,13 +200,19 @@ class Follower:
 
 def _in_force(store: RunStore, run_id: str) -> dict[str, Any]:
     found: dict[str, Any] = {"telemetry": telemetry_in_force(store, run_id)}
-    for event in store.all_events(
-        run_id, kinds=("alert_action_changed", "samples_scheduled", "anneal_started")
-    ):
+    kinds: tuple[EventKind, ...] = (
+        "alert_action_changed",
+        "samples_scheduled",
+        "growth_rule_changed",
+        "anneal_started",
+    )
+    for event in store.all_events(run_id, kinds=kinds):
         if event.kind == "alert_action_changed":
             found["alert_action"] = event.payload["new"]
         elif event.kind == "samples_scheduled":
             found["sample_schedule"] = event.payload["new"]
+        elif event.kind == "growth_rule_changed":
+            found["growth_rule"] = event.payload["new"]
         else:
             found["annealed_at"] = event.step + event.payload["steps"]
     return found

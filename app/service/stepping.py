@@ -13,8 +13,10 @@ from app.service.live import Live
 from app.service.requests import Ticket, TrainStep
 from bitlm.bits import bits_to_bytes
 from bitlm.errors import BitLMError, HaltedError, StorageFullError
+from bitlm.growth import Growth
 from bitlm.session import Event, RunStore, Session, StepEvent
 from bitlm.session.events import EventKind, Source
+from bitlm.session.growing import growth_due
 
 STOPPED_BY: dict[str, tuple[State, EventKind]] = {
     "pause": ("paused", "training_paused"),
@@ -60,6 +62,7 @@ class Stepping:
 
     Attributes:
         rollback: What the last step's alert led to, if it was that; whoever does it takes it away.
+        growth: Which way the model is to become larger after the last step, if it is; likewise.
         goal: The request that steps are being done for, if it is one.
         waits_for_disk: Whether training goes on by itself once there is room.
     """
@@ -67,6 +70,7 @@ class Stepping:
     def __init__(self, live: Live, store: RunStore, guard: DiskGuard) -> None:
         self.goal: StepGoal | None = None
         self.rollback: RollbackDue | None = None
+        self.growth: Growth | None = None
         self.waits_for_disk = False
         self._live = live
         self._store = store
@@ -220,6 +224,8 @@ class Stepping:
             self._live.state = "paused"
             session.announce("training_paused", {"reason": pause})
             is_safe = self._settle(session, save=True)
+        else:
+            is_safe = self._note_growth(session)
         self._live.publish()
         return is_safe
 
@@ -227,6 +233,14 @@ class Stepping:
         interruption = session.interruption
         if interruption is not None and interruption.action == "rollback":
             self.rollback = RollbackDue(interruption.since, trains_on=self.goal is None)
+
+    def _note_growth(self, session: Session) -> bool:
+        """Find out whether the model is to become larger now; return whether the disk had room."""
+        try:
+            self.growth = growth_due(session)
+        except StorageFullError:
+            return False
+        return True
 
     def _reason_to_pause(self, session: Session) -> str | None:
         """Return why training does not simply go on after this step, or None if it does."""

@@ -125,6 +125,7 @@ class Worker:
             if self._live.is_training:
                 self._stepping.train()
                 self._desk.roll_back_if_due()
+                self._desk.grow_if_due()
             elif self._stepping.waits_for_disk:
                 self._stepping.look_for_room()
         self._end()

@@ -10,7 +10,7 @@ from bitlm.diffusion import MOST_STEPS
 from bitlm.distillation import TEACHER_WEIGHT, Floors
 from bitlm.growth import Growth
 from bitlm.history.distilling import Student
-from bitlm.session import AlertAction, SampleSchedule
+from bitlm.session import AlertAction, GrowthRule, SampleSchedule
 from bitlm.session.presets import DEFAULT_SIZE
 
 Bit = Annotated[int, Field(strict=True, ge=0, le=1)]
@@ -236,6 +236,12 @@ class SampleSettings(Body):
     """What is drawn along training; null for nothing."""
 
     schedule: SampleSchedule | None
+
+
+class GrowthSettings(Body):
+    """When the live run goes on as a larger one; null for never."""
+
+    rule: GrowthRule | None
 
 
 class AnnealRequest(Body):

@@ -1,4 +1,4 @@
-"""The λ, the floors, what alerts lead to and what is drawn along training; and floors that fit the text."""
+"""λ, floors, what alerts lead to, samples along training and growth; and floors that fit the text."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,8 +12,8 @@ from app.service.requests import Apply
 from app.web.access import Scope
 from app.web.queries import CalibrationQuery
 from app.web.routes import Route, asked_by, require_match
-from app.web.schemas import AlertSettings, Body, SampleSettings, TelemetryRequest
-from bitlm.session import ScheduleSamples, SetAlertAction, SetTelemetry, TelemetrySettings
+from app.web.schemas import AlertSettings, Body, GrowthSettings, SampleSettings, TelemetryRequest
+from bitlm.session import ScheduleSamples, SetAlertAction, SetGrowthRule, SetTelemetry, TelemetrySettings
 
 
 class TelemetryRoutes:
@@ -25,6 +25,7 @@ class TelemetryRoutes:
     def table(self) -> list[Route]:
         """Return these routes."""
         path, alerts, samples = "/config/telemetry", "/config/alerts", "/config/samples"
+        growth = "/config/growth"
         return [
             *_settings(path, self.read, self.change, TelemetrySettings, TelemetryRequest),
             Route(
@@ -38,6 +39,7 @@ class TelemetryRoutes:
             ),
             *_settings(alerts, self.read_alerts, self.change_alerts, AlertSettings, AlertSettings),
             *_settings(samples, self.read_samples, self.schedule, SampleSettings, SampleSettings),
+            *_settings(growth, self.read_growth, self.let_grow, GrowthSettings, GrowthSettings),
         ]
 
     def read(self) -> TelemetrySettings:
@@ -73,6 +75,16 @@ class TelemetryRoutes:
         check = partial(require_match, match, self.read_samples)
         self._manager.ask(Apply(ScheduleSamples(schedule=body.schedule), check), asked_by())
         return self.read_samples()
+
+    def read_growth(self) -> GrowthSettings:
+        """Return when the run goes on as a larger one."""
+        return GrowthSettings(rule=self._manager.status().growth_rule)
+
+    def let_grow(self, body: GrowthSettings, match: ETags) -> GrowthSettings:
+        """Change when the run goes on as a larger one, from the next step on."""
+        check = partial(require_match, match, self.read_growth)
+        self._manager.ask(Apply(SetGrowthRule(rule=body.rule), check), asked_by())
+        return self.read_growth()
 
 
 def _settings(

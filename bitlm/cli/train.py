@@ -20,16 +20,7 @@ from bitlm.cli.distilling import (
     asked_student,
     collapsed,
 )
-from bitlm.cli.growing import (
-    Grow,
-    Growing,
-    ImproveThresh,
-    MostMemoryMb,
-    asked_schedule,
-    grown,
-    reason,
-    receipt_line,
-)
+from bitlm.cli.growing import Grow, ImproveThresh, MostMemoryMb, asked_rule, grown, receipt_line
 from bitlm.cli.named_settings import CheckpointLayers, Diffusion, Qat, Reversible, with_named
 from bitlm.cli.opening import resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, parsed
@@ -40,7 +31,7 @@ from bitlm.cli.trained import measured, print_result
 from bitlm.data import Corpus
 from bitlm.data.corpus import EMBEDDED
 from bitlm.errors import ConfigError, HaltedError
-from bitlm.growth import GrowthSchedule, require_growable
+from bitlm.growth import require_growable
 from bitlm.history.branching import roll_back
 from bitlm.history.distilling import Student, require_distillable
 from bitlm.history.narration import percent
@@ -53,9 +44,11 @@ from bitlm.session import (
     ScheduleSamples,
     Session,
     SetAlertAction,
+    SetGrowthRule,
     StepEvent,
     preset,
 )
+from bitlm.session.growing import growth_due, reason
 from bitlm.session.mailbox import attended
 from bitlm.session.presets import DEFAULT_SIZE
 from bitlm.training import TrainingConfig
@@ -83,14 +76,13 @@ Check = Callable[[ModelConfig, TrainingConfig], None]
 """Raises a ConfigError where settings do not do."""
 
 
-def run_to_end(session: Session, plan: Plan, growing: Growing | None = None) -> Iterator[StepEvent]:
+def run_to_end(session: Session, plan: Plan) -> Iterator[StepEvent]:
     """Step until the plan's end, an alert, or when it is time to grow; anneal over the second half."""
     while (done := plan.share_done(session)) < 1.0:
         if session.annealing is None and done >= 1.0 - ANNEAL_SHARE and done > 0.0:
             session.apply(Anneal(steps=max(1, plan.steps_left(session))), source="cli")
-        event = session.step()
-        yield event
-        if session.interruption is not None or (growing is not None and growing.note(session, event)):
+        yield session.step()
+        if session.interruption is not None or growth_due(session) is not None:
             return
 
 
@@ -108,7 +100,7 @@ def train(
     on_alert: OnAlert = None,
     sample_every: SampleEvery = None,
     sample_prompt: Annotated[str, typer.Option(help="What these samples go on from.")] = "",
-    grow: Grow = False,
+    grow: Grow = None,
     improve_thresh: ImproveThresh = None,
     most_memory_mb: MostMemoryMb = None,
     auto_collapse: AutoCollapse = False,
@@ -143,14 +135,14 @@ def train(
     seconds, console = _asked_seconds(minutes, steps), Console(stderr=as_json, quiet=as_json)
     settings = with_named(settings, diffusion, qat, reversible, checkpoint)
     given = {"corpus": corpus, "size": size, "set": settings, "seed": seed, "threads": threads}
-    growth = asked_schedule(grow, improve_thresh, most_memory_mb)
-    student = asked_student(auto_collapse, grow, share, student_steps, c_floor, s_floor, most_worse)
-    can = partial(_require_possible, grow=grow, student=student)
+    rule = asked_rule(grow, improve_thresh, most_memory_mb)
+    student = asked_student(auto_collapse, bool(grow), share, student_steps, c_floor, s_floor, most_worse)
+    can = partial(_require_possible, grow=bool(grow), student=student)
     with ranks_of(strategy, schedule, {"run": run, "minutes": minutes, "steps": steps, **given}) as ranks:
         store, started = RunStore(data_dir), time.monotonic()
         session, plan = _begun(store, run, given, console, can, ranks, Plan(steps, seconds))
-        _tell(session, on_alert, sample_every, sample_prompt)
-        session, was_stopped = _train_to_end(session, plan, console, growth, ranks)
+        _tell(session, on_alert, sample_every, sample_prompt, rule)
+        session, was_stopped = _train_to_end(session, plan, console, ranks)
     student, spent_s = None if was_stopped else student, time.monotonic() - started
     if _end(session, student, console, spent_s, as_json=as_json) or was_stopped:
         raise typer.Exit(INTERRUPTED)
@@ -264,9 +256,12 @@ def _taken_up(store: RunStore, run: str, given: dict[str, Any], can: Check, rank
 
 
 def _tell(
-    session: Session, on_alert: AlertAction | None, sample_every: int | None, sample_prompt: str
-) -> None:
+    session: Session, on_alert: AlertAction | None, sample_every: int | None, sample_prompt: str,
+    growing: SetGrowthRule | None,
+) -> None:  # fmt: skip
     """Give the run what was asked for beside training, where that is not so already."""
+    if growing is not None and growing.rule != session.growth_rule:
+        session.apply(growing, source="cli")
     if on_alert is not None and on_alert != session.alert_action:
         session.apply(SetAlertAction(action=on_alert), source="cli")
     if sample_every is None:
@@ -277,9 +272,8 @@ def _tell(
 
 
 def _train_to_end(
-    session: Session, plan: Plan, console: Console, schedule: GrowthSchedule | None = None,
-    ranks: Ranks = ONE_PROCESS,
-) -> tuple[Session, bool]:  # fmt: skip
+    session: Session, plan: Plan, console: Console, ranks: Ranks = ONE_PROCESS
+) -> tuple[Session, bool]:
     """Train and save, in a branch where an alert led to a rollback, and in one where the model grew.
 
     Returns:
@@ -290,9 +284,8 @@ def _train_to_end(
     """
     while True:
         halted, was_stopped = None, False
-        growing = Growing.of(session, schedule) if schedule is not None else None
         try:
-            was_stopped = _train_with_progress(session, plan, console, growing, ranks)
+            was_stopped = _train_with_progress(session, plan, console, ranks)
         except HaltedError as error:
             halted = error
         interruption = session.interruption
@@ -301,11 +294,12 @@ def _train_to_end(
         if interruption is None or interruption.action == "pause":
             if halted is not None:
                 raise halted
-            if growing is None or growing.growth is None:
+            growth = None if was_stopped else growth_due(session)
+            if growth is None:
                 session.save()
                 return session, was_stopped
-            session, receipt = grown(session, growing.growth, ranks.make)
-            console.print(f"{reason(growing.growth)}: {receipt_line(receipt)}", highlight=False)
+            session, receipt = grown(session, growth, ranks.make)
+            console.print(f"{reason(growth)}: {receipt_line(receipt)}", highlight=False)
             continue
         session.save()
         session.close()
@@ -313,14 +307,12 @@ def _train_to_end(
         session = Session.open(session.store, branch, make=ranks.make)
 
 
-def _train_with_progress(
-    session: Session, plan: Plan, console: Console, growing: Growing | None, ranks: Ranks
-) -> bool:
+def _train_with_progress(session: Session, plan: Plan, console: Console, ranks: Ranks) -> bool:
     """Train to the end of the plan or until it is time to grow; return whether it was stopped before."""
     session.record("training_started", ranks.mark(session), source="cli")
     with attended(session) as attendance:
         with noted_ctrl_c() as ctrl_c:
-            events = attendance.until_stopped(ctrl_c.until_pressed(run_to_end(session, plan, growing)))
+            events = attendance.until_stopped(ctrl_c.until_pressed(run_to_end(session, plan)))
             show = with_bar if console.is_terminal else with_lines
             show(session, plan, console, events)
         was_stopped = ctrl_c.was_pressed or attendance.stopped_by is not None
@@ -328,8 +320,8 @@ def _train_with_progress(
             console.print("stopped early; what was learned is kept.")
         if session.interruption is not None:
             session.record("training_paused", {"reason": session.interruption.reason})
-        elif growing is not None and growing.growth is not None:
-            session.record("training_paused", {"reason": reason(growing.growth)})
+        elif not was_stopped and (growth := growth_due(session)) is not None:
+            session.record("training_paused", {"reason": reason(growth)})
         else:
             session.record("training_stopped", {}, source=attendance.stopped_by or "cli")
     return was_stopped

@@ -226,10 +226,10 @@ def _change(run_id: str, journal: Sequence[Event], event_id: int) -> Event:
             f"event {event_id} says what an alert leads to; without it the steps are the same, for a twin is "
             "given what its original's alerts led to."
         )
-    if change.kind == "samples_scheduled":
-        raise JournalError(
-            f"event {event_id} says what is drawn along training; without it the steps are the same."
-        )
+    if change.kind in {"samples_scheduled", "growth_rule_changed"}:
+        is_drawing = change.kind == "samples_scheduled"
+        what = "what is drawn along training" if is_drawing else "when the run goes on as a larger one"
+        raise JournalError(f"event {event_id} says {what}; without it the steps are the same.")
     if change.kind == "steps_requested" and "sha256" not in change.payload:
         raise JournalError(
             f"event {event_id} asked for steps on the run's own text; without it they are the same steps."

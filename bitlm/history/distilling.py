@@ -122,7 +122,7 @@ def distil(
         run_id=run_id, step=record.step, after_event=record.event_id, config_changes=changes,
         distillation=_receipt(teacher, distilled, wanted, corpus),
     )  # fmt: skip
-    state = {**checkpoint.state, "annealing": None}
+    state = {**checkpoint.state, "annealing": None, "growth_rule": None}
     weights, optimizer = dict(distilled.student.state_dict()), distilled.trainer.optimizer.tensors()
     branch = add_branch(
         store,

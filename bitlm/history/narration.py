@@ -126,6 +126,17 @@ def _ended(payload: Payload) -> str:
     return f"Ended after {payload['done']} of {payload['requested']} steps: {payload['reason']}"
 
 
+def _growing(payload: Payload) -> str:
+    rule = payload["new"]
+    if rule is None:
+        why = f": {payload['reason']}" if "reason" in payload else ""
+        return f"The run is not to grow any more{why}"
+    return (
+        f"The run grows when held-out text gains less than {rule['improve_thresh']:g} bits per byte an "
+        f"estimate, up to {rule['most_memory_mb']:,} MB"
+    )
+
+
 def _scheduled(payload: Payload) -> str:
     new = payload["new"]
     return f"Samples along training: every {new['every']:,} steps" if new else "Samples along training: none"
@@ -197,6 +208,7 @@ _SENTENCES: dict[str, Callable[[Payload], str]] = {
     "spike_alert": _spiked,
     "alert_action_changed": lambda payload: f"On an alert: {payload['old']} → {payload['new']}",
     "samples_scheduled": _scheduled,
+    "growth_rule_changed": _growing,
     "nonfinite_alert": lambda payload: f"Halted: {payload['detail']}",
     "disk_alert": _disk,
     "training_started": lambda _: "Training started",
@@ -208,6 +220,7 @@ _SENTENCES: dict[str, Callable[[Payload], str]] = {
 _LABELS = {
     "alert_action_changed": "on alert",
     "samples_scheduled": "samples",
+    "growth_rule_changed": "growing",
     "anneal_started": "anneal",
     "steps_requested": "steps",
     "steps_ended": "steps end",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from bitlm.errors import ConfigError
+from bitlm.growth import GrowthSchedule
 from bitlm.training import Lambdas
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -132,4 +133,36 @@ class ScheduleSamples(BaseModel):
     schedule: SampleSchedule | None
 
 
-Command = Annotated[SetTelemetry | Anneal | SetAlertAction | ScheduleSamples, Field(discriminator="kind")]
+class GrowthRule(BaseModel):
+    """When a run that trains goes on as a branch with a larger model, and how large that may become.
+
+    Attributes:
+        improve_thresh: In bits per byte: a smaller mean gain from one estimate on held-out text to the next
+            is a stall.
+        most_memory_mb: Millions of bytes that weights, gradients and optimizer may take, at most. 64 are four
+            to five million weights, twice `base`: what one core can train in an hour.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    improve_thresh: Annotated[float, Field(strict=True, ge=0.0, allow_inf_nan=False)] = 0.01
+    most_memory_mb: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 64
+
+    def schedule(self, most_window_bytes: int) -> GrowthSchedule:
+        """Return what decides; windows are to be no longer than that."""
+        most_bytes = self.most_memory_mb * 10**6
+        return GrowthSchedule(self.improve_thresh, most_bytes=most_bytes, most_window_bytes=most_window_bytes)
+
+
+class SetGrowthRule(BaseModel):
+    """Let the run grow by this rule from now on; None to let it grow no more."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["set_growth_rule"] = "set_growth_rule"
+    rule: GrowthRule | None
+
+
+Command = Annotated[
+    SetTelemetry | Anneal | SetAlertAction | ScheduleSamples | SetGrowthRule, Field(discriminator="kind")
+]

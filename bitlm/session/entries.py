@@ -2,7 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bitlm.session.commands import Anneal, Command, ScheduleSamples, SetAlertAction, SetTelemetry
+from bitlm.growth import require_growable
+from bitlm.session.commands import (
+    Anneal,
+    Command,
+    ScheduleSamples,
+    SetAlertAction,
+    SetGrowthRule,
+    SetTelemetry,
+)
 from bitlm.session.events import EventKind
 from bitlm.session.learner import require_text
 from bitlm.session.store import RunStore
@@ -26,6 +34,11 @@ def entry_of(command: Command, session: "Session") -> tuple[EventKind, dict[str,
     if isinstance(command, ScheduleSamples):
         old, new = (one and one.model_dump() for one in (session.sample_schedule, command.schedule))
         return "samples_scheduled", {"old": old, "new": new}
+    if isinstance(command, SetGrowthRule):
+        if command.rule is not None:
+            require_growable(session.config.training)
+        before, after = (one and one.model_dump() for one in (session.growth_rule, command.rule))
+        return "growth_rule_changed", {"old": before, "new": after}
     assert isinstance(command, Anneal), "a command is one of the union"
     return "anneal_started", {"steps": command.steps, "from_learning_rate": session.learning_rate}
 
@@ -48,9 +61,9 @@ def request_of(
 def changes_course(kind: EventKind, payload: dict[str, Any]) -> bool:
     """Return whether what a run measures is expected to move after such an entry.
 
-    What alerts lead to and what is looked at move nothing, and steps on the run's own text are the same
-    steps unasked.
+    What alerts lead to, what is looked at and when a larger run goes on move nothing, and steps on the run's
+    own text are the same steps unasked.
     """
     if kind == "steps_requested":
         return "sha256" in payload
-    return kind not in {"alert_action_changed", "samples_scheduled"}
+    return kind not in {"alert_action_changed", "samples_scheduled", "growth_rule_changed"}

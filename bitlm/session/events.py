@@ -18,6 +18,7 @@ EventKind = Literal[
     "telemetry_thinned",
     "alert_action_changed",
     "samples_scheduled",
+    "growth_rule_changed",
     "anneal_started",
     "anneal_finished",
     "steps_requested",

@@ -25,7 +25,7 @@ from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
 from bitlm.run_length import run_length_rows
 from bitlm.session.checkpoint import Checkpoint
-from bitlm.session.commands import AlertAction, SampleSchedule, TelemetrySettings
+from bitlm.session.commands import AlertAction, GrowthRule, SampleSchedule, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.events import EventKind
 from bitlm.session.step_windows import Step, causal_rows
@@ -46,12 +46,13 @@ JOURNAL_KINDS: tuple[EventKind, ...] = (
     "telemetry_changed",
     "alert_action_changed",
     "samples_scheduled",
+    "growth_rule_changed",
     "anneal_started",
     "steps_requested",
     "steps_ended",
 )
-"""The events that decide what the next steps compute, what alerts lead to and what is drawn beside the
-steps; other kinds only tell."""
+"""The events that decide what the next steps compute, what alerts lead to, what is drawn beside the steps and
+when the run goes on as a larger one; other kinds only tell."""
 
 Texts = Callable[[str], Text]
 """Returns a kept text by its SHA-256."""
@@ -101,6 +102,7 @@ class Learner:
         telemetry: λ and floors in force from the next step on.
         alert_action: What an alert leads to.
         sample_schedule: What is drawn along training, or None.
+        growth_rule: When the run is to go on as a larger one; None for never.
         step_count: Updates done.
         bytes_seen: Bytes trained on.
         annealing: The decay in progress or finished, if one was asked for.
@@ -119,6 +121,7 @@ class Learner:
         self.telemetry = self._first_settings()
         self.alert_action: AlertAction = "notify"
         self.sample_schedule: SampleSchedule | None = None
+        self.growth_rule: GrowthRule | None = None
         self.step_count = 0
         self.bytes_seen = 0
         self.annealing: Annealing | None = None
@@ -161,6 +164,8 @@ class Learner:
             self.alert_action = payload["new"]
         elif kind == "samples_scheduled":
             self.sample_schedule = _schedule(payload["new"])
+        elif kind == "growth_rule_changed":
+            self.growth_rule = _rule(payload["new"])
         elif kind == "anneal_started":
             self.annealing = Annealing(self.step_count, payload["steps"], self.rate_factor())
         elif kind == "steps_requested":
@@ -319,6 +324,7 @@ class Learner:
             "telemetry": self.telemetry.model_dump(),
             "alert_action": self.alert_action,
             "sample_schedule": self.sample_schedule and self.sample_schedule.model_dump(),
+            "growth_rule": self.growth_rule and self.growth_rule.model_dump(),
             "annealing": vars(annealing) if annealing else None,
         }
         if request is not None and self.has_request:
@@ -340,6 +346,7 @@ class Learner:
         self.telemetry = TelemetrySettings.model_validate(first | state["telemetry"])
         self.alert_action = state.get("alert_action", "notify")  # earlier versions had none
         self.sample_schedule = _schedule(state.get("sample_schedule"))
+        self.growth_rule = _rule(state.get("growth_rule"))
         self.annealing = Annealing(**state["annealing"]) if state["annealing"] else None
         request = state.get("request")
         self.request = _request(**request, texts=texts) if request else None
@@ -373,6 +380,10 @@ def require_fitting(weights: Mapping[str, Tensor], model: BitTransformer, versio
 
 def _schedule(record: dict[str, Any] | None) -> SampleSchedule | None:
     return SampleSchedule(**record) if record else None
+
+
+def _rule(record: dict[str, Any] | None) -> GrowthRule | None:
+    return GrowthRule(**record) if record else None
 
 
 def _request(began: int, until: int, sha256: str | None, texts: Texts) -> StepsRequest:

@@ -15,7 +15,7 @@ from bitlm.errors import GridOverflowError, HaltedError
 from bitlm.model import BitTransformer, ModelConfig
 from bitlm.session.alerts import Interruption, halt, require_finite, respond
 from bitlm.session.choices import settled, tell_choices
-from bitlm.session.commands import AlertAction, Command, SampleSchedule, TelemetrySettings
+from bitlm.session.commands import AlertAction, Command, GrowthRule, SampleSchedule, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.drift_monitor import DriftMonitor
 from bitlm.session.durability import Reached, unobserved
@@ -56,8 +56,7 @@ class Session:
         *, clock: Callable[[], float], lock: RunLock | None, policy: CheckpointPolicy, reached: Reached,
         origin: Origin | None = None,
     ) -> None:  # fmt: skip
-        self.store = store
-        self.run_id = run_id
+        self.store, self.run_id = store, run_id
         self.config, self.corpus = learner.config, learner.corpus
         self.elapsed_s = 0.0
         self.halted: str | None = None
@@ -98,9 +97,8 @@ class Session:
             corpus_fingerprint=corpus.fingerprint, seed=seed, threads=threads, version=VERSION,
         )  # fmt: skip
         run_id = new_run_id(created_at := clock())
-        reference = fit_reference(corpus, config)
         lock = RunLock(store.run_dir(run_id))
-        write_reference(store.run_dir(run_id), reference)
+        write_reference(store.run_dir(run_id), reference := fit_reference(corpus, config))
         learner = make(config, corpus, reference)
         session = cls(store, run_id, learner, clock=clock, lock=lock, policy=policy, reached=reached)
         store.add_run(
@@ -132,8 +130,7 @@ class Session:
             CorpusError: Its text is missing or was changed.
         """
         assert step is None or not writable, "a run's past is read, or branched off; never rewritten"
-        record = store.run(run_id)
-        config = record.config
+        config = (record := store.run(run_id)).config
         lock = RunLock(store.run_dir(run_id)) if writable else None
         try:
             corpus = Corpus(config.corpus, store.data(config.corpus_fingerprint))
@@ -208,6 +205,11 @@ class Session:
         return self._learner.sample_schedule
 
     @property
+    def growth_rule(self) -> GrowthRule | None:
+        """When the run is to go on as a larger one; None for never."""
+        return self._learner.growth_rule
+
+    @property
     def learning_rate(self) -> float:
         """AdamW's, as the next update uses it."""
         return self._learner.rate_factor() * self.config.training.learning_rate
@@ -256,8 +258,7 @@ class Session:
 
     def end_request(self, reason: str) -> None:
         """End the steps last requested here if they are not done; the journal has it before the next step."""
-        request = self._learner.request
-        if request is not None and self._learner.has_request:
+        if (request := self._learner.request) is not None and self._learner.has_request:
             self.decide("steps_ended", {**request.progress(self.step_count), "reason": reason})
 
     def enter(
@@ -344,8 +345,7 @@ class Session:
 
     def _note(self, event: StepEvent) -> None:
         """Take in what a step led to, without writing yet."""
-        alert = self._drift.observe(event)
-        if alert is not None:
+        if (alert := self._drift.observe(event)) is not None:
             respond(self, alert)
         request, annealing = self._learner.request, self.annealing
         if request is not None and request.text is not None and request.until == self.step_count:

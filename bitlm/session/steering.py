@@ -1,7 +1,14 @@
 """What whoever drives a run for others does when they ask for it: nothing twice, and nothing in vain."""
 
 from bitlm.errors import HaltedError, JournalError
-from bitlm.session.commands import Anneal, Command, ScheduleSamples, SetAlertAction, SetTelemetry
+from bitlm.session.commands import (
+    Anneal,
+    Command,
+    ScheduleSamples,
+    SetAlertAction,
+    SetGrowthRule,
+    SetTelemetry,
+)
 from bitlm.session.events import Event, Source
 from bitlm.session.session import Session
 
@@ -54,4 +61,6 @@ def _changes_nothing(command: Command, session: Session) -> bool:
         return command.changed(session.telemetry) == session.telemetry
     if isinstance(command, ScheduleSamples):
         return command.schedule == session.sample_schedule
+    if isinstance(command, SetGrowthRule):
+        return command.rule == session.growth_rule
     return isinstance(command, SetAlertAction) and command.action == session.alert_action

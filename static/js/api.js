@@ -164,6 +164,8 @@ export const api = {
   anneal: (steps) => post("/train/anneal", { steps }),
   /** @param {string} action What every alert leads to. @returns {Promise<{action: string}>} */
   setAlertAction: (action) => post("/config/alerts", { action }),
+  /** @param {?{improve_thresh: number, most_memory_mb: number}} rule When to grow; null for never. @returns {Promise<object>} The same. */
+  setGrowthRule: (rule) => post("/config/growth", { rule }),
   /** @param {Object<string, number>} changes Any of λ and floors. @returns {Promise<object>} All of them. */
   setTelemetry: (changes) => post("/config/telemetry", changes),
   /** @param {number} rate Share of real text to refuse. @returns {Promise<object>} Floors that do, by length. */

@@ -79,6 +79,11 @@ function scheduledSentence({ new: now }) {
   return now ? `Samples along training: every ${whole(now.every)} steps` : "Samples along training: none";
 }
 
+function growthSentence({ new: now, reason }) {
+  if (!now) return reason ? `Grows no more: ${reason}` : "Grows no more";
+  return `Grows when an estimate gains less than ${setting(now.improve_thresh)} bpb, up to ${whole(now.most_memory_mb)} MB`;
+}
+
 function thinnedSentence({ budget, probe_interval: probe, diagnostics_interval: diagnostics, sample_interval: sample }) {
   if (sample) return `Samples along training are being brought below ${setting(50 * budget)} % of the time: every ${whole(sample)} steps`;
   const every = `C and S every ${whole(probe)} steps, attention and reversibility every ${whole(diagnostics)}`;
@@ -109,6 +114,7 @@ const SENTENCES = {
     `Spike: ${metric.replaceAll("_", " ")} went from ${fixed(before)} to ${fixed(value)} in one step`,
   alert_action_changed: ({ old, new: now }) => `On an alert: ${old} → ${now}`,
   samples_scheduled: scheduledSentence,
+  growth_rule_changed: growthSentence,
   nonfinite_alert: ({ detail }) => `Halted: ${detail}`,
   checkpoint_saved: ({ name }) => (name ? `Checkpoint saved: ${name}` : "Checkpoint saved"),
   checkpoint_deleted: ({ step }) => `Checkpoint of step ${whole(step)} deleted`,

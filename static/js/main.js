@@ -14,6 +14,7 @@ import { Effects } from "./effects.js";
 import { connectEventList } from "./event_list.js";
 import { FileCoding } from "./file_coding.js";
 import { connectGeneration } from "./generation.js";
+import { connectGrowthControls } from "./growth_controls.js";
 import { connectHeader } from "./header.js";
 import { connectHelp } from "./help.js";
 import { connectMilestones } from "./milestones.js";
@@ -75,6 +76,7 @@ keepAddress(store, toasts, complaints);
 connectHeader(page, store);
 connectRunControls(page, context);
 connectAlertControls(page.querySelector("[data-alerts]"), context, branching);
+connectGrowthControls(page.querySelector("[data-growth]"), context);
 connectTelemetryControls(page, context, new Calibration(page, context));
 connectGeneration(page, context);
 connectEventList(record.querySelector("[data-events]"), record.querySelector("[data-no-events]"), store, (event, anchor) =>

@@ -30,6 +30,7 @@ COMMANDS = {
     "POST /config/telemetry": {"fork", "twin"},
     "POST /config/alerts": {"train"},
     "POST /config/samples": {"train"},
+    "POST /config/growth": {"train"},
     "POST /runs/<run_id>/fork": {"fork"},
     "POST /runs/<run_id>/rollback": {"rollback"},
     "POST /runs/<run_id>/twin": {"twin"},
@@ -76,7 +77,7 @@ OTHER_NAMES = {
 OF_THE_PROGRAM = {
     *("json", "progress", "output", "force", "yes", "format"),  # what is printed or written, and asked
     *("run", "source", "all", "back"),  # which run, and who asks
-    *("minutes", "most-memory-mb", "auto-collapse"),  # how long train trains, and what becomes of the run
+    *("minutes", "auto-collapse"),  # how long train trains, and what becomes of the run
     *("until", "verify-random", "integrity-only", "with-text"),  # of replay, verify and capsule
     *("endpoint", "revision", "private"),  # of a hub
     *("shard-mb", "verify", "strategy"),  # of packed texts, and of processes that torchrun starts

@@ -137,7 +137,9 @@ def test_each_route_says_its_scope_its_success_its_problems_and_which_headers_it
         if parameter["in"] == "header"
     }
     keyed = {(path, "Idempotency-Key") for path in ("/init", "/train-step")}
-    assert headers == keyed | {(f"/config/{name}", "If-Match") for name in ("telemetry", "alerts", "samples")}
+    assert headers == keyed | {
+        (f"/config/{name}", "If-Match") for name in ("telemetry", "alerts", "samples", "growth")
+    }
     streams = {path for (_, path), one in told.items() if "application/x-ndjson" in str(one["responses"])}
     assert streams == {"/infer", "/compress", "/decompress"}
 

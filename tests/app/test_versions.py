@@ -10,6 +10,7 @@ CHANGES = [
     ("/config/telemetry", {"lambda_K": 0.25}, {"lambda_K": 0.5}),
     ("/config/alerts", {"action": "pause"}, {"action": "anneal"}),
     ("/config/samples", {"schedule": {"every": 9}}, {"schedule": None}),
+    ("/config/growth", {"rule": {"most_memory_mb": 9}}, {"rule": None}),
 ]
 
 

@@ -315,3 +315,32 @@ def test_a_run_is_found_by_every_word_of_the_query(
 ) -> None:
     call = "(module, [runs, query]) => runs.filter((run) => module.matches(run, query)).length"
     assert evaluate_module("run_table.js", call, [RUNS, query]) == found
+
+
+def test_a_run_that_is_let_grow_goes_on_as_a_larger_one_and_the_page_tells_of_it_and_follows(
+    server: RunningServer, open_window: OpenWindow, corpus_file: Path
+) -> None:
+    page = open_window(server.url).page
+    run_id = make_run(page, server.url, corpus_file.read_text(), validation_interval=1)
+    expect(state(page)).to_have_text("ready")
+    page.evaluate("""() => {
+        window.told = [];
+        new MutationObserver(() => window.told.push(document.querySelector("[data-toasts]").textContent))
+            .observe(document.querySelector("[data-toasts]"), { childList: true });
+    }""")
+    switch, events = page.get_by_role("switch", name="Grow"), page.locator("[data-events]")
+    page.get_by_label("Grow where an estimate gains").fill("9")
+    switch.check()
+    expect(events).to_contain_text("Grows when an estimate gains less than 9 bpb, up to 64 MB")
+    switch.uncheck()
+    expect(events).to_contain_text("Grows no more")
+    switch.check()
+    page.wait_for_function("() => fetch('/status').then((one) => one.json()).then((one) => one.growth_rule)")
+    page.get_by_role("button", name="Train", exact=True).click()
+    page.wait_for_function("() => window.told.some((text) => text.includes('a layer more'))")
+    server.ask("POST", "/config/growth", {"rule": None})
+    server.ask("POST", "/train/pause", {})
+    expect(state(page)).to_have_text("paused")
+    expect(switch).not_to_be_checked()
+    expect(events).to_contain_text(f"Branched off {run_id} at step 5, a layer more")
+    expect(figure(page, "run")).not_to_have_text(run_id)

@@ -1,6 +1,6 @@
 """What the page says of runs, checkpoints and files, by the pure functions that say it."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -165,3 +165,48 @@ def test_what_is_listed_stays_when_more_happens_and_not_when_it_is_another_story
         [[], 0, False],
     ]
     assert (many[0][0], many[0][-1], len(many[0])) == ("202", "3", 200)
+
+
+def test_what_became_of_growing_is_news_once_and_what_was_before_is_none(
+    evaluate_module: EvaluateModule,
+) -> None:
+    def event(number: int, kind: str, **payload: Any) -> dict[str, Any]:
+        return {"event_id": number, "kind": kind, "payload": payload}
+
+    before = {
+        "status": {"run_id": "one"},
+        "events": [event(3, "growth_rule_changed", new=None, reason="full")],
+    }
+    fork = event(5, "run_forked", run_id="one", growth={"by": "layer"})
+    others = [event(4, "growth_rule_changed", new=None), event(6, "run_forked", run_id="one", growth=None)]
+    after = {"status": {"run_id": "two"}, "events": [*before["events"], others[0], fork, others[1]]}
+    news = "({ growthNews }, [after, before]) => growthNews(after, before).map(({ event_id: id }) => id)"
+    assert evaluate_module("growth_controls.js", news, [after, before]) == [5]
+    assert evaluate_module("growth_controls.js", news, [after, after]) == []
+    assert evaluate_module("growth_controls.js", news, [before, {"status": None, "events": []}]) == []
+    end = {
+        "status": {"run_id": "one"},
+        "events": [*before["events"], event(9, "growth_rule_changed", reason="full")],
+    }
+    assert evaluate_module("growth_controls.js", news, [end, before]) == [9]
+
+
+def test_why_a_run_cannot_be_let_grow(evaluate_module: EvaluateModule) -> None:
+    def why(**status: Any) -> str | None:
+        known = {"state": "ready", "run_id": "one", "step": 5, "growth_rule": None, "annealed_at": None}
+        state = {
+            "connection": "connected",
+            "busy": None,
+            "runCount": 1,
+            "status": {**known, "config": {}, **status},
+        }
+        said = evaluate_module(
+            "growth_controls.js", "({ growthObstacle }, state) => growthObstacle(state)", state
+        )
+        return None if said is None else str(said)
+
+    assert why() is None
+    assert "grow it first" in (why(config={"qat": True}) or "")
+    assert "The learning rate falls" in (why(annealed_at=9) or "")
+    assert why(annealed_at=9, growth_rule={"improve_thresh": 0.01, "most_memory_mb": 64}) is None
+    assert why(state="halted", growth_rule={}) == "The run halted itself: roll it back or start a new run"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import Result
@@ -43,6 +44,11 @@ def growth_of(store: RunStore, run_id: str) -> tuple[str, GrowthReceipt]:
     return origin.run_id, origin.growth
 
 
+def last_rule(store: RunStore, run_id: str) -> dict[str, Any]:
+    """Return what the journal said of growing last."""
+    return store.all_events(run_id, kinds=("growth_rule_changed",))[-1].payload
+
+
 def test_a_run_that_stalls_grows_by_turns_until_its_rate_falls(say: Say, store: RunStore, text: Path) -> None:
     told = json.loads(train(say, text, "--steps", "22", "--improve-thresh", "9", "--json").stdout)
     assert told["steps"] == 22
@@ -67,10 +73,17 @@ def test_what_a_growth_changed_is_said(say: Say, text: Path) -> None:
 
 
 def test_a_run_that_improves_or_has_no_room_stays_as_it_is(say: Say, store: RunStore, text: Path) -> None:
-    improving = train(say, text, "--steps", "12", "--improve-thresh", "0", "--json")
-    assert store.run(json.loads(improving.stdout)["run_id"]).origin is None
-    full = train(say, text, "--steps", "12", "--improve-thresh", "9", "--most-memory-mb", "1", "--json")
-    assert store.run(json.loads(full.stdout)["run_id"]).origin is None
+    improving = json.loads(train(say, text, "--steps", "12", "--improve-thresh", "0", "--json").stdout)[
+        "run_id"
+    ]
+    assert store.run(improving).origin is None
+    said = train(say, text, "--steps", "12", "--improve-thresh", "9", "--most-memory-mb", "1", "--json")
+    full = json.loads(said.stdout)["run_id"]
+    assert store.run(full).origin is None
+    assert last_rule(store, full)["reason"] == "no larger model fits 1 MB and this text"
+    assert last_rule(store, improving)["new"] == {"improve_thresh": 0.0, "most_memory_mb": 64}
+    say("train", "--run", improving, "--steps", "1", "--no-grow")
+    assert last_rule(store, improving)["new"] is None
 
 
 def test_what_cannot_grow_or_is_not_asked_to_is_refused_before_a_run_is_made(
