@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: setup setup-dev packages run test coverage check lint types layers bench fuzz evidence map docs help
+.PHONY: setup setup-dev installed compiled packages run test coverage check lint types layers bench fuzz evidence map docs help
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,15 +40,22 @@ $(BIN)/python:
 	     "Install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
 	exit 1
 
+setup: compiled ## Make .venv, install what runs (requirements.txt) and compile.
+
 # What was installed is kept beside it, so an unchanged list starts at once and a changed one installs.
-setup: $(BIN)/python ## Make .venv and install what runs (requirements.txt).
+installed: $(BIN)/python
 	@if ! cmp -s requirements.txt $(VENV)/installed.txt; then \
 	  $(BIN)/python -m pip install -r requirements.txt; \
-	  $(BIN)/python -m bitlm compile; \
 	  cp requirements.txt $(VENV)/installed.txt; \
 	fi
 
-setup-dev: setup
+compiled: installed
+	@if ! cmp -s requirements.txt $(VENV)/compiled.txt; then \
+	  $(BIN)/python -m bitlm compile; \
+	  cp requirements.txt $(VENV)/compiled.txt; \
+	fi
+
+setup-dev: installed
 	@if ! cat requirements.txt requirements-dev.txt | cmp -s - $(VENV)/installed-dev.txt; then \
 	  $(BIN)/python -m pip install -r requirements-dev.txt; \
 	  cat requirements.txt requirements-dev.txt > $(VENV)/installed-dev.txt; \
@@ -81,7 +88,10 @@ test: setup-dev packages ## Run every test; shapes and types are checked while t
 coverage: ## Run every test and show which lines and branches none of them reached.
 	@$(MAKE) test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"
 
-check: lint types layers test ## Everything that must be green: lint, types, layers, test.
+# The compiler has a core to itself while types are checked on another and packages are fetched.
+check: setup-dev ## Everything that must be green: lint, types, layers, test.
+	@$(MAKE) --jobs=3 --output-sync=target types compiled packages lint layers
+	@$(MAKE) test
 
 lint: setup-dev ## Check style and formatting (ruff).
 	$(BIN)/python -m ruff check
