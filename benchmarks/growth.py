@@ -5,7 +5,8 @@ grown side begins with the preset's shape and grows, in the order given, wheneve
 it is time: the optimizer is carried over, old weights rest for some updates, rates fall and warm up again.
 Minutes are those of an idle machine (`BusyClock`), growing included and estimates of held-out text left out;
 rates are not annealed, as nobody knows when a target will be met. No counts are mixed in: they would hide
-what the layers have learned. Curves and the minutes to each target go into the dated JSON.
+what the layers have learned. Curves, minutes to each target, and over seeds the share of them that growing
+saved, with its interval, go into the dated JSON.
 
     python -m benchmarks.growth --corpus kjv --minutes 20 --seeds 0 1 2 --targets 2.4 2.2 2.1
     python -m benchmarks.growth --preset small --growths layer width --rate-factor 1 --warmup 0 --frozen 0
@@ -14,8 +15,9 @@ what the layers have learned. Curves and the minutes to each target go into the 
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from math import inf
+from math import inf, sqrt
 from pathlib import Path
+from statistics import fmean, stdev
 
 import torch
 
@@ -41,6 +43,7 @@ from bitlm.model import BitTransformer, ModelConfig
 from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
 from bitlm.session import preset
+from bitlm.telemetry.effect import STUDENT
 from bitlm.training import (
     HeldOutEstimate,
     Trainer,
@@ -96,6 +99,41 @@ class Side:
         return min(
             (point.minutes for point in self.curve if point.bits_per_byte <= bits_per_byte), default=inf
         )
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Of the minutes to a target that the large side took, the share that growing saved.
+
+    Attributes:
+        target: Bits per byte.
+        of_seeds: Of each seed of which both sides met it; below 0 where growing was later.
+        mean: Of those; None of none.
+        margin: How far its 95 % interval reaches to either side, by Student's t; None below two seeds.
+    """
+
+    target: float
+    of_seeds: tuple[float, ...]
+    mean: float | None
+    margin: float | None
+
+    def __str__(self) -> str:
+        if self.mean is None:
+            return f"{self.target:g}: no seed met it on both sides"
+        margin = "" if self.margin is None else f" ± {self.margin:.0%}"
+        return (
+            f"{self.target:g}: growing saved {self.mean:.0%}{margin} of the time, {len(self.of_seeds)} seeds"
+        )
+
+
+def saving(sides: Sequence[Side], target: float) -> Saving:
+    """Return what growing saved on the way to a target, seed by seed."""
+    minutes = {(side.name, side.seed): side.minutes_to(target) for side in sides}
+    pairs = [(minutes[GROWN, seed], minutes[LARGE, seed]) for name, seed in minutes if name == GROWN]
+    saved = tuple(round(1 - grown / large, 4) for grown, large in pairs if max(grown, large) < inf)
+    count = len(saved)
+    margin = STUDENT[count - 2] * stdev(saved) / sqrt(count) if count > 1 else None
+    return Saving(target, saved, fmean(saved) if saved else None, margin)
 
 
 class Judge:
@@ -233,7 +271,10 @@ def main() -> None:
     judge = Judge(corpus)
     sides = [side for seed in options.seeds for side in sides_of(corpus, seed, judge, options)]
     settings = {key: value for key, value in vars(options).items() if key not in ("output", "name", "cache")}
-    keep(options.output, options.name, by=__file__, settings=settings, sides=[asdict(side) for side in sides])
+    savings = [saving(sides, target) for target in options.targets]
+    print(*savings, sep="\n")
+    kept = {"sides": [asdict(side) for side in sides], "savings": [asdict(one) for one in savings]}
+    keep(options.output, options.name, by=__file__, settings=settings, **kept)
 
 
 if __name__ == "__main__":
