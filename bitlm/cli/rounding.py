@@ -48,4 +48,5 @@ def rounding(
 def _line(file: RoundedFile) -> str:
     before, after = file.receipt.bits_per_byte
     size = f"{file.bytes:,} bytes, {file.share:.3f} of float32's"
-    return f"{file.precision}: {size}; {before:.4f} → {after:.4f} bits per byte held out"
+    cost = f"{before:.4f} → {after:.4f} bits per byte held out"
+    return f"{file.precision}: {size}; {cost}, logits change by {file.receipt.logit_difference:.3g} at most"

@@ -26,12 +26,14 @@ export const rounding = (api) => ({
 });
 
 /**
- * What a file in fewer bits takes and costs.
- * @param {{bytes: number, share: number, receipt: {bits_per_byte: number[]}}} file
+ * What a file in fewer bits takes and costs; a model that learned for four bits loses nothing by being kept in four.
+ * @param {{bytes: number, share: number, receipt: {bits_per_byte: number[], logit_difference: number}}} file
  * @returns {string}
  */
-export function costOf({ bytes, share, receipt: { bits_per_byte: [before, after] } }) {
-  return `${whole(bytes)} bytes, ${share.toFixed(2)} of float32's; ${fixed(before, 4)} → ${fixed(after, 4)} bpb held out`;
+export function costOf({ bytes, share, receipt: { bits_per_byte: [before, after], logit_difference: moved } }) {
+  const size = `${whole(bytes)} bytes, ${share.toFixed(2)} of float32's`;
+  if (moved === 0) return `${size}; ${fixed(after, 4)} bpb held out, exact: the same to the last bit`;
+  return `${size}; ${fixed(before, 4)} → ${fixed(after, 4)} bpb held out, logits move by at most ${moved.toPrecision(2)}`;
 }
 
 /** The popover with a run's model in each precision. */

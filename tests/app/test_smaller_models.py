@@ -97,3 +97,13 @@ def test_what_fewer_bits_cost_is_measured_beside_the_live_run(
     post(client, f"/runs/{run_id}/checkpoints", code=201)
     file.write_bytes(client.get(f"/runs/{run_id}/model?weights=int4").data)
     assert load_model(file).receipt is None, "another step's is none of it"
+
+    learns_for_four = post(client, f"/runs/{run_id}/fork", {"settings": {"qat": True}}, code=201)["run_id"]
+    post(client, "/train-step", {"steps": 1})
+    post(client, "/train/pause")
+    path = f"/runs/{learns_for_four}/rounding"
+    post(client, path, code=202)
+    wait_until(lambda: get(client, path)["state"] != "running", JOB_DEADLINE_S)
+    for receipt in (file["receipt"] for file in get(client, path)["files"]):
+        assert receipt["logit_difference"] == 0.0, "sixteen values of a group are among 256, too"
+        assert receipt["bits_per_byte"][0] == receipt["bits_per_byte"][1] > 0

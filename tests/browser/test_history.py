@@ -314,9 +314,9 @@ def test_a_run_is_downloaded_and_its_model_by_keys(page: Page) -> None:
     told = menu.get_by_role("status")
     expect(told).to_contain_text("measured what fewer bits cost, at step", timeout=JOB_PATIENCE_MS)
     costs = menu.locator("[data-cost]")
-    expect(costs).to_have_text(
-        [re.compile(r"^[\d,]+ bytes, 0\.\d\d of float32's; [\d.]+ → [\d.]+ bpb held out$")] * 2
-    )
+    size, cost = r"[\d,]+ bytes, 0\.\d\d of float32's", r"[\d.]+ → [\d.]+ bpb held out"
+    told_of_both = [re.compile(f"^{size}; {cost}, logits move by at most [\\d.e-]+$")] * 2
+    expect(costs).to_have_text(told_of_both)
 
 
 def test_after_a_kill_the_page_says_that_it_resumed_and_shows_what_it_showed(

@@ -210,3 +210,15 @@ def test_why_a_run_cannot_be_let_grow(evaluate_module: EvaluateModule) -> None:
     assert "The learning rate falls" in (why(annealed_at=9) or "")
     assert why(annealed_at=9, growth_rule={"improve_thresh": 0.01, "most_memory_mb": 64}) is None
     assert why(state="halted", growth_rule={}) == "The run halted itself: roll it back or start a new run"
+
+
+def test_a_model_that_is_kept_as_it_was_trained_is_said_to_be_the_same(
+    evaluate_module: EvaluateModule,
+) -> None:
+    def cost(moved: float) -> str:
+        receipt = {"bits_per_byte": [2.0, 2.5], "logit_difference": moved}
+        file = {"bytes": 1200, "share": 0.1683, "receipt": receipt}
+        return str(evaluate_module("models.js", "({ costOf }, file) => costOf(file)", file))
+
+    assert cost(0.0) == "1,200 bytes, 0.17 of float32's; 2.5000 bpb held out, exact: the same to the last bit"
+    assert cost(0.01234).endswith("2.0000 → 2.5000 bpb held out, logits move by at most 0.012")
