@@ -140,17 +140,22 @@ def difference_in_one(group: Group, corpus: Corpus) -> str:
 
 
 def stage_of_one(group: Group, corpus: Corpus) -> dict[str, Any]:
-    """Return what a stage has, and what becomes of a step in which the third of four overflows."""
+    """Return what a stage has, and what becomes of steps in which the first, third and last overflow."""
     reference = ReferenceModel.fit(corpus.train)
     learner = StagedLearner(run_config(corpus), corpus, reference, group, schedule="1f1b")
     has = [name for name, weight in learner.model.named_parameters() if not weight.is_meta]
-    if group.rank == 2:
-        with torch.no_grad():
-            learner.model.get_parameter("trunk.blocks.2.attention.out_norm.weight").fill_(1e6)
-    with pytest.raises(GridOverflowError) as overflow:
-        learner.update()
+    overflows = []
+    for place in (0, 2, 3):
+        weight = learner.model.get_parameter(f"trunk.blocks.{place}.attention.out_norm.weight")
+        before = weight.detach().clone()
+        if place == group.rank:
+            weight.data.fill_(1e6)
+        with pytest.raises(GridOverflowError) as overflow:
+            learner.update()
+        overflows.append(str(overflow.value))
+        weight.data.copy_(before)
     moments = learner.snapshot().optimizer
-    return {"has": has, "overflow": str(overflow.value), "steps": learner.step_count, "moments": len(moments)}
+    return {"has": has, "overflows": overflows, "steps": learner.step_count, "moments": len(moments)}
 
 
 def run_config(corpus: Corpus) -> RunConfig:
