@@ -13,7 +13,7 @@ from app.service.answers import State, Status, Watching
 from app.service.errors import WatchingOnlyError
 from app.service.live import told_by
 from app.service.requests import Request
-from bitlm.errors import RunNotFoundError
+from bitlm.errors import CheckpointError, RunNotFoundError
 from bitlm.session import RunRecord, RunStore
 from bitlm.session.events import EventKind, Source
 from bitlm.session.recovery import telemetry_in_force
@@ -198,8 +198,20 @@ class Follower:
         )
 
 
+def _kept(store: RunStore, run_id: str) -> dict[str, Any]:
+    """Return what the run's newest readable checkpoint says was told; a branch's, of its past too."""
+    for record in store.checkpoints.of(run_id):
+        try:
+            state = store.checkpoints.state(record)
+        except CheckpointError:
+            continue
+        names = ("alert_action", "sample_schedule", "growth_rule")
+        return {name: state[name] for name in names if state.get(name) is not None}
+    return {}
+
+
 def _in_force(store: RunStore, run_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"telemetry": telemetry_in_force(store, run_id)}
+    found = {"telemetry": telemetry_in_force(store, run_id), **_kept(store, run_id)}
     kinds: tuple[EventKind, ...] = (
         "alert_action_changed",
         "samples_scheduled",

@@ -14,8 +14,17 @@ from flask.testing import FlaskClient
 from app.settings import Settings
 from bitlm.data import Corpus
 from bitlm.errors import StoreUnreadyError
+from bitlm.history.branching import fork
 from bitlm.model import ModelConfig
-from bitlm.session import RunStore, ScheduleSamples, Session, SetTelemetry
+from bitlm.session import (
+    GrowthRule,
+    RunStore,
+    ScheduleSamples,
+    Session,
+    SetAlertAction,
+    SetGrowthRule,
+    SetTelemetry,
+)
 from bitlm.session.commands import SampleSchedule
 from bitlm.session.database import FILE_NAME
 from bitlm.training import TrainingConfig
@@ -95,6 +104,19 @@ def test_a_run_that_another_process_trains_is_followed_to_its_end(
     another.close()
     left = status(run_id=another.run_id, state="stopped")
     assert left["watching"] == {"writer": None, "owner_url": None, "cut_off": None}
+
+
+def test_a_branch_is_shown_with_what_the_run_that_it_comes_from_was_told(
+    client: FlaskClient, store: RunStore, wait_until: "WaitUntil"
+) -> None:
+    with closing(trained(store, 1)) as session:
+        session.apply(SetGrowthRule(rule=GrowthRule()), source="cli")
+        session.apply(SetAlertAction(action="pause"), source="cli")
+        session.step()
+        session.save()
+    branch = fork(store, session.run_id, source="cli")
+    shown = wait_until(lambda: (now := get(client, "/status"))["run_id"] == branch and now)
+    assert (shown["growth_rule"], shown["alert_action"]) == (GrowthRule().model_dump(), "pause")
 
 
 def test_steps_that_were_asked_for_are_training_until_they_are_done(
