@@ -11,6 +11,7 @@ from app.service import Broadcaster, ModelManager
 from app.service.disk import DiskLimits
 from app.service.event_log import EventLog
 from app.service.follower import Follower
+from app.service.steering import Steering
 from app.service.webhook import Webhook
 from app.settings import HOME, Settings
 from app.web.access import Scope, make_tokens, read_tokens
@@ -105,7 +106,7 @@ def create_app(settings: Settings) -> Flask:
     routes = tuple(route for concept in (*concepts, reference) for route in concept.table())
     log_requests(app)
     if follower is not None:
-        refuse_writes(app, follower)
+        refuse_writes(app, follower, _passed_on(settings, routes))
     add_routes(app, routes)
     app.register_blueprint(Pages(manager, store, settings.max_body_bytes).blueprint())
     app.register_blueprint(Exports(manager, store).blueprint())
@@ -165,7 +166,14 @@ def _tellers(
 
 
 def _follower(settings: Settings, store: RunStore, subscriber: "Subscriber | None") -> Follower:
-    return Follower(store, interval_s=settings.update_interval_s, subscriber=subscriber)
+    steering = Steering(store) if settings.steer else None
+    interval_s = settings.update_interval_s
+    return Follower(store, interval_s=interval_s, subscriber=subscriber, steering=steering)
+
+
+def _passed_on(settings: Settings, routes: tuple[Route, ...]) -> frozenset[str]:
+    """Return the endpoints that a service which only watches does not refuse by itself."""
+    return frozenset(route.name for route in routes if route.is_passed_on and settings.steer)
 
 
 def _subscriber(settings: Settings) -> "Subscriber | None":

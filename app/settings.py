@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         allowed_hosts: Further `name:port` pairs the service may be called by, for forwarded ports.
         corpus_roots: Folders below which a request may name texts; None for anywhere, unless others can ask.
         viewer: Whether it only watches what another process, on the same data folder, trains.
+        steer: Whether who watches may steer a training that no service owns.
         redis_url: Where an owner says, and who watches hears, how things are; None for nowhere.
         redis_channel: What that is said on; each data folder takes its own.
         require_token: Whether it takes a token on a loopback address, too.
@@ -78,6 +79,7 @@ class Settings(BaseSettings):
     allowed_hosts: tuple[HostAndPort, ...] = ()
     corpus_roots: tuple[Path, ...] | None = None
     viewer: bool = False
+    steer: bool = False
     redis_url: Annotated[RedisAddress | None, Field(repr=False)] = None  # it may hold a password
     redis_channel: Annotated[str, Field(pattern=r"^[\w.:-]{1,64}$", examples=[CHANNEL])] = CHANNEL
     require_token: bool = False
@@ -109,6 +111,15 @@ class Settings(BaseSettings):
                 f"BITLM_DISK_WARN_BYTES={self.disk_warn_bytes} is below "
                 f"BITLM_DISK_PAUSE_BYTES={self.disk_pause_bytes}: "
                 "the warning would come too late; make it at least as large"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _steers_what_it_watches(self) -> Self:
+        if self.steer and not self.viewer:
+            raise ValueError(
+                "BITLM_STEER=true is for who only watches: use it with BITLM_VIEWER=true, or leave it out, "
+                "for a service steers its own runs anyway"
             )
         return self
 

@@ -259,6 +259,23 @@ def serving(folder: Path) -> Iterator[Serve]:
         server.stop()
 
 
+@contextmanager
+def training(data_dir: Path, corpus: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start `bitlm train` as a user does, with steps of milliseconds for an hour; it is killed at the end."""
+    settings = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
+    command = ["train", "--corpus", str(corpus), "--minutes", "60", "--threads", "1", "--json", *settings]
+    with subprocess.Popen(
+        [sys.executable, "-m", "bitlm", *command, "--data-dir", str(data_dir)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start real servers that end with the test."""

@@ -63,11 +63,13 @@ class Watching(Answered):
 
     Attributes:
         writer: Who does, such as "bitlm train (process 4711)"; None while nobody does.
+        steers: Whether what can be changed by letter is passed on to that one from here.
         owner_url: Where the page of the service that owns the runs is, once it has said so; else None.
         cut_off: Why its own word is not heard; None while it is, and where it is not listened for.
     """
 
     writer: str | None = None
+    steers: bool = False
     owner_url: str | None = None
     cut_off: str | None = None
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Event as Flag
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -13,7 +13,8 @@ from app.service.answers import State, Status, Watching
 from app.service.errors import WatchingOnlyError
 from app.service.live import told_by
 from app.service.requests import Request
-from bitlm.errors import CheckpointError, RunNotFoundError
+from app.service.steering import Steering, wish_of
+from bitlm.errors import BitLMError, CheckpointError, RunNotFoundError
 from bitlm.session import RunRecord, RunStore
 from bitlm.session.events import EventKind, Source
 from bitlm.session.recovery import telemetry_in_force
@@ -39,16 +40,25 @@ class Follower:
     """Follows the data folder: the run that is being trained, or the one that something last happened to.
 
     What a worker does for its manager, but without a model: `submit` is refused, and `status` is what the
-    folder tells. With a `subscriber` it is the owner's own word, for as long as that is heard.
+    folder tells. With a `subscriber` it is the owner's own word, for as long as that is heard. By `steering`
+    what a letter can say is passed on to a training that looks for letters.
     """
 
-    def __init__(self, store: RunStore, *, interval_s: float, subscriber: "Subscriber | None" = None) -> None:
+    def __init__(
+        self,
+        store: RunStore,
+        *,
+        interval_s: float,
+        subscriber: "Subscriber | None" = None,
+        steering: Steering | None = None,
+    ) -> None:
         """Look every `interval_s` seconds, once started."""
         self._store = store
         self._interval_s = interval_s
         self._subscriber = subscriber
+        self._steering = steering
         self._on_change: Callable[[], None] = lambda: None
-        self._stopping = Flag()
+        self._stopping, self._looking = Flag(), Lock()
         self._looked_at, self._started_at = time.monotonic(), time.time()
         self._status = self._blank()
         self._told: tuple[tuple[str, int], dict[str, Any]] | None = None
@@ -85,11 +95,24 @@ class Follower:
         """There is nothing to wait for: a run is not taken up to be watched."""
         return True
 
-    def submit(self, request: Request[Any], source: Source) -> Future[Any]:  # noqa: ARG002 - as a worker's
-        """Refuse."""
-        refused: Future[Any] = Future()
-        refused.set_exception(self.refusal())
-        return refused
+    def submit(self, request: Request[Any], source: Source) -> Future[Any]:
+        """Pass a request on, and wait for the answer, which the status then shows; or refuse it."""
+        answered: Future[Any] = Future()
+        try:
+            answered.set_result(self._passed_on(request, source))
+        except BitLMError as error:
+            answered.set_exception(error)
+        return answered
+
+    def _passed_on(self, request: Request[Any], source: Source) -> object:
+        status, wish = self._status, wish_of(request)
+        assert status.watching is not None, "it watches"
+        is_elsewhere = status.watching.owner_url is not None and not status.watching.steers
+        if self._steering is None or wish is None or is_elsewhere:
+            raise self.refusal()
+        answer = self._steering.pass_on(request, wish, source, status)
+        self._look()
+        return answer
 
     def refusal(self) -> WatchingOnlyError:
         """Return that nothing is done here, and where it is."""
@@ -104,6 +127,8 @@ class Follower:
         """Wait for that."""
         if self._subscriber is not None:
             self._subscriber.close()
+        if self._steering is not None:
+            self._steering.close()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -119,11 +144,12 @@ class Follower:
                 is_failing = True
 
     def _look(self) -> None:
-        self._looked_at = time.monotonic()
-        found = self._found()
-        if found != self._status:
-            self._status = found
-            self._on_change()
+        with self._looking:  # or an earlier look could take the place of a later one
+            self._looked_at = time.monotonic()
+            found = self._found()
+            if found != self._status:
+                self._status = found
+                self._on_change()
 
     def _found(self) -> Status:
         return self._owner_says() or self._folder_tells()
@@ -153,6 +179,7 @@ class Follower:
             bytes_per_s=last.get("bytes_per_s"),
             **told_by(self._store, record, last),
             **self._settings(record.run_id),
+            steers=self._steering is not None and self._steering.reaches(record.run_id),
         )
 
     def _run_of_interest(self) -> tuple[RunRecord | None, str | None]:
@@ -186,16 +213,16 @@ class Follower:
             self._told = (key, _in_force(self._store, run_id))
         return self._told[1]
 
-    def _blank(self, writer: str | None = None, **known: Any) -> Status:
-        return Status(service_started_at=self._started_at, watching=self._watching(writer), **known)
+    def _blank(self, writer: str | None = None, *, steers: bool = False, **known: Any) -> Status:
+        watching = self._watching(writer, steers=steers)
+        return Status(service_started_at=self._started_at, watching=watching, **known)
 
-    def _watching(self, writer: str | None) -> Watching:
+    def _watching(self, writer: str | None, *, steers: bool = False) -> Watching:
         if self._subscriber is None:
-            return Watching(writer=writer)
-        word = self._subscriber.word
-        return Watching(
-            writer=writer, owner_url=word.url if word else None, cut_off=self._subscriber.complaint
-        )
+            return Watching(writer=writer, steers=steers)
+        word, cut_off = self._subscriber.word, self._subscriber.complaint
+        url = word.url if word else None
+        return Watching(writer=writer, steers=steers, owner_url=url, cut_off=cut_off)
 
 
 def _kept(store: RunStore, run_id: str) -> dict[str, Any]:

@@ -28,7 +28,15 @@ class CheckpointRoutes:
         return [
             Route("GET", every, Scope.READ, self.list, CheckpointList, errors=errors[:1]),
             Route(
-                "POST", every, Scope.TUNE, self.save, CheckpointSummary, body=body, status=made, errors=errors
+                "POST",
+                every,
+                Scope.TUNE,
+                self.save,
+                CheckpointSummary,
+                body=body,
+                is_passed_on=True,
+                status=made,
+                errors=errors,
             ),
             Route("PATCH", one, Scope.TUNE, self.rename, CheckpointSummary, body=body, errors=errors),
             Route("DELETE", one, Scope.DESTRUCTIVE, self.delete, CheckpointList, body=Empty, errors=errors),

@@ -79,6 +79,7 @@ class Route:
         has_version: Whether the answer has an ETag, and a handler with a body takes `match`: the ETags one of
             which must be that of what is to be changed, or none.
         takes_key: Whether the handler takes an Idempotency-Key, or None where none came.
+        is_passed_on: Whether a service that only watches may pass it on to a training in a terminal.
         status: Of the answer when all goes well.
         errors: Statuses of the problems it may answer, beside those of every route.
     """
@@ -93,6 +94,7 @@ class Route:
     lines: tuple[type[BaseModel], ...] = ()
     has_version: bool = False
     takes_key: bool = False
+    is_passed_on: bool = False
     status: HTTPStatus = HTTPStatus.OK
     errors: tuple[HTTPStatus, ...] = ()
 
@@ -277,14 +279,14 @@ def _parsed(route: Route) -> dict[str, Any]:
 
 
 def require_match(match: ETags, read: Callable[[], BaseModel]) -> None:
-    """Hold what is in force now against the If-Match that a request came with, if it did.
+    """Hold what is in force now against the If-Match that a request came with.
 
     Source: Fielding, Nottingham and Reschke, "HTTP Semantics", RFC 9110, 2022, section 13.1.1.
 
     Raises:
         ChangedMeanwhileError: It is another.
     """
-    if match and not match.contains(_version(read())):
+    if not match.contains(_version(read())):
         raise ChangedMeanwhileError
 
 

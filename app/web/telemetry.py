@@ -49,7 +49,7 @@ class TelemetryRoutes:
     def change(self, body: TelemetryRequest, match: ETags) -> TelemetrySettings:
         """Change some settings from the next step on and return them all."""
         command = SetTelemetry(**body.model_dump(exclude_none=True))
-        check = partial(require_match, match, self.read)
+        check = _check(match, self.read)
         return self._manager.ask(Apply(command, check), asked_by())
 
     def calibrate(self, query: CalibrationQuery) -> CalibrationAnswer:
@@ -62,7 +62,7 @@ class TelemetryRoutes:
 
     def change_alerts(self, body: AlertSettings, match: ETags) -> AlertSettings:
         """Change what every alert leads to from now on."""
-        check = partial(require_match, match, self.read_alerts)
+        check = _check(match, self.read_alerts)
         self._manager.ask(Apply(SetAlertAction(action=body.action), check), asked_by())
         return self.read_alerts()
 
@@ -72,7 +72,7 @@ class TelemetryRoutes:
 
     def schedule(self, body: SampleSettings, match: ETags) -> SampleSettings:
         """Change what is drawn along training from the next step on."""
-        check = partial(require_match, match, self.read_samples)
+        check = _check(match, self.read_samples)
         self._manager.ask(Apply(ScheduleSamples(schedule=body.schedule), check), asked_by())
         return self.read_samples()
 
@@ -87,6 +87,11 @@ class TelemetryRoutes:
         return self.read_growth()
 
 
+def _check(match: ETags, read: Callable[[], BaseModel]) -> Callable[[], None] | None:
+    """Return what holds the settings in force against an If-Match; None where none came."""
+    return partial(require_match, match, read) if match else None
+
+
 def _settings(
     path: str,
     read: Callable[[], BaseModel],
@@ -98,5 +103,15 @@ def _settings(
     errors = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
     return (
         Route("GET", path, Scope.READ, read, answer, has_version=True),
-        Route("POST", path, Scope.TUNE, change, answer, body=body, has_version=True, errors=errors),
+        Route(
+            "POST",
+            path,
+            Scope.TUNE,
+            change,
+            answer,
+            body=body,
+            has_version=True,
+            is_passed_on=True,
+            errors=errors,
+        ),
     )

@@ -51,8 +51,26 @@ class TrainingRoutes:
             ),
             Route("POST", "/train/start", tune, self.start, Status, body=Empty, errors=conflict),
             Route("POST", "/train/pause", tune, self.pause, Status, body=Empty, errors=conflict),
-            Route("POST", "/train/stop", tune, self.stop, Status, body=Empty, errors=conflict),
-            Route("POST", "/train/anneal", tune, self.anneal, Status, body=AnnealRequest, errors=conflict),
+            Route(
+                "POST",
+                "/train/stop",
+                tune,
+                self.stop,
+                Status,
+                body=Empty,
+                is_passed_on=True,
+                errors=conflict,
+            ),
+            Route(
+                "POST",
+                "/train/anneal",
+                tune,
+                self.anneal,
+                Status,
+                body=AnnealRequest,
+                is_passed_on=True,
+                errors=conflict,
+            ),
         ]
 
     def init(self, body: InitRequest, key: IdempotencyKey | None) -> RunCreated:

@@ -1,4 +1,6 @@
-"""A service that only watches takes no request that changes or computes anything."""
+"""A service that only watches takes no request that changes or computes anything, but to pass it on."""
+
+from collections.abc import Container
 
 from flask import Flask, request
 
@@ -6,10 +8,13 @@ from app.service.follower import Follower
 from app.web.gate import SAFE_METHODS
 
 
-def refuse_writes(app: Flask, follower: Follower) -> None:
-    """Answer whatever is more than a look with where it can be asked."""
+def refuse_writes(app: Flask, follower: Follower, passed_on: Container[str | None]) -> None:
+    """Answer whatever is more than a look, and not passed on, with where it can be asked.
+
+    `passed_on` holds endpoints, by their names.
+    """
 
     @app.before_request
     def refuse() -> None:
-        if request.method not in SAFE_METHODS:
+        if request.method not in SAFE_METHODS and request.endpoint not in passed_on:
             raise follower.refusal()

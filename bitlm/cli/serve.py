@@ -25,6 +25,9 @@ def serve(
     viewer: Annotated[
         bool, typer.Option("--viewer", help="Only watch what another process trains in that folder.")
     ] = False,
+    steer: Annotated[
+        bool, typer.Option("--steer", help="With --viewer: let who watches steer a `train` in a terminal.")
+    ] = False,
 ) -> None:
     """Start the page and the REST interface; Ctrl-C ends them with a last checkpoint.
 
@@ -36,9 +39,12 @@ def serve(
       python -m bitlm serve --port 5001 --data-dir runs
 
       python -m bitlm serve --port 5002 --viewer
+
+      python -m bitlm serve --port 5003 --viewer --steer
     """
     given = {"BITLM_HOST": host, "BITLM_PORT": port, "BITLM_DATA_DIR": data_dir}
-    become("app", given | {"BITLM_VIEWER": "true" if viewer else None})
+    flags = {"BITLM_VIEWER": viewer, "BITLM_STEER": steer}
+    become("app", given | {name: "true" if is_given else None for name, is_given in flags.items()})
 
 
 def become(module: str, given: Mapping[str, object]) -> NoReturn:

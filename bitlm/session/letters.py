@@ -138,12 +138,16 @@ class Refusal(BaseModel):
         return error
 
 
-class Answer(BaseModel):
+class Done(BaseModel):
     """What became of a letter.
 
     Attributes:
-        event_id: Of what it became in the journal; None where all was so already, or it is refused.
+        step: Updates done then.
+        event_id: Of what it became in the journal; None where all was so already.
     """
 
-    event_id: int | None = None
-    refusal: Refusal | None = None
+    step: int
+    event_id: int | None
+
+
+ANSWER: TypeAdapter[Done | Refusal] = TypeAdapter(Done | Refusal)

@@ -15,8 +15,9 @@ from bitlm.errors import BitLMError, ChangedMeanwhileError, UnansweredError, Una
 from bitlm.session.database import Database
 from bitlm.session.events import Event, Source
 from bitlm.session.letters import (
+    ANSWER,
     WISH,
-    Answer,
+    Done,
     Letter,
     Refusal,
     SaveCheckpoint,
@@ -63,8 +64,8 @@ class Mailbox:
 
     def ask(
         self, run_id: str, wish: Wish, *, source: Source, seen: Mapping[str, Any], patience_s: float
-    ) -> Answer:
-        """Post a letter and return its answer; what is refused is raised.
+    ) -> Done:
+        """Post a letter and return what became of it; what is refused is raised.
 
         Args:
             run_id: The run.
@@ -103,16 +104,16 @@ class Mailbox:
         with self._database.writing() as writer:
             return writer.execute(insert, row).lastrowid or 0
 
-    def answer_to(self, letter_id: int) -> Answer | None:
-        """Return the answer to a letter, or None while there is none; what is refused is raised."""
+    def answer_to(self, letter_id: int) -> Done | None:
+        """Return what became of a letter, or None while that is open; what is refused is raised."""
         query = "SELECT answer FROM letters WHERE letter_id = ? AND answer IS NOT NULL"
         with self._database.reading() as reader:
             row = reader.execute(query, (letter_id,)).fetchone()
         if row is None:
             return None
-        answer = Answer.model_validate_json(row["answer"])
-        if answer.refusal is not None:
-            raise answer.refusal.to_raise()
+        answer = ANSWER.validate_json(row["answer"])
+        if isinstance(answer, Refusal):
+            raise answer.to_raise()
         return answer
 
     def _withdraw(self, letter_id: int) -> bool:
@@ -142,7 +143,7 @@ class Mailbox:
         )
         with self._database.writing() as writer:
             for is_taken, error in enumerate((late, UnansweredError(_undecided(run_id)))):
-                answer = Answer(refusal=Refusal.of(error)).model_dump_json()
+                answer = Refusal.of(error).model_dump_json()
                 writer.execute(
                     "UPDATE letters SET answer = ? WHERE run_id = ? AND taken = ? AND answer IS NULL",
                     (answer, run_id, is_taken),
@@ -167,7 +168,7 @@ class Mailbox:
             done = writer.execute("UPDATE letters SET taken = 1 WHERE letter_id = ?", (letter.letter_id,))
             return done.rowcount == 1
 
-    def reply(self, letter: Letter, answer: Answer) -> None:
+    def reply(self, letter: Letter, answer: Done | Refusal) -> None:
         """Answer a letter."""
         row = (answer.model_dump_json(), letter.letter_id)
         with self._database.writing() as writer:
@@ -212,14 +213,14 @@ class Attendance:
             if isinstance(letter.wish, StopTraining):
                 self.stopped_by, self._stop = letter.source, letter
                 return
-            self._mailbox.reply(letter, self._done(letter))
+            self._mailbox.reply(letter, self._answer(letter))
 
-    def _done(self, letter: Letter) -> Answer:
+    def _answer(self, letter: Letter) -> Done | Refusal:
         try:
             event = self._do(letter)
         except BitLMError as error:
-            return Answer(refusal=Refusal.of(error))
-        return Answer(event_id=event.event_id if event else None)
+            return Refusal.of(error)
+        return Done(step=self._session.step_count, event_id=event.event_id if event else None)
 
     def _do(self, letter: Letter) -> Event | None:
         wish, session = letter.wish, self._session
@@ -234,7 +235,7 @@ class Attendance:
         """Answer whoever asked for training to end: what there is to say of it stands in the journal."""
         if self._stop is not None:
             event_id = self._session.store.last_event_id(self._session.run_id)
-            self._mailbox.reply(self._stop, Answer(event_id=event_id))
+            self._mailbox.reply(self._stop, Done(step=self._session.step_count, event_id=event_id))
 
 
 @contextmanager

@@ -122,7 +122,7 @@ export class Calibration {
   /** A run with another text is measured once it is live; the same text is not measured again. */
   #follow(state) {
     const text = state.status?.corpus?.fingerprint ?? null;
-    const obstacle = obstacles(state).steer;
+    const obstacle = obstacles(state).calibrate;
     this.#permit(obstacle);
     if (text === this.text || (text !== null && obstacle !== null)) return;
     this.text = text;
@@ -168,7 +168,7 @@ export class Calibration {
       this.toasts.problem(error);
     } finally {
       this.isFitting = false;
-      this.#permit(obstacles(this.store.get()).steer);
+      this.#permit(obstacles(this.store.get()).calibrate);
     }
   }
 }

@@ -46,9 +46,11 @@ const LOUD = new Set(["initializing", "resuming", "halted", "failed", "disconnec
 /** @param {?object} status @returns {boolean} Whether the learning rate has fallen to its end. */
 const isAnnealed = (status) => (status?.annealed_at ?? Infinity) <= status?.step;
 
-const watched = ({ writer, owner_url: owner, cut_off: cutOff }) =>
+const watched = ({ writer, steers, owner_url: owner, cut_off: cutOff }) =>
   [
-    writer ? `Watching only: ${writer} writes this run.` : "Watching only: nobody writes this run now.",
+    steers
+      ? `${writer} trains this run: λ, floors, alerts, samples, Anneal, Save and Stop reach it from here.`
+      : writer ? `Watching only: ${writer} writes this run.` : "Watching only: nobody writes this run now.",
     owner ? `It is steered at ${owner}.` : "",
     cutOff ? `Cut off: ${cutOff}. What is shown comes from the data folder.` : "",
   ].filter(Boolean).join(" ");
@@ -96,23 +98,26 @@ const WHY_NOT = {
  * @returns {Object<string, ?string>}
  */
 export function obstacles(state) {
-  const name = stateName(state);
-  const isWatching = Boolean(state.status?.watching);
-  const reason = isWatching ? "This page only watches" : state.busy ? `${state.busy.title} first` : WHY_NOT[situation(state)];
-  const unless = (possible) => (possible && !state.busy && !isWatching ? null : reason);
+  const [name, watching] = [stateName(state), state.status?.watching ?? null];
+  const reason = state.busy ? `${state.busy.title} first` : WHY_NOT[situation(state)];
+  const only = watching?.steers ? "This page only watches and steers" : "This page only watches";
+  const permitted = (possible) => (possible && !state.busy ? null : reason);
+  const unless = watching ? () => only : permitted;
+  const byLetter = watching?.steers ? permitted : unless; // what is passed on to a training in a terminal
   const canResume = RESUMABLE.has(name) || (name === "failed" && Boolean(state.status.run_id));
   const hasModel = canResume || name === "training";
   return {
     train: unless(situation(state) === "empty" || canResume),
     step: unless(canResume),
     pause: unless(name === "training"),
-    stop: unless(name === "training" || name === "paused"),
-    anneal: isAnnealed(state.status) && !isWatching ? "The learning rate has fallen already" : unless(hasModel),
+    stop: byLetter(name === "training" || name === "paused"),
+    anneal: byLetter(hasModel) ?? (isAnnealed(state.status) ? "The learning rate has fallen already" : null),
     setup: unless(!OCCUPIED.has(name) || name === "training"), // which is paused once the form is filled in
     open: unless(!OCCUPIED.has(name) || name === "training"),
     branch: unless(!OCCUPIED.has(name) && Boolean(state.status?.run_id)),
-    save: unless(hasModel || name === "halted"),
-    steer: unless(hasModel),
-    generate: isWatching ? reason : hasModel || name === "halted" ? null : WHY_NOT[situation(state)],
+    save: byLetter(hasModel || name === "halted"),
+    steer: byLetter(hasModel),
+    calibrate: unless(hasModel),
+    generate: watching ? only : hasModel || name === "halted" ? null : WHY_NOT[situation(state)],
   };
 }

@@ -103,7 +103,7 @@ def test_a_run_that_another_process_trains_is_followed_to_its_end(
     session.close()
     another.close()
     left = status(run_id=another.run_id, state="stopped")
-    assert left["watching"] == {"writer": None, "owner_url": None, "cut_off": None}
+    assert left["watching"] == {"writer": None, "steers": False, "owner_url": None, "cut_off": None}
 
 
 def test_a_branch_is_shown_with_what_the_run_that_it_comes_from_was_told(

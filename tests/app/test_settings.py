@@ -27,6 +27,14 @@ def test_what_is_passed_overrides_the_environment(monkeypatch: pytest.MonkeyPatc
     assert Settings(port=6002).port == 6002
 
 
+def test_only_who_watches_is_told_whether_to_steer() -> None:
+    assert Settings(viewer=True, steer=True).steer
+    with pytest.raises(
+        ValidationError, match="BITLM_STEER=true is for who only watches: use it with BITLM_V"
+    ):
+        Settings(steer=True)
+
+
 def test_a_name_that_is_no_address_of_this_machine_is_refused_with_the_way_out() -> None:
     with pytest.raises(ValidationError, match="use an address of this machine, such as"):
         Settings(host="example.org")

@@ -150,7 +150,7 @@ def test_two_who_watch_show_the_very_state_of_the_run_that_the_owner_trains(
     assert steps_of(updates) == list(range(1, last + 1))
     writer = get(client, "/status")["watching"]["writer"]
     assert writer.startswith("app (process ")
-    heard = {"writer": writer, "owner_url": owner.url, "cut_off": None}
+    heard = {"writer": writer, "steers": False, "owner_url": owner.url, "cut_off": None}
     wait_until(lambda: get(client, "/status")["watching"] == heard)
     told = f"this dashboard only watches; ask the one at {owner.url}."
     wait_until(lambda: post(client, "/train/start", code=403)["detail"] == told)
