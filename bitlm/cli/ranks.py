@@ -20,15 +20,17 @@ from bitlm.reference import ReferenceModel
 from bitlm.session import Event, RunConfig, RunStore, Session
 from bitlm.session.leading import LeadingLearner, MakeShared, follow_leader, tell
 from bitlm.session.learner import Learner
+from bitlm.session.sharded import TOLD as TOLD_OF_SHARES
+from bitlm.session.sharded import LeadingShardedLearner, ShardedLearner
 from bitlm.session.staged import TOLD, LeadingStagedLearner, StagedLearner
 from bitlm.training import TrainingConfig, least_parts, require_stages
 from bitlm.version import VERSION
 
 Strategy = Annotated[
-    Literal["ddp", "pipeline"] | None,
+    Literal["ddp", "fsdp", "pipeline"] | None,
     typer.Option(
-        help="How the processes that torchrun started share a step: ddp, by its windows; pipeline, by the "
-        "model's layers."
+        help="How the processes that torchrun started share a step: ddp, by its windows; fsdp, by these and "
+        "the rows of all weights; pipeline, by the model's layers."
     ),
 ]
 PipelineSchedule = Annotated[
@@ -70,10 +72,26 @@ def _require_parts(_model: ModelConfig, training: TrainingConfig, size: int) -> 
         )
 
 
+def _require_shares(model: ModelConfig, training: TrainingConfig, size: int) -> None:
+    """Check that a step has a part for each process, and that weights move in shares.
+
+    Raises:
+        ConfigError: It has not, or they do not.
+    """
+    _require_parts(model, training, size)
+    if training.qat:
+        fix = "weights of few bits are rounded whole; use False, or --strategy ddp."
+        raise ConfigError("qat", training.qat, fix)
+
+
 DDP = Sharing(LeadingLearner, Learner, (), _require_parts)
+FSDP = Sharing(LeadingShardedLearner, ShardedLearner, TOLD_OF_SHARES, _require_shares)
 
 
-def _pipeline(schedule: Schedule) -> Sharing:
+def _sharing(strategy: str | None, schedule: Schedule | None) -> Sharing:
+    if strategy != "pipeline":
+        return FSDP if strategy == "fsdp" else DDP
+    schedule = schedule or "1f1b"
     lead = partial(LeadingStagedLearner, schedule=schedule)
     return Sharing(lead, partial(StagedLearner, schedule=schedule), TOLD, require_stages)
 
@@ -145,7 +163,8 @@ def ranks_of(strategy: str | None, schedule: Schedule | None, given: dict[str, A
 
     Raises:
         ConfigError: torchrun started several processes and no strategy is given; their count is no power of
-            two, for DDP; a schedule is given for anything but a pipeline; or they were not given the same.
+            two, but in a pipeline; a schedule is given for anything but a pipeline; or they were not given
+            the same.
     """
     if schedule is not None and strategy != "pipeline":
         fix = "only a pipeline has a schedule; add --strategy pipeline, or leave it out."
@@ -154,12 +173,14 @@ def ranks_of(strategy: str | None, schedule: Schedule | None, given: dict[str, A
     if launch.size > 1 and strategy is None:
         fix = f"torchrun started {launch.size} processes, each of which would train a run of its own; "
         raise ConfigError(
-            "--strategy", strategy, fix + "add --strategy ddp or pipeline, or start without torchrun."
+            "--strategy",
+            strategy,
+            fix + "add --strategy ddp, fsdp or pipeline, or start without torchrun.",
         )
-    if strategy == "ddp" and launch.size.bit_count() != 1:
+    if strategy != "pipeline" and launch.size.bit_count() != 1:
         fix = "use a power of two, such as 2 or 4: sums are then the same for any count of processes."
         raise ConfigError("--nproc-per-node", launch.size, fix)
-    sharing = _pipeline(schedule or "1f1b") if strategy == "pipeline" else DDP
+    sharing = _sharing(strategy, schedule)
     alike = {"BitLM": VERSION, "torch": torch.__version__, "strategy": strategy, "schedule": schedule}
     with joined(launch) as group:
         group.require_alike(alike | given)

@@ -170,7 +170,8 @@ def sight_of(visibility: Visibility, length: int) -> kernels.Sight:
 
 def _made(gain: Tensor, turns: Tensor) -> MadeHeads:
     cosines, sines = turns.real.T.contiguous(), turns.imag.T.contiguous()
-    return MadeHeads(_numbers(gain), _numbers(cosines), _numbers(sines))
+    # A copy: memory that NumPy has seen cannot be let go of, as is done with weights that are kept in shares.
+    return MadeHeads(_numbers(gain.clone()), _numbers(cosines), _numbers(sines))
 
 
 def _numbers(tensor: Tensor) -> Array:

@@ -25,6 +25,9 @@ LATENT = "latent."
 
 State = dict[str, Tensor]
 
+Moving = tuple[Tensor, Tensor, Tensor, Tensor]
+"""A parameter, its gradient, and the running means of that and of its square."""
+
 
 def orthogonalize(matrices: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
     """Return roughly the nearest semi-orthogonal matrix of each, by Newton–Schulz in fp32.
@@ -102,11 +105,15 @@ class Muon:
             if parameter.grad is not None:
                 of_side.setdefault(min(parameter.shape), []).append(parameter)
         for parameters in of_side.values():
-            directions = orthogonalize([self._momentum(parameter) for parameter in parameters])
+            directions = self._directions([self._momentum(parameter) for parameter in parameters])
             for parameter, direction in zip(parameters, directions, strict=True):
                 scale = max(1.0, parameter.size(0) / parameter.size(1)) ** 0.5
                 parameter.mul_(1 - self.learning_rate * self._weight_decay)
                 parameter.add_(direction, alpha=-self.learning_rate * scale)
+
+    def _directions(self, momenta: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return where matrices of one smaller side move."""
+        return orthogonalize(momenta)
 
     def _momentum(self, parameter: Parameter) -> Tensor:
         """Take in a parameter's gradient; return the Nesterov momentum."""
@@ -152,20 +159,20 @@ class AdamW:
     @torch.no_grad()
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        parameters: list[Tensor] = []
-        gradients: list[Tensor] = []
-        states: list[State] = []
+        moving: list[Moving] = []
+        steps: list[Tensor] = []
         for parameter in self.parameters:
             if parameter.grad is not None:
-                parameters.append(parameter)
-                gradients.append(parameter.grad)
-                states.append(self.state.get(parameter) or self._begin(parameter))
-        if not parameters:
-            return
-        steps, means, squares = (
-            [state[key] for state in states] for key in ("step", "exp_avg", "exp_avg_sq")
-        )
-        torch._foreach_add_(steps, 1)
+                state = self.state.get(parameter) or self._begin(parameter)
+                moving.append((parameter, parameter.grad, state["exp_avg"], state["exp_avg_sq"]))
+                steps.append(state["step"])
+        if moving:
+            torch._foreach_add_(steps, 1)
+            self._move(moving, steps)
+
+    def _move(self, moving: Sequence[Moving], steps: list[Tensor]) -> None:
+        """Update parameters and means in place; `steps` counts the updates of each, this one included."""
+        parameters, gradients, means, squares = map(list, zip(*moving, strict=True))
         torch._fused_adamw_(
             parameters,
             gradients,
@@ -197,6 +204,8 @@ class HybridOptimizer:
         matrix_learning_rate: Peak step size of Muon.
         weight_decay: As a share of the step size.
         qat: Whether the model's weights are rounded, now and after each update.
+        muon: Makes the one, as `Muon` itself does.
+        adamw: Makes the other, as `AdamW` does.
 
     Attributes:
         parts: Both, by name, in the order in which they move weights.
@@ -212,11 +221,13 @@ class HybridOptimizer:
         matrix_learning_rate: float,
         weight_decay: float,
         qat: bool = False,
+        muon: Callable[..., Muon] = Muon,
+        adamw: Callable[..., AdamW] = AdamW,
     ) -> None:
         matrices, others = split_parameters(model)
         self.parts: dict[str, Muon | AdamW] = {
-            "muon": Muon(matrices, learning_rate=matrix_learning_rate, weight_decay=weight_decay),
-            "adamw": AdamW(others, learning_rate=learning_rate, weight_decay=weight_decay),
+            "muon": muon(matrices, learning_rate=matrix_learning_rate, weight_decay=weight_decay),
+            "adamw": adamw(others, learning_rate=learning_rate, weight_decay=weight_decay),
         }
         self.peaks = {"muon": matrix_learning_rate, "adamw": learning_rate}
         self.after_step: Callable[[], None] | None = None

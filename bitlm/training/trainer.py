@@ -113,12 +113,15 @@ class Trainer:
         keep_freed_memory()
         self.model = model
         self.config = config
-        self.optimizer = HybridOptimizer(
-            model,
-            learning_rate=config.learning_rate,
-            matrix_learning_rate=config.matrix_learning_rate,
-            weight_decay=config.weight_decay,
-            qat=config.qat,
+        self.optimizer = self._make_optimizer()
+
+    def _make_optimizer(self) -> HybridOptimizer:
+        return HybridOptimizer(
+            self.model,
+            learning_rate=self.config.learning_rate,
+            matrix_learning_rate=self.config.matrix_learning_rate,
+            weight_decay=self.config.weight_decay,
+            qat=self.config.qat,
         )
 
     def update(
@@ -211,6 +214,12 @@ class Trainer:
 
     def _learn(self, batch: Batch, share: float, aims: Aims) -> list[Seen]:
         """Add the gradient of a batch, weighed by its share of a step's rows; return what it cost."""
+        total, seen = self._cost(batch, share, aims)
+        total.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        return seen
+
+    def _cost(self, batch: Batch, share: float, aims: Aims) -> tuple[Float[Tensor, ""], list[Seen]]:
+        """Return what is minimised of a batch, weighed by its share of a step's rows, and what it cost."""
         parts: list[tuple[Kind, int, Objective]] = []
         if batch.bits is not None:
             output = self._predicted(batch.bits, batch.dropout_seed, batch.counts, aims.ponder_cost)
@@ -227,8 +236,7 @@ class Trainer:
             objective = self._beside_text(batch.compressed, batch.dropout_seed, aims.ponder_cost)
             parts.append(("compressed", len(batch.compressed), objective))
         total = _weighed([(rows / batch.rows, objective) for _, rows, objective in parts])
-        (total * share).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-        return [Seen.of(kind, rows, objective) for kind, rows, objective in parts]
+        return total * share, [Seen.of(kind, rows, objective) for kind, rows, objective in parts]
 
     def _moved(self, seen: Sequence[Seen], norms: Sequence[float | None], rate_factor: float) -> StepResult:
         """Move the weights by their gradients if all is finite; return what was seen, all parts together."""

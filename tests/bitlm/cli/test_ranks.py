@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bitlm.cli.options import default_threads
-from bitlm.cli.ranks import ONE_PROCESS, Ranks, ranks_of
+from bitlm.cli.ranks import FSDP, ONE_PROCESS, Ranks, ranks_of
 from bitlm.data import Corpus
 from bitlm.distributed import ALONE, Group, Launch
 from bitlm.errors import ConfigError
@@ -107,17 +107,18 @@ def test_processes_of_torchrun_are_not_each_to_train_a_run_of_their_own(
     say: Say, two_processes: None
 ) -> None:
     with pytest.raises(
-        ConfigError, match=r"--strategy=None: torchrun started 2 .*; add --strategy ddp or pipeline"
+        ConfigError, match=r"--strategy=None: torchrun started 2 .*; add --strategy ddp, fsdp or pipe"
     ):
         say("train", "--steps", "1")
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_a_count_of_processes_that_is_no_power_of_two_is_refused(
-    say: Say, two_processes: None, monkeypatch: pytest.MonkeyPatch
+    say: Say, two_processes: None, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ConfigError, match="--nproc-per-node=3: use a power of two, such as 2 or 4"):
-        say("train", "--strategy", "ddp", "--steps", "1")
+        say("train", "--strategy", strategy, "--steps", "1")
 
 
 def test_half_of_torchruns_variables_are_refused(
@@ -140,6 +141,13 @@ def test_a_run_is_not_shared_by_more_processes_than_its_step_has_parts() -> None
     ):
         two.require_shared(ModelConfig(), TrainingConfig())
     two.require_shared(ModelConfig(), TrainingConfig(accumulation_steps=4))
+
+
+def test_weights_of_few_bits_are_not_kept_in_shares() -> None:
+    two = Ranks(Launch(size=2), Group(size=2), FSDP)
+    with pytest.raises(ConfigError, match=r"qat=True: .* use False, or --strategy ddp"):
+        two.require_shared(ModelConfig(), TrainingConfig(accumulation_steps=2, qat=True))
+    two.require_shared(ModelConfig(), TrainingConfig(accumulation_steps=2))
 
 
 @pytest.mark.parametrize(
