@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from bitlm.errors import ConfigError
 from bitlm.growth import require_growable
 from bitlm.session.commands import (
     Anneal,
@@ -12,7 +13,6 @@ from bitlm.session.commands import (
     SetTelemetry,
 )
 from bitlm.session.events import EventKind
-from bitlm.session.learner import require_text
 from bitlm.session.store import RunStore
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def request_of(
     """
     payload: dict[str, Any] = {"steps": steps, **(asked or {})}
     if data is not None:
-        require_text(data)
+        _require_text(data)
         payload |= {"sha256": store.put_data(data), "bytes": len(data)}
     return payload
 
@@ -67,3 +67,15 @@ def changes_course(kind: EventKind, payload: dict[str, Any]) -> bool:
     if kind == "steps_requested":
         return "sha256" in payload
     return kind not in {"alert_action_changed", "samples_scheduled", "growth_rule_changed"}
+
+
+def _require_text(data: bytes) -> None:
+    """Check that there is something to train on.
+
+    Raises:
+        ConfigError: There is not.
+    """
+    if not data:
+        raise ConfigError(
+            "text", "", "give at least one byte to train on, or leave it out to use the corpus."
+        )

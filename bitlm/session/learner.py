@@ -19,7 +19,7 @@ from bitlm.context_index import Counts
 from bitlm.data import Corpus, Text, cut, window_starts, windows
 from bitlm.distributed import ALONE, Group
 from bitlm.earlier_counts import EarlierCounts
-from bitlm.errors import CheckpointError, ConfigError
+from bitlm.errors import CheckpointError
 from bitlm.model import BitTransformer, MemoryChoice, choose_memory, cpu_autocast
 from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
@@ -388,15 +388,3 @@ def _rule(record: dict[str, Any] | None) -> GrowthRule | None:
 
 def _request(began: int, until: int, sha256: str | None, texts: Texts) -> StepsRequest:
     return StepsRequest(began, until, sha256, texts(sha256) if sha256 else None)
-
-
-def require_text(data: bytes) -> None:
-    """Check that there is something to train on.
-
-    Raises:
-        ConfigError: There is not.
-    """
-    if not data:
-        raise ConfigError(
-            "text", "", "give at least one byte to train on, or leave it out to use the corpus."
-        )
