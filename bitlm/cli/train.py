@@ -57,6 +57,8 @@ DEFAULT_MINUTES = 1.0
 """The embedded text is learned by heart in more (docs/log.md)."""
 INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended, as shells have it: 128 + SIGINT."""
+STOPPED_BY_LETTER = 0
+"""Exit code where somebody else asked for the end: torchrun would begin anew what ends with another."""
 ANNEAL_SHARE = 0.5
 """The last share of a run in which the learning rate falls."""
 
@@ -142,10 +144,10 @@ def train(
         store, started = RunStore(data_dir), time.monotonic()
         session, plan = _begun(store, run, given, console, can, ranks, Plan(steps, seconds))
         _tell(session, on_alert, sample_every, sample_prompt, rule)
-        session, was_stopped = _train_to_end(session, plan, console, ranks)
-    student, spent_s = None if was_stopped else student, time.monotonic() - started
-    if _end(session, student, console, spent_s, as_json=as_json) or was_stopped:
-        raise typer.Exit(INTERRUPTED)
+        session, stopped = _train_to_end(session, plan, console, ranks)
+    student, spent_s = student if stopped is None else None, time.monotonic() - started
+    if code := _end(session, student, console, spent_s, as_json=as_json) or stopped:
+        raise typer.Exit(code)
 
 
 def _begun(
@@ -170,8 +172,8 @@ def _begun(
 
 def _end(
     session: Session, student: Student | None, console: Console, spent_s: float, *, as_json: bool
-) -> bool:
-    """Measure a run, distil it if that is asked for, and tell; return whether Ctrl-C ended that."""
+) -> int:
+    """Measure a run, distil it if that is asked for, and tell; return the exit code."""
     result = measured(session)
     session.close()
     print_result(console, result, spent_s)
@@ -180,7 +182,7 @@ def _end(
     session.store.close()
     if as_json:
         typer.echo(json.dumps(result))
-    return student is not None and result["student"] is None
+    return INTERRUPTED if student is not None and result["student"] is None else 0
 
 
 def _asked_seconds(minutes: float | None, steps: int | None) -> float | None:
@@ -273,19 +275,19 @@ def _tell(
 
 def _train_to_end(
     session: Session, plan: Plan, console: Console, ranks: Ranks = ONE_PROCESS
-) -> tuple[Session, bool]:
+) -> tuple[Session, int | None]:
     """Train and save, in a branch where an alert led to a rollback, and in one where the model grew.
 
     Returns:
-        The session, and whether Ctrl-C or a letter ended it.
+        The session, and the exit code where Ctrl-C or a letter ended it, else None.
 
     Raises:
         HaltedError: The run stopped itself, and its alerts lead to no rollback.
     """
     while True:
-        halted, was_stopped = None, False
+        halted, stopped = None, None
         try:
-            was_stopped = _train_with_progress(session, plan, console, ranks)
+            stopped = _train_with_progress(session, plan, console, ranks)
         except HaltedError as error:
             halted = error
         interruption = session.interruption
@@ -294,10 +296,10 @@ def _train_to_end(
         if interruption is None or interruption.action == "pause":
             if halted is not None:
                 raise halted
-            growth = None if was_stopped else growth_due(session)
+            growth = growth_due(session) if stopped is None else None
             if growth is None:
                 session.save()
-                return session, was_stopped
+                return session, stopped
             session, receipt = grown(session, growth, ranks.make)
             console.print(f"{reason(growth)}: {receipt_line(receipt)}", highlight=False)
             continue
@@ -307,21 +309,23 @@ def _train_to_end(
         session = Session.open(session.store, branch, make=ranks.make)
 
 
-def _train_with_progress(session: Session, plan: Plan, console: Console, ranks: Ranks) -> bool:
-    """Train to the end of the plan or until it is time to grow; return whether it was stopped before."""
+def _train_with_progress(session: Session, plan: Plan, console: Console, ranks: Ranks) -> int | None:
+    """Train to the end of the plan or until it is time to grow; return the exit code if stopped before."""
     session.record("training_started", ranks.mark(session), source="cli")
     with attended(session) as attendance:
         with noted_ctrl_c() as ctrl_c:
             events = attendance.until_stopped(ctrl_c.until_pressed(run_to_end(session, plan)))
             show = with_bar if console.is_terminal else with_lines
             show(session, plan, console, events)
-        was_stopped = ctrl_c.was_pressed or attendance.stopped_by is not None
-        if was_stopped:
+        stopped = INTERRUPTED if ctrl_c.was_pressed else None
+        if attendance.stopped_by is not None:
+            stopped = STOPPED_BY_LETTER
+        if stopped is not None:
             console.print("stopped early; what was learned is kept.")
         if session.interruption is not None:
             session.record("training_paused", {"reason": session.interruption.reason})
-        elif not was_stopped and (growth := growth_due(session)) is not None:
+        elif stopped is None and (growth := growth_due(session)) is not None:
             session.record("training_paused", {"reason": reason(growth)})
         else:
             session.record("training_stopped", {}, source=attendance.stopped_by or "cli")
-    return was_stopped
+    return stopped
