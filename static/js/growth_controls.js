@@ -36,6 +36,7 @@ export function growthNews({ events }, { events: known, status }) {
 export function connectGrowthControls(form, { store, api, feed, toasts }) {
   const { on, improve_thresh: least, most_memory_mb: most } = form.elements;
   const controls = [on, least, most];
+  let isTelling = false; // until the answer is there, the switch stays as the reader has set it
 
   function show(state) {
     const blocked = growthObstacle(state);
@@ -44,7 +45,7 @@ export function connectGrowthControls(form, { store, api, feed, toasts }) {
       control.disabled = blocked !== null;
       control.title = blocked ?? "";
     }
-    on.checked = rule !== null;
+    if (!isTelling) on.checked = rule !== null;
     for (const input of [least, most]) {
       if (rule && document.activeElement !== input) input.value = rule[input.name];
     }
@@ -53,12 +54,14 @@ export function connectGrowthControls(form, { store, api, feed, toasts }) {
   async function tell() {
     if (!form.reportValidity()) return show(store.get());
     const rule = { improve_thresh: least.valueAsNumber, most_memory_mb: most.valueAsNumber };
+    isTelling = true;
     try {
       await api.setGrowthRule(on.checked ? rule : null);
     } catch (error) {
       toasts.problem(error);
     }
     await feed.refresh();
+    isTelling = false;
     return show(store.get());
   }
 
