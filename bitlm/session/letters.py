@@ -103,12 +103,13 @@ class Letter:
 
     Attributes:
         source: Who asks, as the journal will have it.
+        wish: None where another version of BitLM asks for what this one does not know.
         seen: Of `seen_in`: it is refused where that is another by now. Empty to change what there is.
     """
 
     letter_id: int
     source: Source
-    wish: Wish
+    wish: Wish | None
     seen: Mapping[str, Any]
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from bitlm.errors import BitLMError, ChangedMeanwhileError, UnansweredError, UnattendedError
 from bitlm.session.database import Database
 from bitlm.session.events import Event, Source
@@ -29,6 +31,7 @@ from bitlm.session.run_lock import RunLock, holder
 from bitlm.session.session import Session
 from bitlm.session.steering import save_by_hand, steer
 from bitlm.session.store import RunStore
+from bitlm.version import VERSION
 
 LOCK_NAME = "mailbox"
 """In the run's folder; held by who looks for letters."""
@@ -158,8 +161,7 @@ class Mailbox:
         with self._database.reading() as reader:
             rows = reader.execute(query, (run_id,)).fetchall()
         return [
-            Letter(letter_id, source, WISH.validate_json(wish), json.loads(seen))
-            for letter_id, source, wish, seen in rows
+            Letter(letter_id, source, _read(wish), json.loads(seen)) for letter_id, source, wish, seen in rows
         ]
 
     def take(self, letter: Letter) -> bool:
@@ -224,6 +226,11 @@ class Attendance:
 
     def _do(self, letter: Letter) -> Event | None:
         wish, session = letter.wish, self._session
+        if wish is None:
+            raise BitLMError(
+                f"BitLM {VERSION}, which trains run {session.run_id!r}, does not know what is asked; let who "
+                "watches and who trains be of one version."
+            )
         if letter.seen and letter.seen != seen_in(session, wish):
             raise ChangedMeanwhileError
         if isinstance(wish, SaveCheckpoint):
@@ -257,6 +264,13 @@ def attended(
     finally:
         lock.release()
         mailbox.close()
+
+
+def _read(wish: str) -> Wish | None:
+    try:
+        return WISH.validate_json(wish)
+    except ValidationError:  # another version's, which must not end a training: it is refused
+        return None
 
 
 def _undecided(run_id: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from bitlm.data import Corpus
 from bitlm.errors import (
+    BitLMError,
     ChangedMeanwhileError,
     ConfigError,
     JournalError,
@@ -226,6 +227,20 @@ def test_letters_to_a_process_that_died_are_refused_by_the_next_and_not_applied(
     with pytest.raises(UnansweredError, match="the run's events tell whether it was"):
         mailbox.answer_to(begun)
     assert run.telemetry.lambda_K == 0.0
+
+
+def test_what_another_version_asks_for_is_refused_and_ends_no_training(
+    mailbox: Mailbox, run: Session
+) -> None:
+    with attended(run) as attendance:
+        unknown, known = post(mailbox, run, StopTraining()), post(mailbox, run, SetTelemetry(lambda_K=0.5))
+        with mailbox._database.writing() as writer:
+            writer.execute("UPDATE letters SET wish = ? WHERE letter_id = ?", ('{"kind": "sing"}', unknown))
+        attendance.look()
+    with pytest.raises(BitLMError, match=r"does not know what is asked; let .* be of one version"):
+        mailbox.answer_to(unknown)
+    assert mailbox.answer_to(known) is not None
+    assert run.telemetry.lambda_K == 0.5
 
 
 def test_letters_go_with_their_run(store: RunStore, mailbox: Mailbox, run: Session) -> None:
