@@ -2,8 +2,8 @@
 
 The same updates of a size on the embedded text in one process and in several of this machine, each with one
 thread; the weights are compared at the end. Processor time is that of all processes together: on a machine
-that is not idle only that means anything. `python -m benchmarks.ranks`, and the same with `--by 1f1b` or
-`gpipe` for a pipeline. Reads /proc, so Linux only.
+that is not idle only that means anything. `python -m benchmarks.ranks`, and the same with `--by fsdp` for
+weights in shares, `--by 1f1b` or `gpipe` for a pipeline. Reads /proc, so Linux only.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
 from benchmarks.record import RESULTS, keep
+from bitlm.cli.options import parsed
 from bitlm.data import Corpus
 from bitlm.distributed import Group, Launch, Schedule, joined
 from bitlm.reference import ReferenceModel
@@ -26,14 +27,16 @@ from bitlm.session import RunConfig, preset
 from bitlm.session.checkpoint import state_hashes
 from bitlm.session.leading import MakeShared
 from bitlm.session.learner import Learner
+from bitlm.session.sharded import ShardedLearner
 from bitlm.session.staged import StagedLearner
 from bitlm.version import VERSION
 
 WARM_UP = 2
 """Updates before those that are measured."""
 
-By = Literal["ddp"] | Schedule
-"""What processes share a step by: its windows, or the model's layers with a schedule."""
+Strategy = Literal["ddp", "fsdp"]
+By = Strategy | Schedule
+"""What processes share a step by: windows, windows and weights, or the model's layers with a schedule."""
 
 PEAK = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
@@ -62,7 +65,7 @@ class Row:
 
 def measure(launch: Launch, by: By, config: RunConfig, steps: int, folder: Path) -> None:
     """Do the updates as one of the processes, and write what they took to the folder."""
-    make: MakeShared = Learner if by == "ddp" or launch.size == 1 else partial(StagedLearner, schedule=by)
+    make = Learner if launch.size == 1 else learner_by(by)
     corpus = Corpus.embedded()
     reference = ReferenceModel.fit(corpus.train)
     with joined(launch) as group:
@@ -77,6 +80,17 @@ def measure(launch: Launch, by: By, config: RunConfig, steps: int, folder: Path)
     if by == "ddp" or launch.rank == 0:
         told["weights"] = state_hashes(checkpoint).weights
     (folder / f"{launch.rank}.json").write_text(json.dumps(told))
+
+
+def learner_by(by: By) -> MakeShared:
+    """Return what makes the learner of one of several processes."""
+    if by == "ddp":
+        return Learner
+    if by != "fsdp":
+        return partial(StagedLearner, schedule=by)
+    import bitlm.training.sharded  # noqa: F401, PLC0415 - what torch's part of it takes is no model's
+
+    return ShardedLearner
 
 
 def _of_memory_mb(name: str) -> float:
@@ -120,7 +134,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="small")
     parser.add_argument("--num-layers", type=int, help="in place of the size's")
-    parser.add_argument("--by", choices=("ddp", *get_args(Schedule)), default="ddp")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="other settings")
+    parser.add_argument("--by", choices=(*get_args(Strategy), *get_args(Schedule)), default="ddp")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
@@ -129,7 +144,7 @@ def main() -> None:
     given = parser.parse_args()
     depth = {} if given.num_layers is None else {"num_layers": given.num_layers}
     parts = {"batch_size": given.batch_size, "accumulation_steps": max(given.processes)}
-    model, training = preset(given.size, **parts, **depth)
+    model, training = preset(given.size, **parts, **depth, **parsed(given.set))
     corpus = Corpus.embedded()
     config = RunConfig(
         model=model, training=replace(training, autocast="off"), corpus=corpus.name,
@@ -147,7 +162,7 @@ def main() -> None:
         )
     same = len({row.weights for row in rows}) == 1
     print("the weights are the same to the last bit" if same else "THE WEIGHTS DIFFER")
-    settings = {"size": given.size, "by": given.by, **parts, **depth, "steps": given.steps}
+    settings = {"size": given.size, "by": given.by, **parts, **depth, "set": given.set, "steps": given.steps}
     name = "ranks" if given.by == "ddp" else f"ranks_{given.by}"
     keep(given.output, name, by=__file__, settings=settings, rows=[asdict(row) for row in rows], same=same)
 
