@@ -10,6 +10,7 @@ import pytest
 from bitlm.data import Corpus
 from bitlm.errors import ConfigError, JournalError
 from bitlm.history.branching import fork, twin
+from bitlm.history.replay import Replay
 from bitlm.model import ModelConfig
 from bitlm.session import Anneal, GrowthRule, RunStore, Session, SetGrowthRule, SetTelemetry
 from bitlm.session.growing import growth_due, stop_growing
@@ -48,7 +49,7 @@ def test_a_run_is_due_once_it_stalls_and_as_often_as_it_is_asked(begin: Callable
     assert growth_due(session) is None
 
 
-def test_a_larger_run_goes_on_by_the_same_rule_with_the_next_of_the_turn(
+def test_a_larger_run_goes_on_by_the_same_rule_with_the_next_of_the_turn_and_both_are_replayed(
     begin: Callable[..., Session],
 ) -> None:
     session = begin()
@@ -60,7 +61,10 @@ def test_a_larger_run_goes_on_by_the_same_rule_with_the_next_of_the_turn(
     )
     assert larger.growth_rule == ALWAYS
     assert due_after(larger, DUE_AT)[-1] == "width"
+    larger.save()
     larger.close()
+    for run_id in (session.run_id, larger.run_id):
+        assert Replay(session.store, run_id).all().same
     assert Session.open(session.store, larger.run_id).growth_rule == ALWAYS
 
 
