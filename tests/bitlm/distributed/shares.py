@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # or each process would, at its first step
 from torch import Tensor
 
 from bitlm.data import Corpus
@@ -33,7 +34,7 @@ from bitlm.training import TrainingConfig
 from tests.bitlm.distributed import together
 from tests.bitlm.distributed.together import ended, exit_codes_of, side_by_side
 
-MODEL = replace(together.MODEL, objective="mixed", use_act=True)
+MODEL = replace(together.MODEL, num_layers=2, objective="mixed", use_act=True)
 TRAINING = TrainingConfig(
     batch_size=4, accumulation_steps=4, causal_share=0.75, ponder_start=10, checkpoint_interval=10,
     validation_interval=25,
