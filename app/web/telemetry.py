@@ -82,7 +82,7 @@ class TelemetryRoutes:
 
     def let_grow(self, body: GrowthSettings, match: ETags) -> GrowthSettings:
         """Change when the run goes on as a larger one, from the next step on."""
-        check = partial(require_match, match, self.read_growth)
+        check = _check(match, self.read_growth)
         self._manager.ask(Apply(SetGrowthRule(rule=body.rule), check), asked_by())
         return self.read_growth()
 

@@ -20,9 +20,11 @@ from bitlm.errors import (
 from bitlm.session.commands import (
     AlertAction,
     Command,
+    GrowthRule,
     SampleSchedule,
     ScheduleSamples,
     SetAlertAction,
+    SetGrowthRule,
     SetTelemetry,
     TelemetrySettings,
 )
@@ -53,6 +55,7 @@ SETTINGS: Mapping[type[BaseModel], str] = {
     SetTelemetry: "telemetry",
     SetAlertAction: "alert_action",
     ScheduleSamples: "sample_schedule",
+    SetGrowthRule: "growth_rule",
 }
 """What a command changes, by the attribute that has it."""
 
@@ -88,6 +91,11 @@ class Steered(Protocol):
     @property
     def sample_schedule(self) -> SampleSchedule | None:
         """What is drawn along training."""
+        ...
+
+    @property
+    def growth_rule(self) -> GrowthRule | None:
+        """When the run goes on as a larger one."""
         ...
 
 

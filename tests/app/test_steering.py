@@ -69,6 +69,8 @@ def test_what_changes_a_run_is_answered_as_by_its_owner(
     falls = post(client, "/train/anneal", {"steps": 1_000_000})
     assert falls["annealed_at"] > 1_000_000
     assert post(client, "/config/alerts", {"action": "anneal"}) == {"action": "anneal"}
+    rule = {"improve_thresh": 0.02, "most_memory_mb": 8}
+    assert post(client, "/config/growth", {"rule": rule}) == {"rule": rule} == get(client, "/config/growth")
     saved = post(client, f"/runs/{run_id}/checkpoints", {"name": "from here"}, 201)
     assert saved["name"] == "from here"
     assert store.checkpoints.at(run_id, saved["step"]).name == "from here"
@@ -76,6 +78,7 @@ def test_what_changes_a_run_is_answered_as_by_its_owner(
         "telemetry_changed": "ui",
         "alert_action_changed": "rest",
         "samples_scheduled": "rest",
+        "growth_rule_changed": "rest",
         "anneal_started": "rest",
     } == sources(store, run_id)
 
