@@ -29,6 +29,7 @@ from benchmarks.claim import (
     Topic,
     find,
 )
+from benchmarks.claims.beyond import BEYOND
 from benchmarks.claims.changes import THE_CHANGES
 from benchmarks.claims.core import THE_MEMORY
 from benchmarks.claims.diffusion import THE_DIFFUSION
@@ -54,6 +55,7 @@ TOPICS = (
     THE_GATE,
     THE_DIFFUSION,
     THE_CHANGES,
+    BEYOND,
     THE_PAGE,
 )
 COLUMNS = ("claim", "figure", "bar", "met", "measured by", "on", "machine", "code")
