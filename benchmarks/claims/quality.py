@@ -103,7 +103,7 @@ THE_QUALITY = Topic(
             ),
             "{:,} parameters; {:,} · {:,} bytes",
         ),
-        size("tiny", (1, 5, 60)),
+        size("tiny", (1, 5, 15, 60)),
         size("small", (1, 5, 15, 60)),
         size("base", (1, 5, 20, 60)),
         *bars(),
