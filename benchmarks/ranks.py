@@ -70,12 +70,12 @@ def measure(launch: Launch, by: By, config: RunConfig, steps: int, folder: Path)
     reference = ReferenceModel.fit(corpus.train)
     with joined(launch) as group:
         PEAK.write_text("5")  # from here on
-        began = _of_memory_mb("VmRSS")
+        began = of_memory_mb("VmRSS")
         learner = make(config, corpus, reference, group)
         for _ in range(WARM_UP):
             learner.update()
         wall_s, cpu_s = _timed(learner, steps, group)
-        told: dict[str, Any] = {"wall_s": wall_s, "cpu_s": cpu_s, "grown_mb": _of_memory_mb("VmHWM") - began}
+        told: dict[str, Any] = {"wall_s": wall_s, "cpu_s": cpu_s, "grown_mb": of_memory_mb("VmHWM") - began}
         checkpoint = learner.snapshot()
     if by == "ddp" or launch.rank == 0:
         told["weights"] = state_hashes(checkpoint).weights
@@ -93,7 +93,8 @@ def learner_by(by: By) -> MakeShared:
     return ShardedLearner
 
 
-def _of_memory_mb(name: str) -> float:
+def of_memory_mb(name: str) -> float:
+    """Return a figure of this process's memory: VmRSS is what it holds, VmHWM the most it has held."""
     (kilobytes,) = re.findall(rf"{name}:\s+(\d+) kB", STATUS.read_text())
     return int(kilobytes) / 1024
 

@@ -33,6 +33,15 @@ BEYOND = Topic(
             ),
         ),
         Claim(
+            "checkpoints in shards: what four processes wrote is what one would have, to the last bit, and "
+            "torch's own reader finds it",
+            asserted_by(
+                SHARDING,
+                "test_what_four_processes_kept_is_taken_up_by_as_many_and_fewer_to_the_last_bit",
+                "test_torch_reads_a_checkpoint_in_shards_to_the_last_bit",
+            ),
+        ),
+        Claim(
             "torchrun's processes, of which one is killed −9, end as one process does, to the last bit",
             asserted_by(
                 "tests/bitlm/cli/test_ranks.py",

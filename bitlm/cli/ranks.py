@@ -4,8 +4,10 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, Any, Literal
 
 import torch
@@ -18,6 +20,7 @@ from bitlm.errors import BitLMError, ConfigError
 from bitlm.model import ModelConfig
 from bitlm.reference import ReferenceModel
 from bitlm.session import Event, RunConfig, RunStore, Session
+from bitlm.session.durability import ASIDE, make_folder
 from bitlm.session.leading import LeadingLearner, MakeShared, follow_leader, tell
 from bitlm.session.learner import Learner
 from bitlm.session.sharded import TOLD as TOLD_OF_SHARES
@@ -36,6 +39,14 @@ Strategy = Annotated[
 PipelineSchedule = Annotated[
     Schedule | None,
     typer.Option(help="When a pipeline's parts go back: 1f1b (default) as soon as they can, gpipe all last."),
+]
+ShardedCheckpoints = Annotated[
+    bool,
+    typer.Option(
+        "--sharded-checkpoints",
+        help="Each process of fsdp or a pipeline writes what it has of a checkpoint, into a data folder that "
+        "all see, instead of rank 0 all.",
+    ),
 ]
 
 
@@ -88,11 +99,13 @@ DDP = Sharing(LeadingLearner, Learner, (), _require_parts)
 FSDP = Sharing(LeadingShardedLearner, ShardedLearner, TOLD_OF_SHARES, _require_shares)
 
 
-def _sharing(strategy: str | None, schedule: Schedule | None) -> Sharing:
+def _sharing(strategy: str | None, schedule: Schedule | None, *, in_shards: bool) -> Sharing:
+    if strategy == "fsdp":
+        return replace(FSDP, lead=partial(LeadingShardedLearner, in_shards=in_shards))
     if strategy != "pipeline":
-        return FSDP if strategy == "fsdp" else DDP
+        return DDP
     schedule = schedule or "1f1b"
-    lead = partial(LeadingStagedLearner, schedule=schedule)
+    lead = partial(LeadingStagedLearner, schedule=schedule, in_shards=in_shards)
     return Sharing(lead, partial(StagedLearner, schedule=schedule), TOLD, require_stages)
 
 
@@ -152,23 +165,48 @@ ONE_PROCESS = Ranks(Launch(), ALONE)
 """What no torchrun started."""
 
 
+def require_common(group: Group, folder: Path) -> None:
+    """Check that all processes see rank 0's folder under the same path; it is made if need be.
+
+    Raises:
+        ConfigError: One does not.
+    """
+    mark = folder.absolute() / f"{ASIDE}{token_hex(4)}"
+    if group.rank == 0:
+        make_folder(mark.parent)
+        mark.touch()
+    seen = group.gathered(Path(group.broadcast(str(mark).encode()).decode()).exists())
+    if group.rank == 0:
+        mark.unlink()
+    if not all(seen):
+        fix = "give --data-dir a folder that all processes see, or leave it out: rank 0 then writes all."
+        where = f"rank {seen.index(False)} does not see rank 0's {mark.parent}; "
+        raise ConfigError("--sharded-checkpoints", True, where + fix)
+
+
 @contextmanager
-def ranks_of(strategy: str | None, schedule: Schedule | None, given: dict[str, Any]) -> Iterator[Ranks]:
+def ranks_of(
+    strategy: str | None, schedule: Schedule | None, given: dict[str, Any], common: Path | None = None
+) -> Iterator[Ranks]:
     """Yield rank 0 the processes of a training; the others do what it tells them, and exit.
 
     Args:
         strategy: As the user gave it, like the schedule.
         schedule: Of a pipeline.
         given: What else decides the run, by the names of the options.
+        common: A data folder into which each is to write what it has of a checkpoint.
 
     Raises:
         ConfigError: torchrun started several processes and no strategy is given; their count is no power of
-            two, but in a pipeline; a schedule is given for anything but a pipeline; or they were not given
-            the same.
+            two, but in a pipeline; a schedule is given for anything but a pipeline, or a common folder where
+            all have the whole model; they were not given the same, or do not see that folder.
     """
     if schedule is not None and strategy != "pipeline":
         fix = "only a pipeline has a schedule; add --strategy pipeline, or leave it out."
         raise ConfigError("--schedule", schedule, fix)
+    if common is not None and strategy not in {"fsdp", "pipeline"}:
+        fix = "rank 0 has all that is saved; add --strategy fsdp or pipeline, or leave it out."
+        raise ConfigError("--sharded-checkpoints", True, fix)
     launch = Launch.of(os.environ)
     if launch.size > 1 and strategy is None:
         fix = f"torchrun started {launch.size} processes, each of which would train a run of its own; "
@@ -180,10 +218,13 @@ def ranks_of(strategy: str | None, schedule: Schedule | None, given: dict[str, A
     if strategy != "pipeline" and launch.size.bit_count() != 1:
         fix = "use a power of two, such as 2 or 4: sums are then the same for any count of processes."
         raise ConfigError("--nproc-per-node", launch.size, fix)
-    sharing = _sharing(strategy, schedule)
-    alike = {"BitLM": VERSION, "torch": torch.__version__, "strategy": strategy, "schedule": schedule}
+    sharing = _sharing(strategy, schedule, in_shards=common is not None)
+    alike = {"BitLM": VERSION, "torch": torch.__version__, "strategy": strategy, "schedule": schedule,
+             "sharded-checkpoints": common is not None}  # fmt: skip
     with joined(launch) as group:
         group.require_alike(alike | given)
+        if common is not None:
+            require_common(group, common)
         if group.rank:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 notes it, and says when to end
             follow_leader(group, sharing.follow, sharing.also)

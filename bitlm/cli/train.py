@@ -25,7 +25,7 @@ from bitlm.cli.named_settings import CheckpointLayers, Diffusion, Qat, Reversibl
 from bitlm.cli.opening import resolved
 from bitlm.cli.options import DEFAULT_DATA_DIR, DataDir, Json, Settings, parsed
 from bitlm.cli.progress import Plan, with_bar, with_lines
-from bitlm.cli.ranks import ONE_PROCESS, PipelineSchedule, Ranks, Strategy, ranks_of
+from bitlm.cli.ranks import ONE_PROCESS, PipelineSchedule, Ranks, ShardedCheckpoints, Strategy, ranks_of
 from bitlm.cli.stopping import noted_ctrl_c
 from bitlm.cli.trained import measured, print_result
 from bitlm.data import Corpus
@@ -115,15 +115,14 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: cores - 1).")] = None,
     strategy: Strategy = None,
     schedule: PipelineSchedule = None,
+    sharded_checkpoints: ShardedCheckpoints = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
     """Train a model and measure it on the held-out tenth of the text.
 
-    The learning rate falls over the second half. Ctrl-C ends early, keeps what was learned, measures it, and
-    exits with code 130. --run goes on with a run that was ended, killed or branched off, with the settings it
-    has. A run whose rate has fallen learns little more: `fork` it with --set learning_rate=… first.
-
+    The rate falls over the second half. Ctrl-C ends early, measures what was learned, exits with code 130.
+    --run goes on with a run as it is; one whose rate has fallen learns little more: `fork` it with another.
     With --grow it goes on as a branch with a layer more, then twice the width, then the window, where
     held-out text hardly improves before the rate falls. --auto-collapse distils what it has become then.
 
@@ -140,7 +139,8 @@ def train(
     rule = asked_rule(grow, improve_thresh, most_memory_mb)
     student = asked_student(auto_collapse, bool(grow), share, student_steps, c_floor, s_floor, most_worse)
     can = partial(_require_possible, grow=bool(grow), student=student)
-    with ranks_of(strategy, schedule, {"run": run, "minutes": minutes, "steps": steps, **given}) as ranks:
+    alike = {"run": run, "minutes": minutes, "steps": steps, **given}
+    with ranks_of(strategy, schedule, alike, data_dir if sharded_checkpoints else None) as ranks:
         store, started = RunStore(data_dir), time.monotonic()
         session, plan = _begun(store, run, given, console, can, ranks, Plan(steps, seconds))
         _tell(session, on_alert, sample_every, sample_prompt, rule)
@@ -299,6 +299,7 @@ def _train_to_end(
             growth = growth_due(session) if stopped is None else None
             if growth is None:
                 session.save()
+                session.model.eval()  # whole from here on, when the other processes are gone
                 return session, stopped
             session, receipt = grown(session, growth, ranks.make)
             console.print(f"{reason(growth)}: {receipt_line(receipt)}", highlight=False)

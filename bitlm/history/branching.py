@@ -33,7 +33,7 @@ from bitlm.session import (
     TelemetrySettings,
 )
 from bitlm.session.alerts import TROUBLES
-from bitlm.session.checkpoint import MANIFEST, WEIGHTS
+from bitlm.session.checkpoint import MANIFEST, WEIGHTS, written_of
 from bitlm.session.checkpoint_table import CheckpointRecord, row_of
 from bitlm.session.durability import make_folder, write_folder_durably
 from bitlm.session.entries import changes_course
@@ -381,7 +381,7 @@ def add_branch(
     make_folder(run_dir)
     write_reference(run_dir, read_reference(store.run_dir(parent.run_id), corpus, config))
     write_folder_durably(run_dir / "checkpoints" / record.folder, files)
-    row = row_of(record.folder, files, record.step, None, record.validation_bits_per_byte)
+    row = row_of(record.folder, written_of(files), record.step, None, record.validation_bits_per_byte)
     store.add_branch(
         run_id,
         created_at=created_at,

@@ -10,7 +10,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from hashlib import sha256
+from dataclasses import asdict
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Literal
@@ -19,17 +19,15 @@ from pydantic import BaseModel, ConfigDict
 
 from bitlm.errors import CheckpointError, CheckpointNotFoundError
 from bitlm.session.checkpoint import (
-    MANIFEST,
-    OPTIMIZER,
-    WEIGHTS,
     Checkpoint,
-    encode_checkpoint,
+    Snapshot,
+    Written,
     read_checkpoint,
     read_files,
     read_state,
 )
 from bitlm.session.database import Database, full_disk_named
-from bitlm.session.durability import Reached, sweep, write_folder_durably
+from bitlm.session.durability import Reached, folder_written_durably, sweep
 from bitlm.session.events import Event, Source
 
 Writing = Callable[[], AbstractContextManager[sqlite3.Connection]]
@@ -112,7 +110,7 @@ class CheckpointTable:
     def save(
         self,
         run_id: str,
-        checkpoint: Checkpoint,
+        snapshot: Snapshot,
         *,
         at: float,
         source: Source,
@@ -125,12 +123,12 @@ class CheckpointTable:
         Raises:
             StorageFullError: It did not fit; the ones before are as they were.
         """
-        files = encode_checkpoint(checkpoint)
-        step = checkpoint.state["step"]
+        step = snapshot.state["step"]
         folder = f"{step:010d}-{token_hex(3)}"
-        with full_disk_named():
-            write_folder_durably(self._folders(run_id) / folder, files, reached=reached)
-        row = row_of(folder, files, step, name, validation_bits_per_byte)
+        whole = folder_written_durably(self._folders(run_id) / folder, reached=reached)
+        with full_disk_named(), whole as aside:
+            written = snapshot.write(aside, reached)
+        row = row_of(folder, written, step, name, validation_bits_per_byte)
         payload: dict[str, Any] = {
             "path": f"runs/{run_id}/checkpoints/{folder}",
             "weights_sha256": row["weights_sha256"],
@@ -272,19 +270,16 @@ class CheckpointTable:
 
 def row_of(
     folder: str,
-    files: dict[str, bytes],
+    written: Written,
     step: int,
     name: str | None = None,
     validation_bits_per_byte: float | None = None,
 ) -> dict[str, Any]:
-    """Return what the table says of a checkpoint made of these files."""
+    """Return what the table says of a checkpoint that is so written."""
     return {
         "folder": folder,
         "step": step,
         "name": name,
-        "manifest_sha256": sha256(files[MANIFEST]).hexdigest(),
-        "weights_sha256": sha256(files[WEIGHTS]).hexdigest(),
-        "optimizer_sha256": sha256(files[OPTIMIZER]).hexdigest(),
-        "bytes": sum(map(len, files.values())),
+        **asdict(written),
         "validation_bits_per_byte": validation_bits_per_byte,
     }

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -46,7 +47,8 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def _write_and_sync(path: Path, data: bytes, mode: int = ANYBODY) -> None:
+def write_and_sync(path: Path, data: bytes, mode: int = ANYBODY) -> None:
+    """Write a file whose bytes are durable once this returns; its name is when its folder is synced."""
     with open(path, "wb", opener=partial(os.open, mode=mode)) as file:
         file.write(data)
         file.flush()
@@ -61,7 +63,7 @@ def write_durably(path: Path, data: bytes, *, mode: int = ANYBODY) -> None:
     make_folder(path.parent)
     aside = path.with_name(f"{ASIDE}{token_hex(4)}")
     try:
-        _write_and_sync(aside, data, mode)
+        write_and_sync(aside, data, mode)
         aside.rename(path)
     except OSError:
         aside.unlink(missing_ok=True)
@@ -76,13 +78,20 @@ def write_folder_durably(
     reached: Reached = lambda point: None,  # noqa: ARG005
 ) -> None:
     """Write a new folder of files that appears whole or not at all."""
+    with folder_written_durably(folder, reached=reached) as aside:
+        for name, data in files.items():
+            write_and_sync(aside / name, data)
+            reached(f"{name} written")
+
+
+@contextmanager
+def folder_written_durably(folder: Path, *, reached: Reached) -> Iterator[Path]:
+    """Yield a new folder to write files to, each durably; then it appears whole, or not at all."""
     make_folder(folder.parent)
     aside = folder.with_name(f"{ASIDE}{folder.name}")
     try:
         aside.mkdir()
-        for name, data in files.items():
-            _write_and_sync(aside / name, data)
-            reached(f"{name} written")
+        yield aside
         sync_folder(aside)
         reached("folder synced")
         aside.rename(folder)

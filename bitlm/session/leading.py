@@ -126,7 +126,7 @@ def _follow_with(learner: Learner, group: Group, texts: Texts, also: Sequence[st
         "update": lambda _: _update(learner),
         "restore": lambda _: learner.restore(_received(group), texts),
         "compare": lambda _: group.gathered(asdict(state_hashes(learner.snapshot()))),
-        **{name: lambda told: getattr(learner, told["do"])() for name in also},
+        **{name: lambda told: getattr(learner, told.pop("do"))(**told) for name in also},
     }
     told: dict[str, Any] = json.loads(group.broadcast())
     while told["do"] in done:

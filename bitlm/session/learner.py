@@ -24,7 +24,7 @@ from bitlm.model import BitTransformer, MemoryChoice, choose_memory, cpu_autocas
 from bitlm.randomness import counter_seed, generator
 from bitlm.reference import ReferenceModel
 from bitlm.run_length import run_length_rows
-from bitlm.session.checkpoint import Checkpoint
+from bitlm.session.checkpoint import Checkpoint, Snapshot
 from bitlm.session.commands import AlertAction, GrowthRule, SampleSchedule, TelemetrySettings
 from bitlm.session.config import RunConfig
 from bitlm.session.events import EventKind
@@ -317,6 +317,13 @@ class Learner:
 
     def snapshot(self) -> Checkpoint:
         """Return all that is needed to go on from here."""
+        return Checkpoint(self._model.state_dict(), self._trainer.optimizer.tensors(), self._state())
+
+    def to_save(self) -> Snapshot:
+        """Return what a checkpoint of now is written from."""
+        return self.snapshot()
+
+    def _state(self) -> dict[str, Any]:
         annealing, request = self.annealing, self.request
         state = {
             "step": self.step_count,
@@ -329,7 +336,7 @@ class Learner:
         }
         if request is not None and self.has_request:
             state["request"] = {"began": request.began, "until": request.until, "sha256": request.sha256}
-        return Checkpoint(dict(self._model.state_dict()), self._trainer.optimizer.tensors(), state)
+        return state
 
     def restore(self, checkpoint: Checkpoint, texts: Texts) -> None:
         """Go back, or on, to that state, in the middle of a request if it was.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bitlm.session.checkpoint import Checkpoint
+from bitlm.session.checkpoint import Snapshot
 from bitlm.session.durability import Reached
 from bitlm.session.events import Event, Source
 from bitlm.session.policy import CheckpointPolicy
@@ -44,7 +44,7 @@ class Saving:
             self.is_due = True
 
     def save(
-        self, checkpoint: Checkpoint, *, name: str | None, validation: float | None, source: Source
+        self, snapshot: Snapshot, *, name: str | None, validation: float | None, source: Source
     ) -> Event:
         """Bring a checkpoint to the disk, then record it; drop what is not to be kept.
 
@@ -54,7 +54,7 @@ class Saving:
         self._store.flush()
         event = self._store.checkpoints.save(
             self._run_id,
-            checkpoint,
+            snapshot,
             at=self._clock(),
             source=source,
             name=name,

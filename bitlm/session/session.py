@@ -383,7 +383,7 @@ class Session:
         if not self.can_be_saved:
             raise HaltedError(self.halted or "the run is being computed up to where it was.")
         self._recorder.write_announced()
-        snapshot = self._learner.snapshot()
+        snapshot = self._learner.to_save()
         snapshot.state["elapsed_s"] = self.elapsed_s
         last = self.last_step
         measured = last.validation_bits_per_byte if last and last.step == self.step_count else None

@@ -13,18 +13,19 @@ from torch import Tensor
 
 from bitlm.model import BitTransformer, MemoryChoice, choose_memory, cpu_autocast
 from bitlm.session.checkpoint import Checkpoint
-from bitlm.session.leading import LeadingLearner, tell
-from bitlm.session.learner import Learner, Texts, Update, require_fitting
+from bitlm.session.leading import tell
+from bitlm.session.learner import Texts, Update, require_fitting
+from bitlm.session.partial import LeadingPartialLearner, PartialLearner
 
 if TYPE_CHECKING:
     from bitlm.distributed.sharding import Sharding
     from bitlm.training.sharded import ShardedTrainer
 
-TOLD = ("gather_weights", "snapshot", "receive")
+TOLD = ("gather_weights", "snapshot", "write_shard", "receive")
 """What rank 0 tells the others to do beside what any learner does."""
 
 
-class ShardedLearner(Learner):
+class ShardedLearner(PartialLearner):
     """The learner of one of these processes; what it does, the others' have to do as well."""
 
     _trainer: "ShardedTrainer"
@@ -68,6 +69,12 @@ class ShardedLearner(Learner):
         optimizer = dict(self._sharding.gathered(shares.optimizer))
         return Checkpoint(self.gather_weights(), optimizer, shares.state)
 
+    def _parts(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+        optimizer = self._trainer.optimizer.tensors()
+        if self._group.rank:  # single numbers are the same in all
+            optimizer = {name: tensor for name, tensor in optimizer.items() if tensor.dim()}
+        return self._model.state_dict(), optimizer
+
     def receive(self) -> None:
         """Restore what rank 0 does, of which this process gets its share alone."""
         told = json.loads(self._group.broadcast())
@@ -85,7 +92,7 @@ class ShardedLearner(Learner):
         return range(self._group.rank, parts, self._group.size)
 
 
-class LeadingShardedLearner(LeadingLearner, ShardedLearner):
+class LeadingShardedLearner(LeadingPartialLearner, ShardedLearner):
     """Rank 0's."""
 
     _whole: BitTransformer | None = None
@@ -127,4 +134,4 @@ class LeadingShardedLearner(LeadingLearner, ShardedLearner):
 
     def _load(self, checkpoint: Checkpoint) -> None:
         super()._load(checkpoint)
-        self._whole = self._shown(checkpoint.weights)
+        self._whole = None

@@ -4,7 +4,7 @@ Rank 0 has the session, its stage, and a copy of all weights for whoever looks a
 to date when somebody does, not with each step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,15 +22,16 @@ from bitlm.reference import ReferenceModel
 from bitlm.session.checkpoint import Checkpoint
 from bitlm.session.config import RunConfig
 from bitlm.session.events import EventKind
-from bitlm.session.leading import LeadingLearner, tell
-from bitlm.session.learner import Learner, Texts, Update
+from bitlm.session.leading import tell
+from bitlm.session.learner import Texts, Update
+from bitlm.session.partial import LeadingPartialLearner, PartialLearner
 from bitlm.training import StagedTrainer
 
-TOLD = ("gather_weights", "snapshot")
+TOLD = ("gather_weights", "snapshot", "write_shard")
 """What rank 0 tells the others to do beside what any learner does."""
 
 
-class StagedLearner(Learner):
+class StagedLearner(PartialLearner):
     """The learner of one process of a pipeline.
 
     Args:
@@ -68,8 +69,7 @@ class StagedLearner(Learner):
 
     def gather_weights(self) -> None:
         """Bring rank 0's copy of the others' weights up to date."""
-        own = {name: weight for name, weight in self._model.state_dict().items() if self._stage.has(name)}
-        for theirs in self._gathered(own):
+        for theirs in self._gathered(self._weights()):
             self._model.load_state_dict(theirs, strict=False)
 
     def snapshot(self) -> Checkpoint:
@@ -81,6 +81,12 @@ class StagedLearner(Learner):
             optimizer |= theirs
         return replace(own, optimizer=optimizer)
 
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: weight for name, weight in self._model.state_dict().items() if self._stage.has(name)}
+
+    def _parts(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+        return self._weights(), self._trainer.optimizer.tensors()
+
     def _load(self, checkpoint: Checkpoint) -> None:
         is_own = self._stage.has
         weights = {
@@ -89,9 +95,9 @@ class StagedLearner(Learner):
         self._model.load_state_dict(weights, strict=False)
         self._trainer.load_optimizer(checkpoint.optimizer)
 
-    def _gathered(self, own: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    def _gathered(self, own: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
         """Yield the tensors of each other process in rank 0; there are none to see for the others."""
-        for data in self._group.collected(save(own) if self._group.rank else b""):
+        for data in self._group.collected(save(dict(own)) if self._group.rank else b""):
             yield load(data)
 
     def _own(self, parts: int) -> range:
@@ -108,7 +114,7 @@ class StagedLearner(Learner):
         return super()._reference_probabilities(batch) if self._stage.is_last else None
 
 
-class LeadingStagedLearner(LeadingLearner, StagedLearner):
+class LeadingStagedLearner(LeadingPartialLearner, StagedLearner):
     """Rank 0's."""
 
     _is_current = True

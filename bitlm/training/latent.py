@@ -11,6 +11,8 @@ gradients through stochastic neurons", 2013; Jacob et al., "Quantization and tra
 efficient integer-arithmetic-only inference", CVPR 2018.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import Module
@@ -49,7 +51,7 @@ class LatentWeights:
         """Return the exact weights, named so that `load_tensors` puts them back."""
         return {str(index): latent for index, latent in enumerate(self._latent)}
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `tensors` returned; of nothing, as a run has that learned exact weights, take these.
 
         Args:

@@ -1,6 +1,6 @@
 """How the weights move: Muon for the trunk's matrices, AdamW for everything else."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 
 import torch
@@ -275,7 +275,7 @@ class HybridOptimizer:
         latent = self._latent.tensors() if self._latent is not None else {}
         return moments | {LATENT + name: value for name, value in latent.items()}
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `tensors` returned, once the model has the weights that belong to it.
 
         Latent weights count only where weights are rounded; where they are not, training goes on from the

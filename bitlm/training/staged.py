@@ -1,6 +1,6 @@
 """One optimizer update of a model whose layers are shared among processes: each moves the weights it has."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -95,7 +95,7 @@ class StagedTrainer(Trainer):
                   for each in zip(*(each["norms"] for each in told), strict=True)]  # fmt: skip
         return self._moved([Seen(**one) for each in told for one in each["seen"]], of_all, rate_factor)
 
-    def load_optimizer(self, tensors: dict[str, Tensor]) -> None:
+    def load_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what the optimizers of all stages remember, where it is of this stage's weights."""
         self.optimizer.load_tensors(tensors)
         self.optimizer.forget_all_but(self._own)

@@ -80,7 +80,8 @@ OF_THE_PROGRAM = {
     *("minutes", "auto-collapse"),  # how long train trains, and what becomes of the run
     *("until", "verify-random", "integrity-only", "with-text"),  # of replay, verify and capsule
     *("endpoint", "revision", "private"),  # of a hub
-    *("shard-mb", "verify", "strategy"),  # of packed texts, and of processes that torchrun starts
+    *("shard-mb", "verify"),  # of packed texts
+    *("strategy", "sharded-checkpoints"),  # of processes that torchrun starts
     *("samples", "frames", "adaptive"),  # how much of generate, calibrate, denoise and evaluate
 }
 """Options that no setting and no route has."""

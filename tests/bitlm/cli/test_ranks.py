@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 from bitlm.cli.options import default_threads
 from bitlm.cli.ranks import FSDP, ONE_PROCESS, Ranks, ranks_of
@@ -65,15 +66,15 @@ def process_of_rank(rank: int, torchrun: subprocess.Popen[bytes]) -> int:
 
 
 # So many steps that, once there is a checkpoint, there is time to kill a process.
-@pytest.mark.parametrize(("strategy", "steps"), [("ddp", 120), ("pipeline", 60)])
+@pytest.mark.parametrize(("sharing", "steps"), [(("ddp",), 120), (("pipeline", "--sharded-checkpoints"), 60)])
 def test_a_training_in_two_processes_of_which_one_is_killed_ends_as_one_in_a_single_process_does(
-    tmp_path: Path, corpus_file: Path, wait_until: WaitUntil, strategy: str, steps: int
+    tmp_path: Path, corpus_file: Path, wait_until: WaitUntil, sharing: tuple[str, ...], steps: int
 ) -> None:
     settings = [option for setting in SETTINGS.items() for option in ("--set", "{}={}".format(*setting))]
     with closing(RunStore(tmp_path / "together")) as store, (tmp_path / "said").open("wb") as said:
         torchrun = subprocess.Popen(
             [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-             "--max-restarts", "1", "-m", "bitlm", "train", "--strategy", strategy, "--size", "tiny",
+             "--max-restarts", "1", "-m", "bitlm", "train", "--strategy", *sharing, "--size", "tiny",
              "--steps", str(steps), "--corpus", corpus_file, "--data-dir", store.data_dir, *settings],
             cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=said, stderr=said,
         )  # fmt: skip
@@ -129,6 +130,12 @@ def test_half_of_torchruns_variables_are_refused(
         say("train", "--strategy", "ddp", "--steps", "1")
 
 
+def test_two_dashes_keep_torchrun_from_taking_our_options_for_its_own() -> None:
+    ours = ["train", "--run", "latest", "--strategy", "ddp"]
+    parsed = get_args_parser().parse_args(["--standalone", "-m", "--", "bitlm", *ours])
+    assert (parsed.training_script, parsed.training_script_args) == ("bitlm", ours)
+
+
 def test_a_strategy_does_for_one_process_as_well() -> None:
     with ranks_of("ddp", None, {}) as ranks:
         assert ranks == ONE_PROCESS
@@ -173,6 +180,11 @@ def test_a_pipeline_refuses_what_cannot_be_computed_in_stages(
 def test_a_schedule_is_that_of_a_pipeline(say: Say) -> None:
     with pytest.raises(ConfigError, match=r"--schedule='gpipe': only a pipeline .*; add --strategy pipeline"):
         say("train", "--schedule", "gpipe", "--steps", "1")
+
+
+def test_checkpoints_in_shards_are_of_processes_that_have_a_part_each(say: Say) -> None:
+    with pytest.raises(ConfigError, match=r"--sharded-checkpoints=True: rank 0 has all .* leave it out\."):
+        say("train", "--strategy", "ddp", "--sharded-checkpoints", "--steps", "1")
 
 
 def test_a_new_run_has_a_part_for_each_process_and_a_power_of_two_of_them() -> None:

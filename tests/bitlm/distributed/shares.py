@@ -18,6 +18,9 @@ from typing import Any
 import torch
 import torch._dynamo  # or each process would, at its first step
 from torch import Tensor
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
 
 from bitlm.data import Corpus
 from bitlm.distributed import Group
@@ -26,7 +29,7 @@ from bitlm.errors import GridOverflowError
 from bitlm.model import BitTransformer
 from bitlm.reference import ReferenceModel
 from bitlm.session import RunConfig, RunStore, Session
-from bitlm.session.checkpoint import Checkpoint, state_hashes
+from bitlm.session.checkpoint import IN_SHARDS, Checkpoint, state_hashes
 from bitlm.session.leading import follow_leader, tell
 from bitlm.session.learner import Learner, MakeLearner, Update
 from bitlm.session.sharded import TOLD, LeadingShardedLearner, ShardedLearner
@@ -41,6 +44,8 @@ TRAINING = TrainingConfig(
 )  # fmt: skip
 STEPS = 50
 DIES_AT = 27
+SIZES = (2, 4)
+"""The count of processes; where there are most, checkpoints are in shards."""
 
 
 class Dying(ShardedLearner):
@@ -70,7 +75,8 @@ def train_in_shares(
     if group.rank:
         follow_leader(group, follower, TOLD)
         return
-    train(RunStore(folder / name), corpus, partial(LeadingShardedLearner, group=group))
+    in_shards = group.size == max(SIZES)
+    train(RunStore(folder / name), corpus, partial(LeadingShardedLearner, group=group, in_shards=in_shards))
     tell(group, "end")
 
 
@@ -122,6 +128,23 @@ def newest(store: RunStore) -> Checkpoint:
     return store.checkpoints.load(store.checkpoints.of(run.run_id)[0])
 
 
+def loaded_by_torch(store: RunStore) -> dict[str, str]:
+    """Return the hashes of a checkpoint in shards as torch reads it, by its own format alone."""
+    (run,) = store.runs()
+    reader = HuggingFaceStorageReader(str(store.checkpoints.folder(store.checkpoints.of(run.run_id)[0])))
+    outlines = reader.read_metadata().state_dict_metadata
+    tensors = {}
+    for name, outline in outlines.items():
+        assert isinstance(outline, TensorStorageMetadata)
+        tensors[name] = torch.empty(outline.size)
+    load(tensors, storage_reader=reader, no_dist=True)
+    weights, optimizer = (
+        {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        for prefix in IN_SHARDS
+    )
+    return asdict(state_hashes(Checkpoint(weights, optimizer, {})))
+
+
 def run_config(corpus: Corpus) -> RunConfig:
     return together.run_config(corpus).model_copy(update={"model": MODEL, "training": TRAINING})
 
@@ -138,7 +161,7 @@ def main() -> None:
     resumed = RunStore(folder / "two").all_events(run.run_id, kinds=("run_resumed",))
     seen = {
         size: [json.loads((folder / f"seen-{size}-{rank}.json").read_text()) for rank in range(size)]
-        for size in (2, 4)
+        for size in SIZES
     }
     alone = Learner(run_config(corpus), corpus, ReferenceModel.fit(corpus.train))
     alone.restore(newest(RunStore(folder / "four")), lambda _: b"")
@@ -146,6 +169,7 @@ def main() -> None:
         **came_to,
         "short": on_a_short_text(alone),
         "exit_codes": exit_codes,
+        "loaded_by_torch": loaded_by_torch(RunStore(folder / "four")),
         "resumed": [[event.step, event.payload] for event in resumed],
         "parameters": BitTransformer(MODEL).parameter_count,
         "seen": seen,

@@ -70,5 +70,9 @@ def test_a_process_without_windows_takes_part_all_the_same(found: Any, size: int
     assert [each["short"] for each in found["seen"][str(size)]] == [found["short"]] * size
 
 
+def test_torch_reads_a_checkpoint_in_shards_to_the_last_bit(found: Any) -> None:
+    assert found["loaded_by_torch"] == found["four"]["hashes"]
+
+
 def test_the_largest_tensors_are_dealt_out_first() -> None:
     assert owners_of([1, 5, 4, 2], 2) == [0, 0, 1, 1]

@@ -69,6 +69,14 @@ def test_processes_that_were_not_given_the_same_are_told_in_which_setting(found:
     )
 
 
+def test_processes_that_do_not_see_the_data_folder_are_told_before_anything_begins(found: Any) -> None:
+    (message,) = {each["apart"] for each in found["told"]}
+    assert message == (
+        "--sharded-checkpoints=True: rank 2 does not see rank 0's /proc/self/cwd/common; give --data-dir a "
+        "folder that all processes see, or leave it out: rank 0 then writes all."
+    )
+
+
 def test_what_overflows_in_one_process_stops_all(found: Any) -> None:
     (message,) = {each["overflow"] for each in found["told"]}
     assert "layer 0 attention" in message

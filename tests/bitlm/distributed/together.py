@@ -22,6 +22,7 @@ import pytest
 import torch
 import torch.distributed.pipelining  # here, so that not each process does
 
+from bitlm.cli.ranks import require_common
 from bitlm.data import Corpus
 from bitlm.distributed import Group, Launch, Schedule, joined
 from bitlm.errors import ConfigError, GridOverflowError, HaltedError
@@ -67,7 +68,8 @@ def train_in_stages(group: Group, folder: Path, corpus: Corpus, schedule: Schedu
     if group.rank:
         follow_leader(group, partial(StagedLearner, schedule=schedule), TOLD)
         return
-    make = partial(LeadingStagedLearner, group=group, schedule=schedule)
+    in_shards = schedule == "gpipe"
+    make = partial(LeadingStagedLearner, group=group, schedule=schedule, in_shards=in_shards)
     train(RunStore(folder / schedule), corpus, SPENT[group.size], make)
     tell(group, "end")
 
@@ -92,6 +94,7 @@ def tell_each_other(group: Group, folder: Path, corpus: Corpus) -> None:
         "gathered": group.gathered({"rank": group.rank, "text": "é" * group.rank, "loss": 0.1}),
         "broadcast": group.broadcast(b"of rank 0" if group.rank == 0 else b"").decode(),
         "unlike": unlike_in_one(group),
+        "apart": apart_in_one(group, folder),
         "overflow": overflow_in_one(group, corpus),
         "difference": difference_in_one(group, corpus),
         "stage": stage_of_one(group, corpus),
@@ -104,6 +107,20 @@ def unlike_in_one(group: Group) -> str:
         group.require_alike({"steps": 50, "size": "base" if group.rank == 2 else "tiny"})
     except ConfigError as error:
         return str(error)
+    return "no error"
+
+
+def apart_in_one(group: Group, folder: Path) -> str:
+    """Return what is said of a data folder that rank 2 does not see, and that all do see rank 0's."""
+    require_common(group, folder / "common")
+    before = Path.cwd()
+    os.chdir("/" if group.rank == 2 else folder)
+    try:
+        require_common(group, Path("/proc/self/cwd/common"))  # of each process another folder
+    except ConfigError as error:
+        return str(error)
+    finally:
+        os.chdir(before)
     return "no error"
 
 
@@ -167,11 +184,13 @@ def run_config(corpus: Corpus) -> RunConfig:
 
 def ended(store: RunStore) -> dict[str, Any]:
     (run,) = store.runs()
-    newest = store.checkpoints.load(store.checkpoints.of(run.run_id)[0])
+    record = store.checkpoints.of(run.run_id)[0]
+    hashes = asdict(state_hashes(store.checkpoints.load(record)))
+    assert hashes == {"weights": record.weights_sha256, "optimizer": record.optimizer_sha256}
     figures = store.metrics(run.run_id)
     return {
         "figures": {name: kept for name, kept in figures.items() if name not in OF_THE_MACHINE},
-        "hashes": asdict(state_hashes(newest)),
+        "hashes": hashes,
         "diverged": [event.payload for event in store.all_events(run.run_id, kinds=("diverged",))],
     }
 
