@@ -13,7 +13,7 @@ saved, with its interval, go into the dated JSON.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf, sqrt
 from pathlib import Path
@@ -153,12 +153,18 @@ class Judge:
 
 
 class Course:
-    """The updates of one side, and the time they took."""
+    """The updates of one side, and the time they took.
+
+    Args:
+        falling: What rates are multiplied by after so many seconds.
+    """
 
     def __init__(
-        self, corpus: Corpus, config: ModelConfig, training: TrainingConfig, seed: int, threads: int
-    ) -> None:
+        self, corpus: Corpus, config: ModelConfig, training: TrainingConfig, seed: int, threads: int,
+        *, falling: Callable[[float], float] = lambda _: 1.0,
+    ) -> None:  # fmt: skip
         self._corpus, self._seed, self._clock = corpus, seed, BusyClock(threads)
+        self._falling = falling
         self.trainer = Trainer(BitTransformer(config, seed=counter_seed(seed, 0, "weights")), training)
         self.busy_s, self.steps, self.bytes_seen = 0.0, 0, 0
         self._warm_from, self._warmup = 0, training.warmup_steps
@@ -166,13 +172,13 @@ class Course:
     def train(self, steps: int) -> None:
         """Do so many updates."""
         began = self._clock()
-        config = self.trainer.model.config
+        config, fallen = self.trainer.model.config, self._falling(self.busy_s)
         for step in range(self.steps, self.steps + steps):
             draw = generator(self._seed, step, "batch")
             batch = windows(self._corpus.train, config.window_bytes, self.trainer.config.batch_size, draw)
             self.trainer.update(
                 encode_frames(batch, parity=config.parity),
-                rate_factor=learning_rate_factor(step - self._warm_from, self._warmup),
+                rate_factor=fallen * learning_rate_factor(step - self._warm_from, self._warmup),
                 dropout_seed=counter_seed(self._seed, step, "dropout"),
             )
             self.bytes_seen += batch.numel()
@@ -239,10 +245,10 @@ def _print(side: Side, targets: Sequence[float]) -> None:
     )
 
 
-def main() -> None:
-    """Train both sides for each seed, print, write."""
+def options_of(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of what sides have in common."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--corpus", default="kjv", help="embedded, sotu, kjv, or NAME=PATH")
     parser.add_argument("--cache", type=Path, default=Path(".bitlm/corpora"), help="where texts are kept")
@@ -252,16 +258,22 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="of each side")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--targets", type=float, nargs="*", default=[3.0, 2.5, 2.25, 2.0], help="bits per byte"
-    )
     parser.add_argument("--interval", type=int, default=50, help="steps between two estimates")
     parser.add_argument("--improve-thresh", type=float, default=0.01)
     parser.add_argument("--validations", type=int, default=4)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    return parser
+
+
+def main() -> None:
+    """Train both sides for each seed, print, write."""
+    parser = options_of(__doc__)
+    parser.add_argument(
+        "--targets", type=float, nargs="*", default=[3.0, 2.5, 2.25, 2.0], help="bits per byte"
+    )
     parser.add_argument("--rate-factor", type=float, default=RATE_FACTOR, help="of rates, at each growth")
     parser.add_argument("--warmup", type=int, default=WARMUP_STEPS, help="steps after a growth")
     parser.add_argument("--frozen", type=int, default=FROZEN_UPDATES, help="updates of new weights alone")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--name", default="growth", help="of the file in results/")
     options = parser.parse_args()
 
