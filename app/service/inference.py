@@ -262,6 +262,11 @@ def _figures(probability: float) -> float:
 
 def _payload(request: Infer, answer: InferAnswer) -> dict[str, object]:
     """Return what a reloaded page needs to show the sample again; the bits follow from the text."""
-    asked = {name: value for name, value in asdict(request).items() if name not in {"bits", "details"}}
+    unsaid = {"bits", "details", "request_id"}
+    asked = {name: value for name, value in asdict(request).items() if name not in unsaid}
     response = answer.model_dump(mode="json", exclude={"bits": True, "characters": {"__all__": {"bytes"}}})
-    return {"request": asked | {"seed": answer.seed}, "response": response}
+    return {
+        "request": asked | {"seed": answer.seed},
+        "response": response,
+        "request_id": request.request_id,
+    }

@@ -181,6 +181,7 @@ class Infer(Request[InferAnswer]):
         details: Whether each character comes with its bytes, their bits and alternatives.
         denoise: How, if the text is to be denoised.
         switch_modes: Whether every other retry is drawn in the other mode.
+        request_id: What the log calls the request; kept with the sample.
     """
 
     prompt: str = ""
@@ -195,6 +196,7 @@ class Infer(Request[InferAnswer]):
     details: bool = False
     denoise: Denoise | None = None
     switch_modes: bool = False
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)

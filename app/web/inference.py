@@ -7,6 +7,7 @@ from app.service import InferAnswer, ModelManager
 from app.service.requests import Infer, InferStream
 from app.service.stream import Line
 from app.web.access import Scope
+from app.web.request_ids import request_id
 from app.web.routes import Lines, Route, asked_by
 from app.web.schemas import InferRequest
 
@@ -47,6 +48,7 @@ class InferenceRoutes:
             details=body.details,
             denoise=body.denoise,
             switch_modes=body.switch_modes,
+            request_id=request_id(),
         )
         if body.stream:
             stream = self._manager.ask(InferStream(request), asked_by())

@@ -45,15 +45,15 @@ async function request(path, options = {}) {
   throw refusal(response, answer);
 }
 
-const posting = (body, method = "POST") => ({
+const posting = (body, method = "POST", headers = {}) => ({
   method,
-  headers: { Accept: "application/json", "Content-Type": "application/json" },
+  headers: { Accept: "application/json", "Content-Type": "application/json", ...headers },
   body: JSON.stringify(body),
 });
 
 /** What comes line by line; a problem among the lines is thrown like any other, and so is a line that is missing. */
-async function* lines(path, body, signal) {
-  const response = await reach(path, { ...posting(body), signal });
+async function* lines(path, body, signal, headers) {
+  const response = await reach(path, { ...posting(body, "POST", headers), signal });
   if (!response.ok) throw refusal(response, await response.json().catch(() => null));
   try {
     for await (const line of jsonLines(response.body)) {
@@ -174,8 +174,8 @@ export const api = {
   scheduleSamples: (schedule) => post("/config/samples", { schedule }),
   /** @param {string} runId @param {number} since Only samples of steps above it. @returns {Promise<object>} */
   samples: (runId, since) => get(`${run(runId)}/samples?since=${since}`),
-  /** @param {object} question @param {AbortSignal} signal @returns {AsyncGenerator<object>} Lines; the answer is the last. */
-  infer: (question, signal) => lines("/infer", { ...question, stream: true }, signal),
+  /** @param {object} question @param {string} name Of the request. @param {AbortSignal} signal @returns {AsyncGenerator<object>} Lines; the answer is the last. */
+  infer: (question, name, signal) => lines("/infer", { ...question, stream: true }, signal, { "X-Request-Id": name }),
   /** @param {{name: string, data: string}} file @param {AbortSignal} signal @returns {AsyncGenerator<object>} As `infer`. */
   compress: (file, signal) => lines("/compress", file, signal),
   /** @param {{name: string, data: string}} file @param {AbortSignal} signal @returns {AsyncGenerator<object>} As `infer`. */

@@ -3,6 +3,7 @@
 import { connectTabs } from "./checkpoints.js";
 import { placeBeside } from "./popover.js";
 import { CharacterPanel } from "./inside_character.js";
+import { NewestSample } from "./newest_sample.js";
 import { permit } from "./run_controls.js";
 import { obstacles } from "./run_state.js";
 import { SampleHistory } from "./sample_history.js";
@@ -86,21 +87,6 @@ function connectAsking(form, button, view, ask) {
   });
 }
 
-/** The run's newest sample is shown, whoever asked for it; of another run nothing is left. */
-function showNewest(store, view, output, isAsking) {
-  let shownEvent = null;
-  store.subscribe((state, previous) => {
-    if (isAsking()) return;
-    if (state.status?.run_id !== previous.status?.run_id) output.dataset.output = "none";
-    const latest = state.events.findLast(({ kind }) => kind === "sample");
-    if (!latest || latest.event_id === shownEvent) return;
-    shownEvent = latest.event_id;
-    const { response } = latest.payload;
-    const isShown = ["seed", "step", "text"].every((name) => view.shown?.response[name] === response?.[name]);
-    if (response?.gate && !(isShown && output.dataset.output === "sample")) view.show(latest.payload);
-  });
-}
-
 /**
  * @param {HTMLElement} page
  * @param {object} context
@@ -119,6 +105,7 @@ export function connectGeneration(page, context) {
     "Its bits are told of texts that this page has seen come: generate again.");
   const text = new SurpriseText(output.querySelector("[data-text]"), page.querySelector("[data-hovered]"), panel);
   const view = new SampleView(output, text, page.querySelector("#attempts"));
+  const newest = new NewestSample(context, view);
   let asking = null;
 
   const showPermission = () => {
@@ -136,9 +123,10 @@ export function connectGeneration(page, context) {
     showPermission();
     if (hadFocus) stop.focus();
     const before = output.dataset.output === "sample" ? view.shown : null;
+    const name = newest.begin();
     view.begin(request);
     try {
-      for await (const line of api.infer({ ...request, details: true }, asking.signal)) {
+      for await (const line of api.infer({ ...request, details: true }, name, asking.signal)) {
         if (line.kind === "answer") view.show({ request, response: line.answer });
         view.accept(line);
       }
@@ -149,6 +137,7 @@ export function connectGeneration(page, context) {
     } finally {
       const wasStop = document.activeElement === stop;
       asking = null;
+      newest.end();
       showPermission();
       if (wasStop) (opener.disabled ? button : opener).focus();
     }
@@ -163,5 +152,4 @@ export function connectGeneration(page, context) {
   form.addEventListener("input", () => history.compare());
 
   store.subscribe(showPermission);
-  showNewest(store, view, output, () => asking !== null);
 }

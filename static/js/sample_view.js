@@ -76,6 +76,11 @@ export class SampleView {
     return refinement(this.shown.request, this.freezing.template, seed);
   }
 
+  /** Of another run nothing is left. */
+  clear() {
+    this.output.dataset.output = "none";
+  }
+
   /** @param {object} request The text that is asked for now. */
   begin(request) {
     this.shown = null;

@@ -63,6 +63,7 @@ def test_the_last_line_is_the_answer_that_comes_without_streaming(
     whole = client.post("/infer", json=asked).json
     assert told[-1] == {"kind": "answer", "answer": whole}
     one, other = (event["payload"] for event in events(client, run))
+    assert one.pop("request_id") != other.pop("request_id")
     assert one == other
     assert "bytes" not in one["response"]["characters"][0]
 

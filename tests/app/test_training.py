@@ -184,9 +184,11 @@ def test_who_asked_is_kept_with_the_event(ready: FlaskClient) -> None:
 
 
 def test_a_sample_is_kept_for_the_page_to_show_again(ready: FlaskClient) -> None:
-    answer = ready.post("/infer", json={"prompt": "The ", "max_new_bytes": 8, "temperature": 0.5}).json
+    asked = {"prompt": "The ", "max_new_bytes": 8, "temperature": 0.5}
+    answer = ready.post("/infer", json=asked, headers={"X-Request-Id": "of-a-page"}).json
     assert answer is not None
     [kept] = events(ready, "sample")
+    assert kept["payload"]["request_id"] == "of-a-page"
     assert kept["payload"]["request"]["prompt"] == "The "
     assert kept["payload"]["request"]["temperature"] == 0.5
     assert kept["payload"]["request"]["seed"] == answer["seed"]

@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
-from tests.browser.conftest import EvaluateModule, OpenWindow
-from tests.browser.pages import set_exactly, start_tiny_run, state
-from tests.conftest import RunningServer
+from tests.browser.conftest import PATIENCE_MS, EvaluateModule, OpenWindow
+from tests.browser.pages import hold, set_exactly, start_tiny_run, state
+from tests.conftest import RunningServer, WaitUntil
 
 TWO_BYTES = {
     "value": 0b01000001,
     "probabilities": [0.5, 0.25, 1, 1, 1, 1, 1, 0.125],
     "alternatives": [[32, 0.5], [65, 0.015625]],
 }
+
+
+SLOW = {"offline": False, "latency": 0, "downloadThroughput": 20_000, "uploadThroughput": -1}
+"""Two megabytes, the details of 4,096 bytes, take minutes: such a text is stopped on its way."""
 
 
 @pytest.mark.parametrize("cuts", [[], [3], [1, 2, 3, 20], list(range(40))])
@@ -146,6 +150,34 @@ def page_with_a_sample(server: RunningServer, open_window: OpenWindow) -> Page:
     return page
 
 
+class Pushes:
+    """What the server tells a page by its socket, once the page is loaded again: it can be held back."""
+
+    def __init__(self, page: Page) -> None:
+        self._held: list[str | bytes] | None = None
+        page.route_web_socket("**/socket.io/**", self._connect)
+
+    def _connect(self, socket: WebSocketRoute) -> None:
+        self._socket = socket
+        socket.connect_to_server().on_message(self._pass_on)
+
+    def _pass_on(self, message: str | bytes) -> None:
+        if self._held is None:
+            self._socket.send(message)
+        else:
+            self._held.append(message)
+
+    def hold(self) -> None:
+        """Let nothing through."""
+        self._held = []
+
+    def release(self) -> None:
+        """Let through what was held, and what comes."""
+        held, self._held = self._held or [], None
+        for message in held:
+            self._socket.send(message)
+
+
 def test_attempts_are_told_with_reasons_and_the_answer_can_be_copied(
     server: RunningServer, open_window: OpenWindow, corpus_file: Path
 ) -> None:
@@ -218,42 +250,68 @@ def test_keys_move_through_the_text_and_show_the_bits_of_each_character(
     expect(inside).to_contain_text("generate again")
 
 
-def test_a_text_that_is_stopped_keeps_what_came_and_is_no_sample(
-    server: RunningServer, open_window: OpenWindow
-) -> None:
+def test_a_text_that_is_stopped_keeps_what_came(server: RunningServer, open_window: OpenWindow) -> None:
     page = open_window(server.url).page
     server.ask("POST", "/config/telemetry", {"c_floor": 0, "s_floor": 0})
     page.get_by_role("button", name="Resume").click()
     expect(state(page)).to_have_text("training")
-    events = page.get_by_role("list", name="Events")
-    expect(events).to_contain_text("Training started")
-    samples = events.get_by_text("Sample passed")
-    before = samples.count()
+    network = page.context.new_cdp_session(page)
+    network.send("Network.emulateNetworkConditions", SLOW)
     ask(page, Bytes="4096")
     page.locator("#character-20").wait_for(state="attached")  # a line break is there, and not to be seen
     page.get_by_role("button", name="Stop generating").click()
+    network.detach()
     expect(page.locator("[data-verdict-word]")).to_have_text("Stopped")
     expect(panel(page).get_by_role("button", name="Generate", exact=True)).to_be_enabled()
-    assert page.locator("#text-panel [data-index]").count() < 4096
+    assert 20 < page.locator("#text-panel [data-index]").count() < 4096
     page.get_by_role("button", name="Pause").click()
     expect(state(page)).to_have_text("paused")
-    assert samples.count() == before
 
 
-def test_a_text_stopped_before_its_first_character_is_not_the_one_before(
-    server: RunningServer, open_window: OpenWindow
+def test_what_was_stopped_stays_whatever_is_told_late_until_somebody_asks_anew(
+    server: RunningServer, open_window: OpenWindow, wait_until: WaitUntil
 ) -> None:
-    page = page_with_a_sample(server, open_window)
-    panel(page).get_by_label("Bytes", exact=True).fill(
-        "4096"
-    )  # more than is written before the service hears of it
-    panel(page).evaluate("""(panel) => {
-        panel.querySelector("[type=submit]").click();
-        panel.querySelector("[data-stop]").click();
-    }""")
-    expect(page.locator("[data-verdict-word]")).to_have_text("Stopped")
-    expect(page.locator("[data-facts]")).to_have_text("")
+    page = open_window(server.url).page
+    pushes = Pushes(page)
+    page.reload()
+    samples = page.get_by_role("list", name="Events").get_by_text(re.compile("^Sample (passed|failed)"))
+    run = server.ask("GET", "/status")["run_id"]
+    events = server.ask("GET", f"/runs/{run}/events")["events"]
+    before = sum(event["kind"] == "sample" for event in events)
+    expect(samples).to_have_count(before)
+    expect(page.locator("[data-connection]")).to_have_attribute("data-connection", "connected")
+
+    pushes.hold()
+    late = hold(page, "**/events?since=*")
+    ask(page, Bytes="48", Seed="4")
+    facts, verdict = page.locator("[data-facts]"), page.locator("[data-verdict-word]")
+    expect(facts).to_have_text(re.compile("seed 4"))
+    somebody = {"max_new_bytes": 48, "seed": 5}
+    server.ask("POST", "/infer", somebody)
+    hold(page, "**/infer")
+    with page.expect_request("**/infer") as asked:
+        ask(page, Seed="6")
+    page.get_by_role("button", name="Stop generating").click()
+    page.unroute("**/events?since=*")
+    for route in late:
+        route.continue_()
+    pushes.release()
+    expect(samples).to_have_count(before + 2)
+    expect(verdict).to_have_text("Stopped")
+
+    (body, headers) = (asked.value.post_data_json, {"X-Request-Id": asked.value.headers["x-request-id"]})
+    whole = page.request.post(asked.value.url, data=body, headers=headers, timeout=PATIENCE_MS)
+    assert '"kind":"answer"' in whole.text(), "the service came to its end all the same"
+    expect(samples).to_have_count(before + 3)
+    expect(verdict).to_have_text("Stopped")
+    expect(facts).to_have_text("")
     assert page.locator("#text-panel [data-index]").count() == 0
+
+    def is_shown() -> bool:
+        server.ask("POST", "/infer", somebody)
+        return "seed 5" in facts.inner_text()
+
+    wait_until(is_shown)
 
 
 def test_a_sample_stays_where_the_next_cannot_be_asked_for(
