@@ -30,12 +30,17 @@ class Answered(BaseModel):
 
 
 class CorpusSummary(Answered):
-    """The text of a run, by its sizes in bytes and the SHA-256 of the whole."""
+    """The text of a run, by its sizes in bytes and the SHA-256 of the whole.
+
+    Attributes:
+        not_utf8: The share of the bytes that belong to no character of UTF-8, in [0, 1]: learned as bytes.
+    """
 
     name: str
     bytes: int
     train_bytes: int
     held_out_bytes: int
+    not_utf8: float
     fingerprint: str
 
     @classmethod
@@ -47,6 +52,7 @@ class CorpusSummary(Answered):
             bytes=len(corpus.data),
             train_bytes=len(corpus.train),
             held_out_bytes=len(corpus.held_out),
+            not_utf8=corpus.not_utf8,
             fingerprint=corpus.fingerprint,
         )
 

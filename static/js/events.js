@@ -1,6 +1,6 @@
 // What happened to a run, as sentences.
 
-import { fixed, prefixed, setting, whole } from "./format.js";
+import { fixed, percentage, prefixed, setting, whole } from "./format.js";
 
 /** @typedef {{event_id: number, step: number, at: number, kind: string, source: string, payload: object}} RunEvent */
 
@@ -47,6 +47,11 @@ function resumedSentence({ recomputed, checkpoint_step: from }, step) {
   return `${resumed}: ${whole(recomputed)} steps since checkpoint ${whole(from)} computed again, bit for bit`;
 }
 
+function createdSentence({ parameters, corpus, not_utf8: share }) {
+  const created = `Run created: ${prefixed(parameters)} parameters on ${corpus ?? "its text"}`;
+  return share ? `${created}, ${percentage(share)} of which is no UTF-8: taken as bytes` : created;
+}
+
 const GROWN = { layer: "a layer more", width: "twice as wide", context: "twice the window" };
 
 function grownSentence({ by, parameters: [few, many], logit_difference: moved, bits_per_byte: [before, after] }) {
@@ -91,7 +96,7 @@ function thinnedSentence({ budget, probe_interval: probe, diagnostics_interval: 
 }
 
 const SENTENCES = {
-  run_created: ({ parameters, corpus }) => `Run created: ${prefixed(parameters)} parameters on ${corpus ?? "its text"}`,
+  run_created: createdSentence,
   run_forked: forkedSentence,
   training_started: () => "Training started",
   run_resumed: resumedSentence,

@@ -29,6 +29,18 @@ export const fixed = (value, decimals = 2) => (isNumber(value) ? value.toFixed(d
 export const setting = (value) => (isNumber(value) ? String(Math.round(value * 1000) / 1000) : NONE);
 
 /**
+ * A probability or share as a percentage that tells small ones apart: 47.1 %, 0.34 %.
+ * @param {number} probability
+ * @returns {string}
+ */
+export function percentage(probability) {
+  const percent = 100 * probability;
+  if (percent >= 99.95) return "100 %";
+  if (percent < 0.01) return "<0.01 %";
+  return `${percent.toFixed(percent < 1 ? 2 : 1)} %`;
+}
+
+/**
  * Three significant figures with an SI prefix: 12.4 k, 860 k, 1.24 M.
  * @param {?number} value
  * @param {string} [unit]

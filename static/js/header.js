@@ -1,7 +1,7 @@
 // What the top of the page says: which run, in which state, how far.
 
 import { element } from "./dom.js";
-import { duration, prefixed, whole } from "./format.js";
+import { duration, percentage, prefixed, whole } from "./format.js";
 import { announcement, banner, countOf, situation, stateLabel, stateName } from "./run_state.js";
 
 const CONNECTION_TITLES = {
@@ -10,10 +10,12 @@ const CONNECTION_TITLES = {
   disconnected: "Not connected: trying again by itself",
 };
 
+const textSummary = ({ name, bytes, not_utf8: share }) =>
+  [name, prefixed(bytes, "B"), share ? `${percentage(share)} no UTF-8` : ""].filter(Boolean).join(", ");
+
 const summary = ({ config, corpus }) => {
   const shape = config ? `${config.num_layers} layers × ${config.d_model}` : "";
-  const text = corpus ? `${corpus.name}, ${prefixed(corpus.bytes, "B")}` : "";
-  return [shape, text].filter(Boolean).join(" · ");
+  return [shape, corpus ? textSummary(corpus) : ""].filter(Boolean).join(" · ");
 };
 
 const noRun = (count) => (count > 0 ? `${whole(count)} ${count === 1 ? "run" : "runs"}` : "no run");
@@ -61,6 +63,7 @@ export function connectHeader(page, store) {
     write(figure("elapsed_s"), duration(status?.run_id ? status.elapsed_s : null));
     write(figure("bytes_per_s"), prefixed(name === "training" ? status.bytes_per_s : null, "B/s"));
     write(figure("parameters"), prefixed(status?.parameters));
+    figure("summary").title = status?.corpus?.not_utf8 ? "What is no UTF-8 is taken as bytes" : "";
     write(figure("summary"), status?.run_id ? summary(status) : state.runCount > 0 ? "No run is open" : "No model yet");
     const said = banner(state);
     write(warning.querySelector("[data-label]"), said?.text ?? "");

@@ -1,7 +1,7 @@
 // A character taken apart: its bytes, their bits with the model's probability of each, and what else was likely.
 
 import { button, element } from "./dom.js";
-import { fixed } from "./format.js";
+import { fixed, percentage } from "./format.js";
 
 const NAMES = { 9: "tab", 10: "line break", 13: "return", 32: "space" };
 const HIGHEST_BIT = 7;
@@ -25,18 +25,6 @@ export function characterName(text) {
   const point = text.codePointAt(0);
   const isSeen = !/^[\p{C}\p{M}\p{Z}]/u.test(text);
   return NAMES[point] ?? (isSeen ? text : `U+${point.toString(16).toUpperCase().padStart(4, "0")}`);
-}
-
-/**
- * A probability as a percentage that tells rare ones apart.
- * @param {number} probability
- * @returns {string}
- */
-export function percentage(probability) {
-  const percent = 100 * probability;
-  if (percent >= 99.95) return "100 %";
-  if (percent < 0.01) return "<0.01 %";
-  return `${percent.toFixed(percent < 1 ? 2 : 1)} %`;
 }
 
 /**

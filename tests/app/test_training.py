@@ -38,6 +38,7 @@ def test_a_new_run_is_ready_and_described(ready: FlaskClient) -> None:
     assert described["corpus"]["bytes"] == 20_000
     assert described["corpus"]["train_bytes"] == 18_000
     assert described["corpus"]["held_out_bytes"] == 2_000
+    assert described["corpus"]["not_utf8"] == 0
     assert len(described["corpus"]["fingerprint"]) == 64
     assert described["config"]["d_model"] == 16
 
@@ -210,6 +211,7 @@ def test_a_text_that_is_no_utf8_is_said_to_be_taken_as_bytes(
     assert client.post("/init", json=tiny_run | {"corpus": str(text)}).status_code == 201
     (made,) = events(client, "run_created")
     assert made["payload"]["not_utf8"] == pytest.approx(1 / 20)
+    assert status(client)["corpus"]["not_utf8"] == made["payload"]["not_utf8"]
     assert sentence(Event(**made)) == "Run created; 5 % of its text is no UTF-8: taken as bytes"
 
 

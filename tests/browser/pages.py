@@ -47,7 +47,7 @@ def train_tiny_run(page: Page, corpus: Path) -> None:
     expect(state(page)).to_have_text("training")
 
 
-def make_run(page: Page, url: str, text: str, **settings: Any) -> str:
+def make_run(page: Page, url: str, text: str | None, **settings: Any) -> str:
     """Make a run over REST whose steps take milliseconds; return its id."""
     small = {"size": "tiny", "d_model": 16, "nhead": 2, "dim_feedforward": 32, "max_seq_len": 256}
     body = {**small, "batch_size": 2, "text": text, **settings}

@@ -282,3 +282,19 @@ def test_an_alert_leads_to_what_was_chosen_and_says_so(
         expect(state(page)).to_have_text("ready")
         assert figure(page, "run") != run_id
         expect(page.get_by_role("list", name="Events")).to_contain_text(f"Rolled back from {run_id} to step")
+
+
+def test_a_text_that_is_not_all_utf8_says_how_much_of_it_is_bytes(
+    server: RunningServer, open_window: OpenWindow, tmp_path: Path
+) -> None:
+    page = open_window(server.url).page
+    latin = tmp_path / "latin"
+    latin.write_bytes("Grün ist die Wiese. ".encode("latin-1") * 500)
+    make_run(page, server.url, None, corpus=str(latin))
+    summary, events = page.locator('[data-figure="summary"]'), page.get_by_role("list", name="Events")
+    expect(summary).to_have_text("2 layers × 16 · latin, 10.0 kB, 5.0 % no UTF-8")
+    expect(events).to_contain_text("parameters on latin, 5.0 % of which is no UTF-8: taken as bytes")
+    make_run(page, server.url, PLAIN)
+    expect(summary).to_have_text("2 layers × 16 · pasted text, 9.60 kB")
+    expect(events).to_contain_text("parameters on pasted text")
+    expect(events).not_to_contain_text("UTF-8")
