@@ -5,37 +5,30 @@ import { pausedFirst } from "./pausing.js";
 import { stateName } from "./run_state.js";
 import { Upload } from "./upload.js";
 
-const NUMBERS = ["d_model", "nhead", "head_width", "num_layers", "dim_feedforward", "max_seq_len", "chunk_size",
-  "overlap", "patch_bits", "batch_size", "learning_rate"];
-const WORDS = ["mixing", "memory", "autocast", "objective"];
-const SWITCHES = ["parity", "qat"];
 const LABELS = { init: "Make the run", train: "Make it and train" };
 const LABELS_WHILE_TRAINING = { init: "Pause and make it", train: "Pause, make it and train" };
-const ADVANCED = [...NUMBERS, ...SWITCHES, ...WORDS];
 
-function typed(field, value) {
-  if (SWITCHES.includes(field)) return value === "true";
-  if (WORDS.includes(field)) return value;
-  return Number(value);
+/** What a field of "Every setting" says: true or false, a number, or a word. */
+function typed(value) {
+  if (value === "true" || value === "false") return value === "true";
+  const number = Number(value);
+  return Number.isNaN(number) ? value : number;
 }
 
 /**
- * The body of POST /init: what was chosen, and of the advanced settings those that were filled in.
+ * The body of POST /init: what was chosen, and of the settings those that were filled in.
  * @param {FormData} filled
  * @param {?{name: string, text: string}} uploaded The file, if one was chosen.
  * @returns {object}
  */
 export function initSettings(filled, uploaded = null) {
-  const settings = { size: filled.get("size"), seed: typed("seed", filled.get("seed") || "0") };
-  const kind = filled.get("text_kind");
-  if (kind === "path") settings.corpus = filled.get("path");
+  const { size, seed, text_kind: kind, path, pasted, uploaded: _file, ...advanced } = Object.fromEntries(filled);
+  const settings = { size, seed: Number(seed) };
+  if (kind === "path") settings.corpus = path;
   if (kind === "embedded") settings.corpus = "embedded";
-  if (kind === "pasted") settings.text = filled.get("pasted");
+  if (kind === "pasted") settings.text = pasted;
   if (kind === "uploaded" && uploaded) Object.assign(settings, { text: uploaded.text, text_name: uploaded.name });
-  for (const field of ADVANCED) {
-    const value = filled.get(field);
-    if (value) settings[field] = typed(field, value);
-  }
+  for (const [field, value] of Object.entries(advanced)) if (value) settings[field] = typed(value);
   return settings;
 }
 
@@ -61,12 +54,13 @@ function showTextField(form) {
   }
 }
 
-/** An empty advanced field means the size's own value: show which that is. */
+/** A setting that is left empty means the size's own value: show which that is. */
 function showPresetValues(form, presets) {
-  const values = presets[form.elements.size.value] ?? {};
-  for (const field of ADVANCED) {
-    const control = form.elements[field];
-    if (control.tagName === "INPUT") control.placeholder = values[field] ?? "";
+  const values = presets[form.elements.size.value];
+  for (const control of form.querySelectorAll(".advanced input")) control.placeholder = values[control.name];
+  for (const { name, options: [open, ...choices] } of form.querySelectorAll(".advanced select")) {
+    const own = choices.find(({ value }) => value === String(values[name]));
+    open.textContent = `the size's own: ${own.textContent.split(":")[0]}`;
   }
 }
 

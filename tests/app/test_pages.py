@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.web.compression import SMALLEST_BYTES
+from app.web.schemas import NO_SETTINGS, InitRequest
 
 PLOTLY = f"/static-vendor/plotly-{version('plotly')}.min.js"
 
@@ -48,6 +49,12 @@ def test_the_page_itself_says_which_run_there_is_how_it_is_and_how_far(
     (data,) = re.findall(r'id="page-data">(.*?)</script>', client.get("/").text, re.DOTALL)
     assert json.loads(data)["status"] == client.get("/status").json
     assert json.loads(data)["status"]["name"] == "</script><b>"
+
+
+def test_the_form_of_a_new_run_has_every_setting(client: FlaskClient) -> None:
+    (form,) = re.findall(r"<summary>Every setting</summary>(.*?)</details>", client.get("/").text, re.DOTALL)
+    fields = re.findall(r'<(?:input|select) name="(.*?)"', form)
+    assert sorted(fields) == sorted(InitRequest.model_fields.keys() - NO_SETTINGS)
 
 
 def shown(client: FlaskClient) -> dict[str, str]:

@@ -222,3 +222,25 @@ def test_a_model_that_is_kept_as_it_was_trained_is_said_to_be_the_same(
 
     assert cost(0.0) == "1,200 bytes, 0.17 of float32's; 2.5000 bpb held out, exact: the same to the last bit"
     assert cost(0.01234).endswith("2.0000 → 2.5000 bpb held out, logits move by at most 0.012")
+
+
+def test_a_new_run_is_asked_for_with_the_settings_that_were_filled_in_each_of_its_type(
+    evaluate_module: EvaluateModule,
+) -> None:
+    expression = """(module, fields) => {
+        const filled = new FormData();
+        for (const [name, value] of Object.entries(fields)) filled.set(name, value);
+        return module.initSettings(filled);
+    }"""
+    always = {"size": "tiny", "seed": "7", "text_kind": "embedded"}
+    settings = {"chunk_size": "0", "dropout": "0.1", "use_act": "true", "parity": "false", "memory": "auto"}
+    assert evaluate_module("setup_form.js", expression, {**always, **settings, "d_model": ""}) == {
+        "size": "tiny",
+        "seed": 7,
+        "corpus": "embedded",
+        "chunk_size": 0,
+        "dropout": 0.1,
+        "use_act": True,
+        "parity": False,
+        "memory": "auto",
+    }
