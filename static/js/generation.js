@@ -17,6 +17,7 @@ import { SurpriseText } from "./surprise_text.js";
  */
 export function question(form) {
   const { prompt, max_new_bytes: bytes, temperature, top_p: topP, seed, mode, suffix, steps, noise_schedule: schedule, sampler } = form.elements;
+  const { checked: isSwitching } = form.elements.switch_modes;
   const denoising = { mode: "diffusion", suffix: suffix.value, steps: steps.valueAsNumber, noise_schedule: schedule.value, sampler: sampler.value };
   return {
     prompt: prompt.value,
@@ -25,6 +26,7 @@ export function question(form) {
     top_p: topP.valueAsNumber,
     strict: false,
     ...(seed.value === "" ? {} : { seed: seed.valueAsNumber }),
+    ...(isSwitching ? { switch_modes: true } : {}),
     ...(mode.value === "diffusion" ? denoising : {}),
   };
 }
@@ -46,19 +48,23 @@ function connectCopying(output, view, toasts) {
   }
 }
 
-/** Denoising is for runs that learn it; its fields are there while it is chosen. */
+/** Denoising is for runs that learn it; its fields are there while it is chosen. Who learns both can retry the other way. */
 function connectMode(form, store) {
   const [causal, diffusion] = form.querySelectorAll("[name=mode]");
+  const switching = form.querySelector("[data-switching]");
   const fields = form.querySelector("[data-denoising]");
   const show = () => (fields.hidden = !diffusion.checked);
   form.addEventListener("change", show);
   store.subscribe(({ status }) => {
-    const learned = (status?.config?.objective ?? "causal") !== "causal";
+    const objective = status?.config?.objective ?? "causal";
+    const learned = objective !== "causal";
     diffusion.disabled = !learned;
     diffusion.parentElement.title = learned
       ? "Fill in all of the text at once, in steps"
       : "This run learns from left to right only: make one with the objective mixed to denoise";
     if (!learned) causal.checked = true;
+    switching.hidden = objective !== "mixed";
+    if (switching.hidden) switching.control.checked = false;
     show();
   });
 }

@@ -149,8 +149,9 @@ export class SampleView {
     this.output.dataset.output = "sample";
   }
 
-  #turn({ attempt, resumed }) {
+  #turn({ attempt, resumed, mode }) {
     this.attempt = attempt;
+    if (mode === "causal") this.frames.begin(this.parts);
     if (resumed) {
       this.past.replaceChildren();
       this.text.show(this.seen.get(attempt) ?? []);

@@ -134,7 +134,7 @@ def tab_to(page: Page, target: Locator) -> None:
 def test_a_gap_that_was_filled_in(page: Page, server: RunningServer, corpus_file: Path) -> None:
     make_run(page, server.url, corpus_file.read_text(), objective="mixed")
     page.locator("label", has_text="diffusion").first.click()
-    page.get_by_label("Bytes").fill("24")
+    page.get_by_label("Bytes", exact=True).fill("24")
     page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.locator("[data-frames] strong")).to_have_text("step 16 of 16")
     expect(page.locator("[data-output]")).to_have_attribute("data-output", "sample")

@@ -29,7 +29,7 @@ def denoise(page: Page, *, length: int = 12, seed: str = "") -> None:
     page.get_by_label("Prompt").fill("The ")
     page.get_by_label("Text after the gap").fill(" end.")
     page.get_by_label("Steps", exact=True).fill("6")
-    page.get_by_label("Bytes").fill(str(length))
+    page.get_by_label("Bytes", exact=True).fill(str(length))
     page.locator(".generation").get_by_label("Seed").fill(seed)
     page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.locator("[data-output]")).to_have_attribute("data-output", "sample")
@@ -84,11 +84,25 @@ def test_how_much_is_causal_is_a_slider_of_such_a_run_alone(
     expect(row).to_be_hidden()
 
 
-def test_a_run_that_does_not_denoise_takes_the_choice_back(
+def test_retries_come_in_the_other_mode_and_a_run_that_does_not_denoise_takes_the_choice_back(
     page: Page, server: RunningServer, corpus_file: Any
 ) -> None:
+    switching = page.get_by_label("Every other retry in the other mode")
+    page.locator("[data-switching]").click()
+    expect(switching).to_be_checked()
     page.locator("label", has_text="diffusion").first.click()
+    page.get_by_label("Bytes", exact=True).fill("12")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    page.get_by_role("button", name="4 attempts").click()
+    changes = page.get_by_role("dialog", name="Attempts").locator(".attempt")
+    expect(changes.nth(1)).to_contain_text("With writing from left to right")
+    expect(changes.nth(2)).to_contain_text("With denoising")
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-frames]")).to_be_hidden()  # none of the last attempt, which was written
+
     make_run(page, server.url, corpus_file.read_text())
+    expect(switching).to_be_hidden()
+    expect(switching).not_to_be_checked()
     expect(page.get_by_role("radio", name="causal")).to_be_checked()
     expect(page.get_by_role("radio", name="diffusion")).to_be_disabled()
     expect(page.locator("[data-denoising]")).to_be_hidden()
