@@ -39,7 +39,12 @@ export function connectTour(page, store) {
     hide();
   }
 
-  next.addEventListener("click", () => (at + 1 < steps.length ? show(at + 1) : dismiss()));
+  next.addEventListener("click", () => {
+    if (at + 1 < steps.length) {
+      show(at + 1);
+      shownIn(steps[at]).scrollIntoView({ block: "center" });
+    } else dismiss();
+  });
   tour.querySelector("[data-tour-skip]").addEventListener("click", dismiss);
   page.addEventListener("keydown", ({ key }) => {
     const isOnTop = !page.querySelector("dialog[open], [popover]:popover-open");

@@ -253,10 +253,12 @@ def test_the_tour_is_taken_once_and_again_when_asked_for(
     empty_server: RunningServer, open_window: OpenWindow
 ) -> None:
     page = open_window(empty_server.url).page
+    page.set_viewport_size({"width": 390, "height": 844})
     tour = page.get_by_role("complementary", name="Tour")
     for place in ("1 of 3", "2 of 3", "3 of 3"):
         expect(tour).to_contain_text(place)
-        expect(page.locator(".toured")).to_have_count(1)
+        expect(page.locator(".toured")).to_be_in_viewport()
+        expect(tour).to_be_in_viewport(ratio=1)
         tour.get_by_role("button", name=re.compile("Next|Done")).click()
     expect(tour).to_be_hidden()
     page.reload()
