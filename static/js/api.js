@@ -146,8 +146,8 @@ export const api = {
   milestones: (runId) => get(`${run(runId)}/milestones`),
   /** @param {string} runId @param {string} format csv, jsonl, report or capsule. @returns {string} Its address. */
   exportUrl: (runId, format) => `${run(runId)}/export/${format}`,
-  /** @param {string} runId @param {string} weights float32, int8 or int4. @returns {string} Its model's address. */
-  modelUrl: (runId, weights) => `${run(runId)}/model?weights=${weights}`,
+  /** @param {string} runId @param {string} weights float32, int8 or int4. @param {?number} step @returns {string} Its model's address. */
+  modelUrl: (runId, weights, step = null) => `${run(runId)}/model?weights=${weights}${step === null ? "" : `&step=${step}`}`,
   /** @param {object} settings As for `init`, a text by its `text_bytes` alone. @returns {Promise<object>} What it would take. */
   estimate: (settings) => post("/estimate", settings),
   /** @param {object} settings @returns {Promise<object>} */

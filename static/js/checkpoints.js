@@ -94,6 +94,10 @@ export class CheckpointList {
     const remove = button("×", () => this.#delete(step), {
       className: "plain small", "aria-label": `Delete the checkpoint of step ${step}`, title: "Delete", dataset: CHANGES,
     });
+    const model = state !== "good" ? element("span") : element("a", {
+      href: this.api.modelUrl(this.runId, "float32", step), download: "", textContent: "model",
+      "aria-label": `Model of the checkpoint of step ${step}`, title: "Its model as a file: for bitlm generate --model",
+    });
     const note = state === "good" ? (isBest ? "best" : "") : "damaged";
     return element(
       "li",
@@ -104,6 +108,7 @@ export class CheckpointList {
       element("span", { className: "checkpoint-note", textContent: note }),
       element("span", { className: "checkpoint-quality", textContent: bpb === null ? "" : `${fixed(bpb, 3)} bpb` }),
       element("span", { className: "quiet", textContent: prefixed(bytes, "B") }),
+      model,
       fork,
       remove,
     );

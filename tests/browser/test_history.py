@@ -228,6 +228,11 @@ def test_checkpoints_are_saved_named_and_deleted(page: Page) -> None:
     name = page.get_by_label(f"Name of the checkpoint of step {step}")
     name.fill("before the anneal")
     name.press("Enter")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Model of the checkpoint of step 0").click()
+    provenance = load_model(Path(download.value.path())).provenance
+    assert provenance is not None
+    assert (provenance.run_id, provenance.step) == (run_id, 0)
     page.wait_for_function(
         "async (path) => (await (await fetch(path)).json()).checkpoints[0].name === 'before the anneal'",
         arg=f"/runs/{run_id}/checkpoints",
