@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from app.service.disk import DiskReport
+from bitlm.data import Corpus
 from bitlm.gate import GateVerdict
 from bitlm.safety import Attempt
 from bitlm.session import (
@@ -13,7 +14,6 @@ from bitlm.session import (
     GrowthRule,
     RunConfig,
     SampleSchedule,
-    Session,
     StepEvent,
     TelemetrySettings,
 )
@@ -44,9 +44,8 @@ class CorpusSummary(Answered):
     fingerprint: str
 
     @classmethod
-    def of(cls, session: Session) -> "CorpusSummary":
-        """Summarise the corpus of `session`."""
-        corpus = session.corpus
+    def of(cls, corpus: Corpus) -> "CorpusSummary":
+        """Summarise a corpus."""
         return cls(
             name=corpus.name,
             bytes=len(corpus.data),

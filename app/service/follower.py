@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import lru_cache, partial
 from threading import Event as Flag
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,12 @@ import structlog
 
 from app.service.answers import State, Status, Watching
 from app.service.errors import WatchingOnlyError
-from app.service.live import told_by
+from app.service.folder_status import corpus_of, progress_of, settings_of
 from app.service.requests import Request
 from app.service.steering import Steering, wish_of
-from bitlm.errors import BitLMError, CheckpointError, RunNotFoundError
+from bitlm.errors import BitLMError, RunNotFoundError
 from bitlm.session import RunRecord, RunStore
-from bitlm.session.events import EventKind, Source
-from bitlm.session.recovery import telemetry_in_force
+from bitlm.session.events import Source
 from bitlm.session.run_lock import holder
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Follower:
         self._looked_at, self._started_at = time.monotonic(), time.time()
         self._status = self._blank()
         self._told: tuple[tuple[str, int], dict[str, Any]] | None = None
+        self._corpus_of = lru_cache(maxsize=1)(partial(corpus_of, store))
         self._thread = Thread(target=self._run, name="bitlm-follower", daemon=True)
         self._log = structlog.get_logger("bitlm.follower")
 
@@ -177,8 +178,9 @@ class Follower:
             writer,
             **self._state(record, is_written=writer is not None),
             bytes_per_s=last.get("bytes_per_s"),
-            **told_by(self._store, record, last),
+            **progress_of(self._store, record, last),
             **self._settings(record.run_id),
+            corpus=self._corpus_of(record.config),
             steers=self._steering is not None and self._steering.reaches(record.run_id),
         )
 
@@ -210,7 +212,7 @@ class Follower:
         """Return what the journal says is in force; read again after further events only."""
         key = (run_id, self._store.last_event_id(run_id))
         if self._told is None or self._told[0] != key:
-            self._told = (key, _in_force(self._store, run_id))
+            self._told = (key, settings_of(self._store, run_id))
         return self._told[1]
 
     def _blank(self, writer: str | None = None, *, steers: bool = False, **known: Any) -> Status:
@@ -223,35 +225,3 @@ class Follower:
         word, cut_off = self._subscriber.word, self._subscriber.complaint
         url = word.url if word else None
         return Watching(writer=writer, steers=steers, owner_url=url, cut_off=cut_off)
-
-
-def _kept(store: RunStore, run_id: str) -> dict[str, Any]:
-    """Return what the run's newest readable checkpoint says was told; a branch's, of its past too."""
-    for record in store.checkpoints.of(run_id):
-        try:
-            state = store.checkpoints.state(record)
-        except CheckpointError:
-            continue
-        names = ("alert_action", "sample_schedule", "growth_rule")
-        return {name: state[name] for name in names if state.get(name) is not None}
-    return {}
-
-
-def _in_force(store: RunStore, run_id: str) -> dict[str, Any]:
-    found = {"telemetry": telemetry_in_force(store, run_id), **_kept(store, run_id)}
-    kinds: tuple[EventKind, ...] = (
-        "alert_action_changed",
-        "samples_scheduled",
-        "growth_rule_changed",
-        "anneal_started",
-    )
-    for event in store.all_events(run_id, kinds=kinds):
-        if event.kind == "alert_action_changed":
-            found["alert_action"] = event.payload["new"]
-        elif event.kind == "samples_scheduled":
-            found["sample_schedule"] = event.payload["new"]
-        elif event.kind == "growth_rule_changed":
-            found["growth_rule"] = event.payload["new"]
-        else:
-            found["annealed_at"] = event.step + event.payload["steps"]
-    return found

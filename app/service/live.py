@@ -8,9 +8,9 @@ from typing import Any
 from app.service.answers import CorpusSummary, Resuming, State, Status, flat
 from app.service.disk import DiskReport
 from app.service.errors import NoRunError
+from app.service.folder_status import corpus_of, progress_of, settings_of
 from bitlm.errors import HaltedError
 from bitlm.session import RunRecord, RunStore, Session, StepEvent
-from bitlm.session.recovery import telemetry_in_force
 
 
 class Live:
@@ -91,7 +91,7 @@ class Live:
             parameters=session.model.parameter_count,
             name=record.name if record else None,
             config=flat(session.config),
-            corpus=CorpusSummary.of(session),
+            corpus=CorpusSummary.of(session.corpus),
             baselines=self._store.baselines(session.config.baselines_key),
             bits_per_byte=record.bits_per_byte if record else None,
             validation_bits_per_byte=record.validation_bits_per_byte if record else None,
@@ -100,9 +100,10 @@ class Live:
     def expect(self, record: RunRecord) -> None:
         """Tell everyone which run is about to be taken up, so that who watches it keeps what it shows."""
         last = self._store.metrics_of_step(record.run_id, record.last_step) or {}
-        self._status = self._blank(
-            telemetry=telemetry_in_force(self._store, record.run_id), **told_by(self._store, record, last)
-        )
+        told = progress_of(self._store, record, last)
+        self.until = told["until"]
+        corpus = corpus_of(self._store, record.config)
+        self._status = self._blank(corpus=corpus, **told, **settings_of(self._store, record.run_id))
         self.publish()
 
     def note_step(self, event: StepEvent) -> None:
@@ -169,25 +170,6 @@ class Live:
 
     def _blank(self, **known: Any) -> Status:
         return Status(state=self.state, service_started_at=self._started_at, **known)
-
-
-def told_by(store: RunStore, record: RunRecord, last: dict[str, Any]) -> dict[str, Any]:
-    """Return what the data folder tells of a run's status, λ and floors apart; `last` is its last row."""
-    return {
-        "run_id": record.run_id,
-        "name": record.name,
-        "parameters": record.parameters,
-        "step": record.last_step,
-        "bytes_seen": last.get("bytes_seen", 0),
-        "elapsed_s": last.get("elapsed_s", 0.0),
-        "config": flat(record.config),
-        "baselines": store.baselines(record.config.baselines_key),
-        "bits_per_byte": record.bits_per_byte,
-        "validation_bits_per_byte": record.validation_bits_per_byte,
-        "samples_cursor": store.samples.last_step(record.run_id),
-        "metrics_cursor": record.last_step,
-        "events_cursor": store.last_event_id(record.run_id),
-    }
 
 
 def _annealed_at(session: Session) -> int | None:

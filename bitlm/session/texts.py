@@ -69,6 +69,17 @@ class Texts:
             )
         return data
 
+    def look(self, digest: str) -> Text | None:
+        """Return a kept text, unlike `get` without making sure of it; None where it is not there.
+
+        Raises:
+            CorpusError: It is packed, and what its folder says of it cannot be read.
+        """
+        path = self.path(digest)
+        if path.is_dir():
+            return PackedText.open(path)
+        return path.read_bytes() if path.is_file() else None
+
     def size(self, digest: str) -> int | None:
         """Return the bytes of a kept text, or None where it is not there."""
         path = self.path(digest)

@@ -87,6 +87,8 @@ def test_a_run_that_another_process_trains_is_followed_to_its_end(
     first = status(run_id=session.run_id, step=3, state="training")
     assert first["watching"]["writer"].endswith(f"(process {os.getpid()})")
     assert first["bytes_per_s"] > 0
+    sizes = {"bytes": 760, "train_bytes": 684, "held_out_bytes": 76, "not_utf8": 0.0}
+    assert first["corpus"] == {"name": "a text", "fingerprint": TEXT.fingerprint, **sizes}
     session.apply(SetTelemetry(lambda_K=0.25), source="cli")
     session.apply(ScheduleSamples(schedule=SampleSchedule(every=7)), source="cli")
     session.step()

@@ -15,6 +15,10 @@ STEPS = 300
 """Enough that computing them again takes a second or more."""
 
 
+OTHERWISE = {"state", "resuming", "events_cursor", "baselines"}
+"""What a status says otherwise once the run is taken up: that is an event, and baselines may be computed."""
+
+
 def test_while_a_run_is_computed_again_its_settings_are_shown_and_requests_are_refused(
     serve: "Serve", tiny_run: dict[str, Any], wait_until: "WaitUntil"
 ) -> None:
@@ -22,6 +26,10 @@ def test_while_a_run_is_computed_again_its_settings_are_shown_and_requests_are_r
     call(first, "/init", {**tiny_run, "checkpoint_interval": 1_000_000})
     call(first, "/config/telemetry", {"lambda_K": 0.4})
     last = call(first, "/train-step", {"steps": STEPS})[1]["step"]
+    call(first, "/config/alerts", {"action": "pause"})
+    call(first, "/config/samples", {"schedule": {"every": 7}})
+    call(first, "/config/growth", {"rule": {"most_memory_mb": 9}})
+    call(first, "/train/anneal", {"steps": 50})
     first.kill()
     second = serve(first.data_dir)
     resuming = wait_until(lambda: _resuming(call(second, "/status")[1]))
@@ -32,6 +40,9 @@ def test_while_a_run_is_computed_again_its_settings_are_shown_and_requests_are_r
     assert resuming["resuming"]["until"] == last == STEPS
     done = wait_until(lambda: _paused(call(second, "/status")[1]))
     assert (done["step"], done["telemetry"]["lambda_K"], done["resuming"]) == (STEPS, 0.4, None)
+    assert (done["annealed_at"], done["alert_action"]) == (STEPS + 50, "pause")
+    assert (done["sample_schedule"]["every"], done["growth_rule"]["most_memory_mb"]) == (7, 9)
+    assert {name for name in done if resuming[name] != done[name]} <= OTHERWISE
     assert call(second, "/train/start", {})[0] == 200
     told = wait_until(lambda: second.said.read_text().splitlines()[1:])
     assert f"run {done['run_id']} is being taken up, to step {STEPS}." in second.said.read_text()
