@@ -20,6 +20,7 @@ from app.service.worker import Worker
 from bitlm.data import length_at, require_window
 from bitlm.history.branching import chosen_checkpoint
 from bitlm.history.distilling import Student, require_distillable
+from bitlm.history.replay import Replay
 from bitlm.model import ModelConfig
 from bitlm.session import CheckpointPolicy, RunStore
 from bitlm.session.events import Source
@@ -36,7 +37,7 @@ class ModelManager:
     """One live model for many askers. `start` it once, `close` it once.
 
     Attributes:
-        replays: Does runs again.
+        replays: Does runs again; `replay` begins.
         distillations: Makes students; `distil` begins one.
         roundings: Measures what models in fewer bits take and cost; `measure_rounding` begins.
     """
@@ -187,6 +188,18 @@ class ModelManager:
     def end_coding(self, coding: Coding) -> None:
         """Let go of a file, whether it is done or not."""
         self._coder.end(coding)
+
+    def replay(self, run_id: str) -> ReplayReport:
+        """Begin to do a run again from its beginning.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+            JournalError: It has saved nothing of its own to compare with.
+            CheckpointError: It is a branch, and the checkpoint it began at was deleted.
+            StateConflictError: Another replay is under way.
+        """
+        Replay(self._store, run_id).whole()
+        return self.replays.start(run_id)
 
     def distil(self, run_id: str, wanted: Student, *, step: int | None, source: Source) -> DistillationReport:
         """Begin to make a student of a run's model as a checkpoint has it, None being the newest.

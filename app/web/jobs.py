@@ -30,7 +30,7 @@ class JobRoutes:
 
     def replay(self, run_id: str, body: Empty) -> ReplayReport:  # noqa: ARG002 - checked to be empty
         """Begin to do a run again, and to compare every checkpoint."""
-        return self._manager.replays.start(run_id)
+        return self._manager.replay(run_id)
 
     def distil(self, run_id: str, body: DistilRequest) -> DistillationReport:
         """Begin to make a smaller run, whose model learns from this run's what that says of every bit."""

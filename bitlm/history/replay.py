@@ -2,17 +2,34 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 
 from bitlm.data import Corpus
 from bitlm.errors import CheckpointError, JournalError
 from bitlm.history.walk import Comparison, Mark, Progress, journal_of, marks_of, walk
+from bitlm.reference import ReferenceModel
 from bitlm.session import Event, RunRecord, RunStore
 from bitlm.session.checkpoint_table import CheckpointRecord
 from bitlm.session.durability import unobserved
 from bitlm.session.learner import Learner
 from bitlm.session.reference_file import read_reference
 from bitlm.version import VERSION
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of a run that can be done again.
+
+    Attributes:
+        start: The checkpoint to begin from; None for step 0.
+        marks: What was saved on the way, to be compared; at least one.
+        until: The step to end with.
+    """
+
+    start: CheckpointRecord | None
+    marks: tuple[Mark, ...]
+    until: int
 
 
 @dataclass(frozen=True)
@@ -44,26 +61,23 @@ class Replay:
     """
 
     def __init__(self, store: RunStore, run_id: str) -> None:
-        """Read what the run is a function of.
+        """Read what the run was told.
 
         Raises:
             RunNotFoundError: There is no such run.
-            CorpusError: Its text is missing or was changed.
         """
         store.flush()
         self.record: RunRecord = store.run(run_id)
         self.version_differs = self.record.config.version != VERSION
         self._store = store
-        self._corpus = Corpus(self.record.config.corpus, store.data(self.record.config.corpus_fingerprint))
-        self._reference = read_reference(store.run_dir(run_id), self._corpus, self.record.config)
         self._events: list[Event] = store.all_events(run_id)
 
-    def all(self, *, until: int | None = None, progress: Progress = unobserved) -> Replayed:
-        """Do the run again from its beginning, up to `until` or its last step.
+    def whole(self, until: int | None = None) -> Stretch:
+        """Return what `all` does again.
 
         Raises:
             JournalError: There is nothing to do again up to there, or nothing to compare it with.
-            CheckpointError: It is a branch, and the checkpoint it began at is damaged or deleted.
+            CheckpointError: It is a branch, and the checkpoint it began at was deleted.
         """
         start = self._beginning()
         last = self._store.last_known_step(self.record.run_id)
@@ -76,10 +90,20 @@ class Replay:
         marks = self._marks(start, until)
         if not marks:
             raise JournalError(
-                f"run {self.record.run_id!r} has saved nothing from step {began} to {until} to compare with; "
-                "save a checkpoint, then replay."
+                f"run {self.record.run_id!r} has saved nothing of its own from step {began} to {until} to "
+                "compare with; train it on, save a checkpoint, then replay."
             )
-        return self._stretch(start, marks, until, progress)
+        return Stretch(start, tuple(marks), until)
+
+    def all(self, *, until: int | None = None, progress: Progress = unobserved) -> Replayed:
+        """Do the run again from its beginning, up to `until` or its last step.
+
+        Raises:
+            JournalError: As `whole`.
+            CheckpointError: As `whole`, or the checkpoint that it began at is damaged.
+            CorpusError: Its text is missing or was changed.
+        """
+        return self._done_again(self.whole(until), progress)
 
     def random_stretches(
         self, count: int, *, seed: int = 0, progress: Progress = unobserved
@@ -88,20 +112,21 @@ class Replay:
 
         Raises:
             JournalError: No two checkpoints follow each other.
+            CorpusError: As `all`.
         """
-        stretches: dict[int, tuple[CheckpointRecord | None, Mark]] = {}
+        stretches: dict[int, Stretch] = {}
         for start in self._starts():
             began = start.step if start else 0
             later = [mark for mark in self._marks(start, None) if mark.step > began]
             if later:
-                stretches.setdefault(began, (start, later[0]))
+                stretches.setdefault(began, Stretch(start, (later[0],), later[0].step))
         if not stretches:
             raise JournalError(
                 f"run {self.record.run_id!r} has no stretch between two checkpoints yet; train it on."
             )
         chosen = Random(seed).sample(list(stretches.values()), min(count, len(stretches)))  # noqa: S311 - a choice, not a secret
-        for start, mark in chosen:
-            yield self._stretch(start, [mark], mark.step, progress)
+        for stretch in chosen:
+            yield self._done_again(stretch, progress)
 
     def _starts(self) -> list[CheckpointRecord | None]:
         """Return where a stretch can begin: the checkpoints on the disk, and step 0 of what is no branch."""
@@ -122,13 +147,23 @@ class Replay:
     def _marks(self, start: CheckpointRecord | None, until: int | None) -> list[Mark]:
         return marks_of(self._events, after=start.event_id if start else 0, until=until)
 
-    def _stretch(
-        self, start: CheckpointRecord | None, marks: list[Mark], until: int, progress: Progress
-    ) -> Replayed:
+    def _done_again(self, stretch: Stretch, progress: Progress) -> Replayed:
         learner = Learner(self.record.config, self._corpus, self._reference)
+        start = stretch.start
         if start is not None:
             learner.restore(self._store.checkpoints.load(start), self._store.data)
         began = learner.step_count
         journal = journal_of(self._events, after=start.event_id if start else 0)
-        compared = walk(learner, journal, self._store.data, marks, until=until, progress=progress)
-        return Replayed(began, until, tuple(compared))
+        compared = walk(
+            learner, journal, self._store.data, stretch.marks, until=stretch.until, progress=progress
+        )
+        return Replayed(began, stretch.until, tuple(compared))
+
+    @cached_property
+    def _corpus(self) -> Corpus:
+        config = self.record.config
+        return Corpus(config.corpus, self._store.data(config.corpus_fingerprint))
+
+    @cached_property
+    def _reference(self) -> ReferenceModel:
+        return read_reference(self._store.run_dir(self.record.run_id), self._corpus, self.record.config)

@@ -66,6 +66,17 @@ def test_a_replay_is_cancelled_and_the_next_one_can_begin(
     assert client.get(path).get_json()["state"] == "running"
 
 
+def test_a_branch_that_has_nothing_to_compare_is_not_replayed(
+    client: FlaskClient, tiny_run: dict[str, Any]
+) -> None:
+    run_id = client.post("/init", json=tiny_run).get_json()["run_id"]
+    branch = client.post(f"/runs/{run_id}/fork").get_json()["run_id"]
+    refused = client.post(f"/runs/{branch}/replay")
+    assert (refused.status_code, refused.get_json()["title"]) == (409, "The journal does not allow it")
+    assert "train it on, save a checkpoint, then replay" in refused.get_json()["detail"]
+    assert client.get(f"/runs/{branch}").get_json()["replay"] is None
+
+
 def test_a_replay_that_cannot_be_done_says_why(
     client: FlaskClient, tiny_run: dict[str, Any], settings: Settings, wait_until: WaitUntil
 ) -> None:
