@@ -1,6 +1,8 @@
 """Our own commands about a run, each in a process beside the live one: begun, followed, cancelled."""
 
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
@@ -97,7 +99,8 @@ class Jobs(Generic[Report]):
             process = OwnProcess(self._store.data_dir, self._command, run_id, *options)
             self._process, self._cancelled = process, False
             self._reports[run_id] = report = self._report(run_id=run_id)
-            self._thread = Thread(target=self._follow, args=(run_id, process), name=f"bitlm-{self._command}")
+            follow = partial(copy_context().run, self._follow, run_id, process)
+            self._thread = Thread(target=follow, name=f"bitlm-{self._command}")
             self._thread.start()
         return report
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -249,8 +250,13 @@ class RecordBaselines(Request[None]):
 
 @dataclass(frozen=True)
 class Ticket:
-    """A request on its way, with who asked and where the answer goes."""
+    """A request on its way, with who asked and where the answer goes.
+
+    Attributes:
+        context: Of the thread that asks: what is logged of the request is logged under its name.
+    """
 
     request: Request[Any]
     source: Source
     future: Future[Any]
+    context: Context = field(default_factory=copy_context)

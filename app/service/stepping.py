@@ -188,6 +188,12 @@ class Stepping:
 
     def train(self) -> None:
         """Do one step, or find out why not; the thread lives on whatever happens."""
+        if self.goal is None:
+            self._train()
+        else:
+            self.goal.ticket.context.run(self._train)
+
+    def _train(self) -> None:
         session, goal = self._live.require(), self.goal
         before, is_full = session.step_count, False
         try:

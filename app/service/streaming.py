@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator
+from contextvars import Context, copy_context
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -31,11 +32,13 @@ class _Open:
         inference: Draws it.
         lines: What it comes to.
         stream: Where that is told.
+        context: Of the request for it.
     """
 
     inference: Inference
     lines: Iterator[Line]
     stream: TextStream
+    context: Context = field(default_factory=copy_context)
 
 
 class Streams:
@@ -79,7 +82,7 @@ class Streams:
         """Go on with every text for a slice of time."""
         for text in list(self._open):
             try:
-                self._advance(text, SLICE_S)
+                text.context.run(self._advance, text, SLICE_S)
             except Exception as error:  # noqa: BLE001 - it belongs to whoever reads, and the thread must live on
                 self._open.remove(text)
                 text.stream.fail(error)

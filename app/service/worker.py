@@ -153,7 +153,7 @@ class Worker:
     def _answer(self, ticket: Ticket) -> None:
         """Do what is asked; everyone is told before the asker is, so that a look afterwards shows it."""
         try:
-            answer = self._desk.perform(ticket)
+            answer = ticket.context.run(self._desk.perform, ticket)
             self._live.publish()
         except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, and the thread must live on
             ticket.future.set_exception(error)

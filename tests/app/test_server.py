@@ -28,11 +28,11 @@ STOPPING_S = 10.0
 
 
 def call(server: "RunningServer", path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """GET `path`, or POST `body` to it."""
+    """GET `path`, or POST `body` to it; of an answer line by line return the last line."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(server.url + path, data, {"Content-Type": "application/json"})  # noqa: S310
     with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - our own server
-        content: dict[str, Any] = json.load(answer)
+        content: dict[str, Any] = json.loads(answer.readlines()[-1])
     return content
 
 
@@ -161,7 +161,7 @@ def _paused(server: "RunningServer") -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class Told:
-    """What a service logged that was asked before it had a run, and then for two texts that its gate refused.
+    """What a service logged that was asked before it had a run, then for refused texts and for a replay.
 
     Attributes:
         text: All that it wrote to stderr.
@@ -189,6 +189,10 @@ def told(tmp_path_factory: pytest.TempPathFactory, corpus_file: Path) -> Told:
         answer = call(server, "/infer", asked)
         with pytest.raises(urllib.error.HTTPError):
             call(server, "/infer", asked | {"strict": True})
+        assert call(server, "/infer", asked | {"stream": True})["answer"]["text"] == answer["text"]
+        replay = f"/runs/{answer['run_id']}/replay"
+        call(server, replay, {})
+        server.ask("DELETE", replay)
         assert server.stop() == 0
     return Told(server.log.read_text(), answer)
 
@@ -196,7 +200,7 @@ def told(tmp_path_factory: pytest.TempPathFactory, corpus_file: Path) -> Told:
 def test_every_line_of_the_log_is_a_json_object(told: Told) -> None:
     lines = told.lines
     refused = [line for line in lines if line.get("path") == "/infer"]
-    assert [line["status"] for line in refused] == [409, 200, 422]
+    assert [line["status"] for line in refused] == [409, 200, 422, 200]
     assert [line for line in lines if line.get("path") == "/estimate"] == [], "asked while somebody types"
     assert [line for line in lines if line["logger"].startswith("gunicorn")] == []
     assert all({"event", "level", "timestamp"} <= set(line) for line in lines)
@@ -231,7 +235,7 @@ def test_each_of_32_requests_at_once_gets_the_verdict_it_gets_alone(
 
 def test_every_attempt_is_logged_with_what_was_against_it_and_without_its_text(told: Told) -> None:
     attempts = [line for line in told.lines if line["event"] == "sample_attempt"]
-    assert [line["attempt"] for line in attempts] == [1, 2, 3, 4] * 2
+    assert [line["attempt"] for line in attempts] == [1, 2, 3, 4] * 3
     assert len({line["seed"] for line in attempts}) == 4
     figures = ("seed", "temperature", "top_p", "passed", "K", "C", "S", "repetition", "reasons", "stopped_at")
     logged = [{name: line[name] for name in figures} for line in attempts]
@@ -241,8 +245,19 @@ def test_every_attempt_is_logged_with_what_was_against_it_and_without_its_text(t
     assert not any("text" in line for line in attempts)
     assert all(line["reasons"] for line in logged)
     assert [line["stopped_at"] for line in logged[:4]].count(None) == 1
-    assert None not in [line["stopped_at"] for line in logged[4:]]
+    assert None not in [line["stopped_at"] for line in logged[4:8]]
     assert "The secret" not in told.text
+
+
+def test_what_the_models_thread_logs_for_a_request_has_the_requests_name(told: Told) -> None:
+    def names(**wanted: Any) -> list[str]:
+        return [line["request_id"] for line in told.lines if wanted.items() <= line.items()]
+
+    plain, strict, streamed = names(path="/infer")[1:]
+    assert names(event="sample_attempt") == [plain] * 4 + [strict] * 4 + [streamed] * 4
+    assert names(event="run_live") == names(path="/init")
+    begun, _cancelled = names(path=f"/runs/{told.answer['run_id']}/replay")
+    assert names(event="job_ended") == [begun]
 
 
 def test_a_port_that_is_taken_is_one_sentence_and_exit_code_2(server: "RunningServer") -> None:
