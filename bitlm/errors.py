@@ -127,9 +127,9 @@ class RunNotFoundError(BitLMError, LookupError):
 class RunBusyError(BitLMError):
     """Another process is writing this run."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, writer: str) -> None:
         super().__init__(
-            f"run {run_id!r} is open in another process, a dashboard or a training; "
+            f"run {run_id!r} is open in another process, {writer}; "
             "end it there, watch it with `bitlm serve --viewer`, or work with another run."
         )
         self.run_id = run_id

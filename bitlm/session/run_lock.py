@@ -33,8 +33,9 @@ class RunLock:
         if not _is_taken(descriptor):
             time.sleep(LOOK_S)
             if not _is_taken(descriptor):
+                writer = _name_in(descriptor) or "a dashboard or a training"
                 self._release()
-                raise RunBusyError(run_dir.name)
+                raise RunBusyError(run_dir.name, writer)
         with suppress(OSError):  # a full disk must keep nobody from deleting a run; it is then held unnamed
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, own_name().encode(), 0)
@@ -58,7 +59,7 @@ def holder(run_dir: Path, name: str = FILE_NAME) -> str | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return os.pread(descriptor, LONGEST_NAME, 0).decode(errors="replace") or "another process"
+        return _name_in(descriptor) or "another process"
     else:
         return None
     finally:
@@ -71,6 +72,11 @@ def own_name() -> str:
     program = script.parent.name if script.stem == "__main__" else script.name
     words = [program, *(word for word in sys.argv[1:2] if word.isalpha())]
     return f"{' '.join(words)} (process {os.getpid()})"
+
+
+def _name_in(descriptor: int) -> str:
+    """Return what whoever holds a lock wrote into it; nothing where that did not fit on the disk."""
+    return os.pread(descriptor, LONGEST_NAME, 0).decode(errors="replace")
 
 
 def _is_taken(descriptor: int) -> bool:

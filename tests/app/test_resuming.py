@@ -1,6 +1,7 @@
 """What the service says and takes while it computes a killed run up to where it was."""
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from tests.app.test_disk import call
@@ -59,6 +60,9 @@ def test_a_run_that_another_service_has_is_a_warning_and_no_stack_trace(
     (line,) = [json.loads(line) for line in second.log.read_text().splitlines()]
     assert (line["event"], line["level"]) == ("reopening_refused", "warning")
     assert "exception" not in line
+    run_id = call(second, "/runs")[1]["runs"][0]["run_id"]
+    code, problem = call(second, f"/runs/{run_id}/open", {})
+    assert (code, f"(process {os.getpid()}); end it there" in problem["detail"]) == (409, True)
 
 
 def _failed(status: dict[str, Any]) -> dict[str, Any] | None:

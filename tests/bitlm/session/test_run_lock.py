@@ -11,12 +11,14 @@ from bitlm.session.run_lock import RunLock, holder
 
 def test_a_run_has_one_writer_until_it_lets_go(tmp_path: Path) -> None:
     first = RunLock(tmp_path / "run")
-    with pytest.raises(RunBusyError, match="run"):
+    named = rf"run 'run' is open in another process, .+ \(process {os.getpid()}\); end it there"
+    with pytest.raises(RunBusyError, match=named):
         RunLock(tmp_path / "run")
     first.release()
     second = RunLock(tmp_path / "run")
     first.release()
-    with pytest.raises(RunBusyError):
+    (tmp_path / "run" / "lock").write_text("")  # as on a full disk
+    with pytest.raises(RunBusyError, match="another process, a dashboard or a training; end it there"):
         RunLock(tmp_path / "run")
     second.release()
 
