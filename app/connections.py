@@ -130,6 +130,20 @@ class PatientSocket(socket.socket):
         self.sendall(data, flags)
         return len(data)
 
+    def has_hung_up(self) -> bool:
+        """Return whether the client has closed the connection, if only its own half; any thread may ask.
+
+        Who still reads in that case cannot be told from who does not.
+        """
+        waiting = select.poll()
+        try:
+            waiting.register(self, select.POLLIN)
+            return bool(waiting.poll(0)) and not self.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except (OSError, ValueError):  # it was reset, or is closed here as well
+            return True
+
     def say(self, data: bytes) -> None:
         """Send what fits now; whoever does not take that is not waited for."""
         try:

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from app.service.answers import RunCreated, State, flat
+from app.service.answers import InferAnswer, RunCreated, State, flat
 from app.service.comparison import Comparison
 from app.service.errors import ServiceStoppingError, StateConflictError
 from app.service.inference import Inference
@@ -20,8 +20,8 @@ from app.service.requests import (
     DeleteCheckpoint,
     DeleteRun,
     Fork,
-    Infer,
     InferStream,
+    InferWhole,
     Init,
     LiveText,
     Open,
@@ -91,7 +91,7 @@ class Desk:
             DeleteCheckpoint: self._delete_checkpoint,
             TrashRun: self._trash_run,
             DeleteRun: self._delete_run,
-            Infer: lambda request, source: Inference(self._live.require(), request, source).answer(),
+            InferWhole: self._infer,
             InferStream: self._streams.begin,
             ReadText: self._read_text,
             Apply: self._apply,
@@ -265,6 +265,9 @@ class Desk:
         if session is not None and session.config.baselines_key == request.key:
             session.record("baselines_computed", dict(request.bits_per_byte), source=source)
             self._live.note_baselines(request.bits_per_byte)
+
+    def _infer(self, request: InferWhole, source: Source) -> InferAnswer:
+        return Inference(self._live.require(), request.infer, source).answer(request.is_abandoned)
 
     def _read_text(self, request: ReadText, source: Source) -> LiveText:  # noqa: ARG002 - as its like
         session = self._live.require()

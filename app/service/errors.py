@@ -6,6 +6,7 @@ BitLMError
 ├── FileCodingError        a file cannot be coded, or not be given back
 ├── KeyReusedError         an idempotency key came with another request before
 ├── MemoryShortError       a model does not fit into the memory that is free
+├── AbandonedError         whoever asked waits no more
 ├── NotReadyError          no requests can be taken now
 ├── BusyError              too many requests wait already
 ├── WatchingOnlyError      this service only watches
@@ -48,6 +49,13 @@ class MemoryShortError(BitLMError):
             f"training this model takes {needed_bytes:,} bytes of memory or more; {free_bytes:,} are free: "
             "choose a smaller size, fewer or narrower layers, or end other programs."
         )
+
+
+class AbandonedError(BitLMError):
+    """Whoever asked waits no more, so what was asked for is left undone."""
+
+    def __init__(self) -> None:
+        super().__init__("the connection was closed before the answer was there; ask again.")
 
 
 class NotReadyError(BitLMError):

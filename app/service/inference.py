@@ -1,7 +1,7 @@
 """A sample, drawn through the gate between two steps of training: whole, or told as it comes."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
 from secrets import randbelow
@@ -19,6 +19,7 @@ from app.service.answers import (
     InferAnswer,
 )
 from app.service.denoising import drawn_bytes, filling_of, frame_line
+from app.service.errors import AbandonedError
 from app.service.requests import Infer
 from app.service.stream import (
     AttemptStart,
@@ -128,13 +129,17 @@ class Inference:
             switch_modes=request.switch_modes,
         )
 
-    def answer(self) -> InferAnswer:
+    def answer(self, is_abandoned: Callable[[], bool]) -> InferAnswer:
         """Draw to the end, keep the sample as an event of the run, and log every attempt.
 
         Raises:
             SafetyGateError: The request is strict and every attempt fell below a floor.
+            AbandonedError: Nobody waits for it any more; nothing is kept of it.
         """
         while True:
+            if is_abandoned():
+                self.close()
+                raise AbandonedError
             try:
                 next(self._drawing)
             except StopIteration as end:

@@ -171,8 +171,8 @@ class Denoise:
 
 
 @dataclass(frozen=True)
-class Infer(Request[InferAnswer]):
-    """Emit bytes after a prompt given as text or as bits in the model's format, through the gate.
+class Infer:
+    """A text that is wanted: bytes after a prompt given as text or as bits in the model's format.
 
     Attributes:
         seed: Key of the draws; None to have one chosen.
@@ -201,10 +201,24 @@ class Infer(Request[InferAnswer]):
 
 
 @dataclass(frozen=True)
+class InferWhole(Request[InferAnswer]):
+    """Emit a text through the gate.
+
+    Attributes:
+        is_abandoned: Whether nobody waits for it any more: then it is drawn no further, and nothing is kept.
+            Asked by the worker's thread after every byte.
+    """
+
+    infer: Infer
+    is_abandoned: Callable[[], bool]
+
+
+@dataclass(frozen=True)
 class InferStream(Request[TextStream]):
     """Do the same and tell it as it comes; answered as soon as the first of it is there."""
 
     infer: Infer
+    is_abandoned: Callable[[], bool]
 
 
 @dataclass(frozen=True)

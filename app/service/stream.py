@@ -1,6 +1,6 @@
 """A text on its way from the worker to whoever reads it, line by line."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from threading import Event as Flag
 from typing import Literal
@@ -87,7 +87,9 @@ Line = StreamStart | AttemptStart | TextPiece | TextFrame | AttemptVerdict | Str
 class TextStream:
     """Lines from one thread to another; the writer ends it or fails it, the reader may close it before."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_abandoned: Callable[[], bool]) -> None:
+        """Take the reader for gone once `is_abandoned`, too: it may notice only with its next line."""
+        self._is_abandoned = is_abandoned
         self._lines: SimpleQueue[Line | Exception | None] = SimpleQueue()
         self._closed = Flag()
 
@@ -109,7 +111,7 @@ class TextStream:
     @property
     def is_closed(self) -> bool:
         """Whether nobody reads it any more."""
-        return self._closed.is_set()
+        return self._closed.is_set() or self._is_abandoned()
 
     def write(self, line: Line) -> None:
         """Hand over a line."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from app.service.answers import CharacterSurprise
-from app.service.errors import BusyError, StateConflictError
+from app.service.errors import AbandonedError, BusyError, StateConflictError
 from app.service.inference import Inference
 from app.service.live import Live
 from app.service.requests import InferStream
@@ -69,7 +69,7 @@ class Streams:
             raise BusyError(MOST_STREAMS, "texts are being told")
         session = self._live.require()
         inference = Inference(session, request.infer, source, _copy(session.model))
-        text = _Open(inference, inference.lines(), TextStream())
+        text = _Open(inference, inference.lines(), TextStream(request.is_abandoned))
         self._open.append(text)
         try:
             self._advance(text, 0.0)
@@ -100,10 +100,11 @@ class Streams:
             text.inference.close()
             raise StateConflictError("another run was taken live while this text was generated; ask again.")
         deadline, told = time.monotonic() + slice_s, list[CharacterSurprise]()
-        for line in text.lines:
-            if text.stream.is_closed:
+        while text in self._open:
+            if text.stream.is_closed:  # asked before the last line is drawn, with which the sample is kept
                 self._cancel(text)
                 return
+            line = next(text.lines)
             if isinstance(line, TextPiece):
                 told += line.characters
             else:
@@ -122,6 +123,7 @@ class Streams:
         """Generate no more of what nobody reads; nothing is kept of it."""
         text.inference.close()
         self._open.remove(text)
+        text.stream.fail(AbandonedError())
         self._log.info("stream_cancelled", run_id=text.inference.session.run_id)
 
 

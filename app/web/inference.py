@@ -4,11 +4,11 @@ from http import HTTPStatus
 from typing import get_args
 
 from app.service import InferAnswer, ModelManager
-from app.service.requests import Infer, InferStream
+from app.service.requests import Infer, InferStream, InferWhole
 from app.service.stream import Line
 from app.web.access import Scope
 from app.web.request_ids import request_id
-from app.web.routes import Lines, Route, asked_by
+from app.web.routes import Lines, Route, asked_by, hung_up
 from app.web.schemas import InferRequest
 
 
@@ -51,6 +51,6 @@ class InferenceRoutes:
             request_id=request_id(),
         )
         if body.stream:
-            stream = self._manager.ask(InferStream(request), asked_by())
+            stream = self._manager.ask(InferStream(request, hung_up()), asked_by())
             return Lines(stream, stream.close)
-        return self._manager.ask(request, asked_by())
+        return self._manager.ask(InferWhole(request, hung_up()), asked_by())

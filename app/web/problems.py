@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from app.service import NoRunError, ServiceStoppingError, StateConflictError
 from app.service.answers import GateReport
 from app.service.errors import (
+    AbandonedError,
     BusyError,
     KeyReusedError,
     MemoryShortError,
@@ -118,6 +119,7 @@ class InvalidRequestError(Exception):
 TABLE: tuple[tuple[type[Exception], HTTPStatus, str], ...] = (
     (MalformedJSONError, HTTPStatus.BAD_REQUEST, "Malformed JSON"),
     (MalformedHeaderError, HTTPStatus.BAD_REQUEST, "Malformed header"),
+    (AbandonedError, HTTPStatus.BAD_REQUEST, "Nobody waits for the answer"),
     (ChangedMeanwhileError, HTTPStatus.PRECONDITION_FAILED, "Changed meanwhile"),
     (KeyReusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "The idempotency key was used before"),
     (InvalidRequestError, HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed"),

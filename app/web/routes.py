@@ -14,6 +14,7 @@ from werkzeug.datastructures import ETags
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, Map
 
+from app.connections import PatientSocket
 from app.mcp.service import PRODUCT
 from app.service.requests import IdempotencyKey
 from app.web.access import Scope
@@ -160,6 +161,12 @@ def asked_by() -> Source:
     if "Origin" in request.headers:
         return "ui"
     return "mcp" if request.user_agent.string.startswith(f"{PRODUCT}/") else "rest"
+
+
+def hung_up() -> Callable[[], bool]:
+    """Return what tells, to any thread, whether the client has closed the connection of this request."""
+    connection = request.environ.get("gunicorn.socket")
+    return connection.has_hung_up if isinstance(connection, PatientSocket) else lambda: False
 
 
 class StoredInteger(IntegerConverter):

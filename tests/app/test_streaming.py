@@ -1,16 +1,23 @@
 """A text told line by line while it is generated."""
 
 import json
+import os
+import signal
+import socket
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from math import log2
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
 
 import pytest
 import torch
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app.connections import PatientSocket
 from bitlm.session import Session
 
 if TYPE_CHECKING:
@@ -158,17 +165,48 @@ def test_another_run_ends_the_text_of_the_one_before(client: FlaskClient, tiny_r
     assert list(told)[-1]["problem"]["title"] == "Not in this state"
 
 
+@pytest.mark.parametrize("more", [{}, {"stream": True}, {"stream": True, "strict": True}])
+def test_a_text_whose_asker_has_hung_up_is_not_kept(
+    client: FlaskClient, run: str, more: dict[str, Any]
+) -> None:
+    theirs, plain = socket.socketpair()
+    with theirs, PatientSocket.of(plain, 1.0) as ours:
+        connection = {"gunicorn.socket": ours}
+        asked = {"max_new_bytes": 8, "c_floor": 0, "s_floor": 0, **more}
+        theirs.sendall(b"the next request, sent ahead")
+        heard = client.post("/infer", json=asked, environ_overrides=connection)
+        assert json.loads(heard.text.splitlines()[-1]).keys() & {"text", "answer"}
+        assert len(events(client, run)) == 1
+        ours.recv(100)
+        theirs.close()
+        abandoned = client.post("/infer", json=asked, environ_overrides=connection)
+    assert "Nobody waits for the answer" in abandoned.text.splitlines()[0]
+    assert abandoned.status_code == (200 if more else 400)
+    assert len(events(client, run)) == 1
+
+
 def test_whoever_hangs_up_ends_the_generation(
     server: "RunningServer", tiny_run: dict[str, Any], wait_until: "WaitUntil"
 ) -> None:
-    def ask(path: str, body: dict[str, Any]) -> Any:
-        headers = {"Content-Type": "application/json"}
-        request = Request(server.url + path, json.dumps(body).encode(), headers)  # noqa: S310 - our own server
-        return urlopen(request, timeout=120)  # noqa: S310 - our own server
-
-    ask("/init", tiny_run).close()
-    with ask("/infer", {"max_new_bytes": 4096, "stream": True, "c_floor": 0, "s_floor": 0}) as listening:
-        assert json.loads(listening.readline())["kind"] == "start"
+    asked = {"max_new_bytes": 4096, "stream": True, "c_floor": 0, "s_floor": 0}
+    run_id = server.ask("POST", "/init", tiny_run)["run_id"]
+    with closing(HTTPConnection(urlsplit(server.url).netloc)) as connection:
+        ask(connection, asked)
+        assert json.loads(connection.getresponse().readline())["kind"] == "start"
     wait_until(lambda: '"event": "stream_cancelled"' in server.log.read_text())
-    ask("/train-step", {}).close()
+    (serving,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    os.kill(int(serving), signal.SIGSTOP)  # so that it gets the request and its end at once
+    with closing(HTTPConnection(urlsplit(server.url).netloc)) as connection:
+        ask(connection, {**asked, "stream": False})
+    os.kill(int(serving), signal.SIGCONT)
+    wait_until(lambda: '"path": "/infer", "status": 400' in server.log.read_text())
+    server.ask("POST", "/train-step", {})
+    kinds = {event["kind"] for event in server.ask("GET", f"/runs/{run_id}/events")["events"]}
+    assert "steps_requested" in kinds
+    assert "sample" not in kinds
     assert "Traceback" not in server.log.read_text()
+
+
+def ask(connection: HTTPConnection, wanted: dict[str, Any]) -> None:
+    """Ask for a text and do not wait for it."""
+    connection.request("POST", "/infer", json.dumps(wanted), {"Content-Type": "application/json"})
