@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# Beside the machine's code, which is made of these folders' sources and, like it, out of date once one is newer.
+COMPILED := bitlm/__pycache__/compiled
 TEST_PROCESSES ?= 3
 # Waiting for the disk is up to two fifths of a test's time. What tests write is in memory where 4 GB of it are
 # free for files; what must be true of a power cut they see in the system calls, not on a disk.
@@ -49,11 +51,11 @@ installed: $(BIN)/python
 	  cp requirements.txt $(VENV)/installed.txt; \
 	fi
 
-compiled: installed
-	@if ! cmp -s requirements.txt $(VENV)/compiled.txt; then \
-	  $(BIN)/python -m bitlm compile; \
-	  cp requirements.txt $(VENV)/compiled.txt; \
-	fi
+compiled: $(COMPILED)
+
+$(COMPILED): requirements.txt $(wildcard $(addsuffix /*.py,bitlm bitlm/model bitlm/telemetry bitlm/compression)) | installed
+	$(BIN)/python -m bitlm compile
+	@touch $@
 
 setup-dev: installed
 	@if ! cat requirements.txt requirements-dev.txt | cmp -s - $(VENV)/installed-dev.txt; then \

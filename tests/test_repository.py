@@ -1,5 +1,8 @@
 import ast
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from fnmatch import fnmatch
@@ -68,6 +71,24 @@ def test_every_make_command_a_page_names_is_a_target(page: Path) -> None:
 
 def test_the_readme_shows_the_two_commands() -> None:
     assert {"make run", "make test"} <= set((ROOT / "README.md").read_text().splitlines())
+
+
+@pytest.mark.parametrize("changed", ["bitlm/sampling.py", "bitlm/model/kernels.py", "requirements.txt"])
+def test_make_compiles_again_once_a_source_of_compiled_code_has_changed(tmp_path: Path, changed: str) -> None:
+    def commands() -> str:
+        dry = ["/usr/bin/make", "--dry-run", "compiled"]
+        return subprocess.run(dry, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    for copied in ("Makefile", "requirements.txt"):
+        shutil.copy2(ROOT / copied, tmp_path)
+    stamp = "bitlm/__pycache__/compiled"
+    for path in (tmp_path / made for made in ("bitlm/sampling.py", "bitlm/model/kernels.py", stamp)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert "bitlm compile" not in commands()
+    later = (tmp_path / stamp).stat().st_mtime + 1
+    os.utime(tmp_path / changed, (later, later))
+    assert "bitlm compile" in commands()
 
 
 @pytest.mark.parametrize("page", with_suffix(".md"), ids=name)
