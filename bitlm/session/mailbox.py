@@ -8,7 +8,7 @@ is either done or withdrawn by whoever posted it, and not both.
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -254,16 +254,15 @@ def attended(
     Letters that are left over from another process are refused. Afterwards nobody looks for any, which is
     noticed by whoever waits.
     """
-    lock = RunLock(session.store.run_dir(session.run_id), LOCK_NAME)
-    mailbox = Mailbox(session.store)
-    try:
-        mailbox.begin(session.run_id)
-        attendance = Attendance(session, mailbox, interval_s=interval_s, clock=clock)
-        yield attendance
-        attendance.answer_stop()
-    finally:
-        lock.release()
-        mailbox.close()
+    with closing(Mailbox(session.store)) as mailbox:
+        mailbox.begin(session.run_id)  # what is posted once others see the lock is not left over
+        lock = RunLock(session.store.run_dir(session.run_id), LOCK_NAME)
+        try:
+            attendance = Attendance(session, mailbox, interval_s=interval_s, clock=clock)
+            yield attendance
+            attendance.answer_stop()
+        finally:
+            lock.release()
 
 
 def _read(wish: str) -> Wish | None:

@@ -229,6 +229,21 @@ def test_letters_to_a_process_that_died_are_refused_by_the_next_and_not_applied(
     assert run.telemetry.lambda_K == 0.0
 
 
+def test_a_letter_that_is_posted_as_soon_as_somebody_looks_is_not_taken_for_left_over(
+    mailbox: Mailbox, run: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, seen = Mailbox.begin, list[bool]()
+
+    def observed(self: Mailbox, run_id: str) -> None:
+        seen.append(mailbox.is_attended(run_id))
+        begin(self, run_id)
+
+    monkeypatch.setattr(Mailbox, "begin", observed)
+    with attended(run):
+        assert mailbox.is_attended(run.run_id)
+    assert seen == [False], "whoever saw the lock could post, and be refused"
+
+
 def test_what_another_version_asks_for_is_refused_and_ends_no_training(
     mailbox: Mailbox, run: Session
 ) -> None:
