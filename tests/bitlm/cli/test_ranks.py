@@ -18,11 +18,13 @@ from bitlm.data import Corpus
 from bitlm.distributed import ALONE, Group, Launch
 from bitlm.errors import ConfigError
 from bitlm.model import ModelConfig
-from bitlm.session import RunStore, Session, preset
+from bitlm.session import Anneal, RunStore, Session, SetTelemetry, preset
 from bitlm.session.checkpoint import StateHashes, state_hashes
+from bitlm.session.letters import StopTraining, Wish
+from bitlm.session.mailbox import Mailbox
 from bitlm.training import TrainingConfig, require_stages
 from tests.bitlm.cli.conftest import Say
-from tests.conftest import ROOT, TINY, WaitUntil
+from tests.conftest import DEADLINE_S, ROOT, TINY, WaitUntil
 
 SETTINGS = TINY | {
     "accumulation_steps": 2,
@@ -49,6 +51,18 @@ def losses_and_hashes(store: RunStore, steps: int) -> tuple[list[float], StateHa
     return store.metrics(run.run_id)["loss"], state_hashes(store.checkpoints.load(newest))
 
 
+def train_to(session: Session, step: int) -> None:
+    for _ in islice(session, step - session.step_count):
+        pass
+
+
+def tell(store: RunStore, run_id: str, wish: Wish, wait_until: WaitUntil) -> None:
+    """Have something done by letter, once whoever trains looks for any."""
+    with closing(Mailbox(store)) as mailbox:
+        wait_until(lambda: mailbox.is_attended(run_id))
+        mailbox.ask(run_id, wish, source="ui", seen={}, patience_s=DEADLINE_S)
+
+
 def newest_step(store: RunStore) -> int:
     """Return the step of the newest checkpoint there is, 0 if there is none yet."""
     steps = [record.step for run in store.runs() for record in store.checkpoints.of(run.run_id)]
@@ -65,40 +79,55 @@ def process_of_rank(rank: int, torchrun: subprocess.Popen[bytes]) -> int:
     return found
 
 
-# So many steps that, once there is a checkpoint, there is time to kill a process.
-@pytest.mark.parametrize(("sharing", "steps"), [(("ddp",), 120), (("pipeline", "--sharded-checkpoints"), 60)])
-def test_a_training_in_two_processes_of_which_one_is_killed_ends_as_one_in_a_single_process_does(
-    tmp_path: Path, corpus_file: Path, wait_until: WaitUntil, sharing: tuple[str, ...], steps: int
+# So many steps that, once there is a checkpoint, there is time to tell something and to kill a process.
+@pytest.mark.parametrize(
+    ("strategy", "more"),
+    [("ddp", ("--steps", "120")), ("pipeline", ("--minutes", "60", "--sharded-checkpoints"))],
+)
+def test_a_training_in_two_processes_told_by_letter_and_one_of_them_killed_is_that_of_one_process(
+    tmp_path: Path, corpus_file: Path, wait_until: WaitUntil, strategy: str, more: tuple[str, ...]
 ) -> None:
     settings = [option for setting in SETTINGS.items() for option in ("--set", "{}={}".format(*setting))]
     with closing(RunStore(tmp_path / "together")) as store, (tmp_path / "said").open("wb") as said:
         torchrun = subprocess.Popen(
             [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-             "--max-restarts", "1", "-m", "bitlm", "train", "--strategy", *sharing, "--size", "tiny",
-             "--steps", str(steps), "--corpus", corpus_file, "--data-dir", store.data_dir, *settings],
+             "--max-restarts", "1", "-m", "bitlm", "train", "--strategy", strategy, "--size", "tiny",
+             *more, "--corpus", corpus_file, "--data-dir", store.data_dir, *settings],
             cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=said, stderr=said,
         )  # fmt: skip
         try:
             wait_until(lambda: newest_step(store))
+            (run,) = store.runs()
+            tell(store, run.run_id, SetTelemetry(lambda_K=0.25), wait_until)
             os.kill(process_of_rank(1, torchrun), signal.SIGKILL)
+            if strategy == "pipeline":
+                wait_until(lambda: store.all_events(run.run_id, kinds=("run_resumed",)))
+                for wish in (Anneal(steps=3), StopTraining()):
+                    tell(store, run.run_id, wish, wait_until)
             assert torchrun.wait(timeout=300) == 0, (tmp_path / "said").read_text()
         finally:
             torchrun.kill()
             torchrun.wait()
+        steps = newest_step(store)
         together = losses_and_hashes(store, steps)
-        (run,) = store.runs()
         (resumed,) = store.all_events(run.run_id, kinds=("run_resumed",))
         assert 0 < resumed.step < steps
-        events = store.all_events(run.run_id, kinds=("anneal_started", "diverged"))
-        assert [(event.kind, event.step) for event in events] == [("anneal_started", steps // 2)]
+        events = store.all_events(run.run_id, kinds=("telemetry_changed", "anneal_started", "diverged"))
+        by = "cli" if strategy == "ddp" else "ui"
+        assert [(event.kind, event.source) for event in events] == [
+            ("telemetry_changed", "ui"),
+            ("anneal_started", by),
+        ]
+        assert strategy == "pipeline" or events[-1].step == 60
+        (ended,) = store.all_events(run.run_id, kinds=("training_stopped",))
+        assert (ended.step, ended.source) == (steps, by)
     model, training = preset("tiny", **SETTINGS)
     with closing(RunStore(tmp_path / "alone")) as store:
         session = Session.create(store, model=model, training=training, corpus=Corpus.load(str(corpus_file)))
-        for _ in islice(session, steps // 2):
-            pass
-        session.enter("anneal_started", events[0].payload, source="cli")
-        for _ in islice(session, steps - steps // 2):
-            pass
+        for event in events:
+            train_to(session, event.step)
+            session.enter(event.kind, event.payload, source=event.source)
+        train_to(session, steps)
         session.save()
         session.close()
         assert losses_and_hashes(store, steps) == together
