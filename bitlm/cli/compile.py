@@ -33,7 +33,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def compile_functions(as_json: Json = False) -> None:
-    """Compile what trains and generates, some 20 seconds once a machine; the first run would wait for it.
+    """Compile what trains and generates, for a minute; else the first run after an update waits for it.
 
     The code is kept beside the package, or in the user's cache folder where that cannot be written.
 

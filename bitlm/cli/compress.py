@@ -98,7 +98,12 @@ def compress(
 def decompress(
     file: File,
     run: Annotated[str | None, typer.Option(help=f"{WHICH_RUN} (default: what the file names)")] = None,
-    checkpoint: Checkpoint = None,
+    checkpoint: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Step of a checkpoint (default: what the file names; with --run the newest)."
+        ),
+    ] = None,
     model: Model = None,
     output: Annotated[
         Path | None, typer.Option(help="What is written (default: FILE without .bitlm).")

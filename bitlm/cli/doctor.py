@@ -168,7 +168,7 @@ def compiled_functions(about: str) -> Finding:
     """Ask whether what is compiled for the processor is kept, and whether it is there."""
     folder = code_folder()
     if not folder:
-        found = "kept nowhere: every process compiles anew, for 20 seconds and more"
+        found = "kept nowhere: every process compiles anew, for a minute"
         return Finding(about, found, "set XDG_CACHE_HOME to a folder that can be written.")
     count = sum(1 for _ in Path(folder).rglob("*.nbc"))
     fix = "python -m bitlm compile" if count == 0 else None

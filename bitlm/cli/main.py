@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from bitlm.cli.branch import compare, fork, journal, rollback, twin
 from bitlm.cli.calibrate import calibrate
@@ -44,12 +45,15 @@ app = typer.Typer(
 
 
 def unwrapped(text: str) -> str:
-    """Return a docstring whose paragraphs are a line each, for the terminal to wrap; examples stay lines."""
+    """Return a docstring whose paragraphs are a line each, for the terminal to wrap; examples stay lines.
+
+    What is in brackets, such as an extra to install, would be taken for markup, and not be shown.
+    """
     paragraphs = [
         paragraph if re.search("^ ", paragraph, re.MULTILINE) else paragraph.replace("\n", " ")
         for paragraph in cleandoc(text).split("\n\n")
     ]
-    return re.sub(r"\n\n(?=  )", "\n", "\n\n".join(paragraphs))
+    return escape(re.sub(r"\n\n(?=  )", "\n", "\n\n".join(paragraphs)))
 
 
 def _tell_version(asked: bool) -> bool:

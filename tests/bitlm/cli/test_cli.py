@@ -140,6 +140,11 @@ def test_help_shows_examples(command: str) -> None:
     assert "python -m bitlm " + command in program.bitlm(command, "--help").stdout
 
 
+@pytest.mark.parametrize(("command", "extra"), [("mcp", "mcp"), ("push", "hub"), ("pull", "hub")])
+def test_help_names_the_extra_that_a_command_needs(command: str, extra: str) -> None:
+    assert f"'bitlm[{extra}]'" in program.bitlm(command, "--help").stdout
+
+
 def test_compiling_tells_how_long_it_took() -> None:
     assert program.answer_of("compile").keys() == {"seconds"}
 
