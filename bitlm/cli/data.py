@@ -9,7 +9,9 @@ import typer
 from bitlm.cli.options import Json
 from bitlm.cli.printing import bar
 from bitlm.data import PackedText
+from bitlm.data.source import INDEX_FILE
 from bitlm.data.text import Index, require_whole
+from bitlm.errors import ConfigError
 from bitlm.history.narration import percent
 from bitlm.packing import SHARD_BYTES, pack
 
@@ -68,6 +70,8 @@ def show(
 
       python -m bitlm data show packed --verify --json
     """
+    if not (folder / INDEX_FILE).exists():
+        raise ConfigError("folder", str(folder), "there is no packed text; name what `data build` wrote.")
     text = PackedText.open(folder)
     if verify:
         with bar("verifying", len(text)) as move:

@@ -54,7 +54,7 @@ def test_what_cannot_be_is_one_sentence(texts: Path, tmp_path: Path) -> None:
     assert (
         "no such file or folder" in bitlm("data", "build", "absent", "--output", str(tmp_path), code=2).stderr
     )
-    assert "cannot be read" in bitlm("data", "show", str(texts), code=2).stderr
+    assert "there is no packed text; name what" in bitlm("data", "show", str(texts), code=2).stderr
 
 
 @pytest.mark.parametrize("command", ["build", "show"])
