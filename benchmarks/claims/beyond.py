@@ -42,10 +42,10 @@ BEYOND = Topic(
             ),
         ),
         Claim(
-            "torchrun's processes, of which one is killed −9, end as one process does, to the last bit",
+            "torchrun's processes, told by letter, one killed −9, end as one process does, to the last bit",
             asserted_by(
                 "tests/bitlm/cli/test_ranks.py",
-                "test_a_training_in_two_processes_of_which_one_is_killed_ends_as_one_in_a_single_process_does",
+                "test_a_training_in_two_processes_told_by_letter_and_one_of_them_killed_is_that_of_one_process",
             ),
         ),
         Claim(

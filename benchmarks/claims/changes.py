@@ -14,6 +14,12 @@ LONGER_TRAINED = Benchmark(
     "python -m benchmarks.compression --corpus sotu --preset small --minutes 15 --name compression_sotu",
     22,
 )
+LARGE_FILE = Benchmark(
+    "compression_10mb",
+    "python -m benchmarks.compression --corpus kjv --preset tiny --minutes 1 --file sotu "
+    "--file-bytes 10000000 --name compression_10mb",
+    24,
+)
 GROWTH = Benchmark(
     "growth",
     "python -m benchmarks.growth --corpus kjv --minutes 3 --rate-factor 1 --warmup 0 --frozen 0 "
@@ -136,6 +142,13 @@ THE_CHANGES = Topic(
             "{:.1f} · {:.1f}",
             Bar("at least 3", lambda there, back: min(there, back) >= BAR_KB_PER_S),
             ["kB/s there · back | {0:.1f} · {1:.1f} |"],
+        ),
+        Claim(
+            "10 MB of a text that it never saw, by `tiny` after a minute of another, and back again: bits "
+            "per byte · claimed",
+            LARGE_FILE.take(lambda kept: [kept["rows"][0]["bits_per_byte"], kept["rows"][0]["claim"]]),
+            "{:.3f} · {:.3f}",
+            Bar("at most 1 % more than claimed", lambda size, claimed: size <= LONGER_AT_MOST * claimed),
         ),
         Claim(
             "files of 200 kinds and lengths come back to the last byte, and damage is an error",
