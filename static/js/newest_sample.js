@@ -2,7 +2,8 @@
 
 /**
  * Shows samples that are news. One that this page asked for is none: it was seen coming, or stopped, even if the service
- * came to its end all the same. Nor is one that anybody had before a text of this page ended, however late its event comes.
+ * came to its end all the same. Nor is one that anybody had before a text of this page ended, however late its event comes,
+ * nor the very text that is there, which somebody may have asked for again: its steps and what is frozen of it stay.
  */
 export class NewestSample {
   /**
@@ -48,6 +49,7 @@ export class NewestSample {
     const newest = events.findLast(isNews);
     if (!newest) return;
     this.seen = newest.event_id;
-    if (newest.payload.response?.gate) this.view.show(newest.payload);
+    const { response } = newest.payload;
+    if (response?.gate && !this.view.shows(response)) this.view.show(newest.payload);
   }
 }

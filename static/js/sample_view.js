@@ -81,6 +81,12 @@ export class SampleView {
     this.output.dataset.output = "none";
   }
 
+  /** @param {object} response Of a sample. @returns {boolean} Whether it is the text that is there. */
+  shows(response) {
+    const isSame = (name) => this.shown?.response[name] === response[name];
+    return this.output.dataset.output === "sample" && ["seed", "step", "text"].every(isSame);
+  }
+
   /** @param {object} request The text that is asked for now. */
   begin(request) {
     this.shown = null;
