@@ -26,6 +26,7 @@ GROWTH = Benchmark(
     "--targets 3 2.5 2.25 2.1 --seeds 0 1 2",
     19,
 )
+GROWTH_RATES = Benchmark("growth_rates", "python -m benchmarks.growth_rates --minutes 3 --seeds 0 1 2", 42)
 DISTILLATION = Benchmark("distillation", "python -m benchmarks.distillation", 15)
 QUANTISATION = Benchmark(
     "quantisation", "python -m benchmarks.quantisation --texts embedded/reference kjv/none --minutes 0.5", 10
@@ -38,6 +39,11 @@ LONGER_AT_MOST = 1.01
 BAR_KB_PER_S = 3
 TARGETS = (2.25, 2.1)
 LEAST_SAVED = 0.25
+RATES = {
+    "by √2, and warmed up": "÷ √2 and warmed up at each growth",
+    "fall sooner": "falling sooner (LEMON)",
+    "large from the beginning": "and one that is large from the beginning",
+}
 MOST_SHARE, MOST_WORSE, LEAST_BETTER = 0.4, 0.1, 0.03
 ALONE = {"text": "kjv", "mixing": "none"}
 MIXED = {"text": "embedded", "mixing": "reference"}
@@ -67,6 +73,12 @@ def run_lengths(kept: Mapping[str, Any]) -> Sequence[float]:
 def saved_until(kept: Mapping[str, Any], *, target: float) -> Sequence[float]:
     """Return the share of the time to a quality that growing saves, and half the width of its interval."""
     found = row(kept["savings"], target=target)
+    return [found["mean"], found["margin"]]
+
+
+def worse_by(kept: Mapping[str, Any], *, name: str) -> Sequence[float]:
+    """Return how many bits per byte more than the plain rule another takes, and half its interval."""
+    found = row(kept["differences"], name=name)
     return [found["mean"], found["margin"]]
 
 
@@ -174,6 +186,14 @@ THE_CHANGES = Topic(
         *(
             Claim(f"… to {target}", GROWTH.take(partial(saved_until, target=target)), "{:.0%} ± {:.0%}")
             for target in TARGETS
+        ),
+        *(
+            Claim(
+                f"rates of a model that grows, three minutes, {said}: bpb more than where they stay",
+                GROWTH_RATES.take(partial(worse_by, name=name)),
+                "{:+.3f} ± {:.3f}",
+            )
+            for name, said in RATES.items()
         ),
         Claim(
             "a layer more and a longer window change no logit; twice the width changes those of small "

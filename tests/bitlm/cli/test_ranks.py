@@ -106,7 +106,7 @@ def test_a_training_in_two_processes_told_by_letter_and_one_of_them_killed_is_th
                     tell(store, run.run_id, wish, wait_until)
             assert torchrun.wait(timeout=300) == 0, (tmp_path / "said").read_text()
         finally:
-            torchrun.kill()
+            torchrun.terminate()  # killed, it would leave the others to themselves
             torchrun.wait()
         steps = newest_step(store)
         together = losses_and_hashes(store, steps)
