@@ -83,7 +83,7 @@ class Watched(ShardedLearner):
             return super().write_shard(folder)
 
 
-def measure(launch: Launch, given: argparse.Namespace, in_shards: bool, folder: Path) -> None:  # noqa: FBT001 - a process's arguments have no names
+def measure(launch: Launch, given: argparse.Namespace, folder: Path, *, in_shards: bool) -> None:
     """Train and save as one of the processes, and write what a checkpoint took to the folder."""
     taken: list[tuple[float, float, float]] = []
     told: dict[str, Any] = {}
@@ -124,7 +124,11 @@ def row_of(given: argparse.Namespace, port: int, *, in_shards: bool) -> Row:
     spawn = multiprocessing.get_context("spawn")
     with TemporaryDirectory() as name:
         started = [
-            spawn.Process(target=measure, args=(Launch(rank, given.processes), given, in_shards, Path(name)))
+            spawn.Process(
+                target=measure,
+                args=(Launch(rank, given.processes), given, Path(name)),
+                kwargs={"in_shards": in_shards},
+            )
             for rank in range(given.processes)
         ]
         for process in started:

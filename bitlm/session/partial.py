@@ -21,7 +21,7 @@ class PartialLearner(Learner):
     """The learner of one of several processes; what rank 0's does, the others' have to do as well."""
 
     @abstractmethod
-    def _parts(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+    def _own_state(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Return what this process alone has of weights and optimizer state."""
 
     def write_shard(self, folder: str) -> list[str]:
@@ -34,7 +34,7 @@ class PartialLearner(Learner):
 
         tensors = {
             prefix + name: tensor
-            for prefix, part in zip(IN_SHARDS, self._parts(), strict=True)
+            for prefix, part in zip(IN_SHARDS, self._own_state(), strict=True)
             for name, tensor in part.items()
         }
         told: dict[str, Any] = {}

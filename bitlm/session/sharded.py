@@ -69,7 +69,7 @@ class ShardedLearner(PartialLearner):
         optimizer = dict(self._sharding.gathered(shares.optimizer))
         return Checkpoint(self.gather_weights(), optimizer, shares.state)
 
-    def _parts(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+    def _own_state(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         optimizer = self._trainer.optimizer.tensors()
         if self._group.rank:  # single numbers are the same in all
             optimizer = {name: tensor for name, tensor in optimizer.items() if tensor.dim()}

@@ -84,7 +84,7 @@ class StagedLearner(PartialLearner):
     def _weights(self) -> dict[str, Tensor]:
         return {name: weight for name, weight in self._model.state_dict().items() if self._stage.has(name)}
 
-    def _parts(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+    def _own_state(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         return self._weights(), self._trainer.optimizer.tensors()
 
     def _load(self, checkpoint: Checkpoint) -> None:
